@@ -1,0 +1,92 @@
+# qingfen: programs to bin/, objects to build/. The commands a person types are the ones CI runs.
+#   make            programs          make demo     the main job, set-up included
+#   make check      all tests         make bench    benchmarks, one JSON line each
+#   SAN=1           address and undefined behaviour sanitizers      CC=clang   the other compiler
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX ?= /usr/local
+V ?= 0
+
+ifdef SAN
+O := build/san-$(notdir $(CC))
+B := $(O)/bin
+OPT := -O1 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+else
+O := build/$(notdir $(CC))
+B := bin
+OPT := -O2
+endif
+
+PKGS := libevent libevent_openssl libevent_pthreads lmdb openssl libcurl yaml-0.1 jansson libzstd libxxhash
+MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
+CFLAGS ?= -g
+ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. -I$(O) $(OPT) -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
+	-Wswitch-enum -Wshadow -Wvla -Wno-missing-field-initializers -fstack-protector-strong -pthread \
+	$(shell pkg-config --cflags $(PKGS) $(MSGPACK) 2>/dev/null) $(CFLAGS)
+LIBS := $(shell pkg-config --libs $(PKGS) $(MSGPACK) 2>/dev/null) -pthread -lm
+
+src = $(filter-out %/main.c,$(wildcard $(1)/*.c))
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+LIB_KEYS := $(call obj,$(call src,keys))
+LIB_TARIFFS := $(call obj,$(call src,tariffs))
+LIB_VALIDATOR := $(call obj,$(call src,validator))
+LIB_CLEARING := $(call obj,$(call src,clearing) $(call src,clearing/core))
+OBJ_TOOLS := $(call obj,$(call src,tools) $(call src,tools/sim))
+ARCHIVES := $(O)/libclearing.a $(O)/libvalidator.a $(O)/libtariffs.a $(O)/libkeys.a
+PROGRAMS := $(if $(wildcard clearing/main.c),$(B)/clearingd) $(if $(wildcard validator/main.c),$(B)/validatord) $(B)/qingfen
+UNIT := $(patsubst tests/unit/%.c,$(O)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.c))
+.SECONDARY:
+
+all: $(PROGRAMS)
+$(O)/libkeys.a: $(LIB_KEYS)
+$(O)/libtariffs.a: $(LIB_TARIFFS)
+$(O)/libvalidator.a: $(LIB_VALIDATOR)
+$(O)/libclearing.a: $(LIB_CLEARING)
+%.a:
+	@rm -f $@ && ar rcsD $@ $^
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+link = @mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVES) $(LIBS) $(1)
+$(B)/clearingd: $(O)/clearing/main.o $(ARCHIVES)
+	$(call link)
+$(B)/validatord: $(O)/validator/main.o $(ARCHIVES)
+	$(call link)
+$(B)/qingfen: $(OBJ_TOOLS) $(ARCHIVES)
+	$(call link)
+$(O)/tests/%: $(O)/tests/unit/%.o $(ARCHIVES)
+	$(call link,-lcmocka)
+$(O)/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
+	$(call link)
+# A fuzz target is one LLVMFuzzerTestOneInput; with gcc it is linked to a driver that runs the corpus.
+$(O)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/corpus_main.o $(ARCHIVES)
+	$(call link)
+fuzz-%: setup
+	$(MAKE) CC=clang OPT="-O1 -fsanitize=fuzzer-no-link,address,undefined" O=build/fuzz $(addprefix build/fuzz/,libkeys.a libtariffs.a libvalidator.a libclearing.a)
+	clang -std=c17 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_$*.c -o build/fuzz/fuzz_$* \
+		$(addprefix build/fuzz/,libclearing.a libvalidator.a libtariffs.a libkeys.a) $(LIBS)
+	mkdir -p tests/fuzz/corpus/$*
+	ASAN_OPTIONS=allocator_may_return_null=1 build/fuzz/fuzz_$* -max_total_time=$(or $(SECONDS_MAX),60) -rss_limit_mb=512 -timeout=1 build/fuzz/corpus-$* tests/fuzz/corpus/$*
+
+setup:
+	@tools/setup.sh
+demo: setup
+	@$(MAKE) --no-print-directory -j2 all && tests/demo.sh
+check: setup
+	@$(MAKE) --no-print-directory -j2 programs-and-tests && B=$(B) O=$(O) CC=$(CC) SAN=$(SAN) tests/run.sh
+programs-and-tests: $(PROGRAMS) $(UNIT) $(FUZZ)
+bench: setup
+	@$(MAKE) --no-print-directory -j2 all $(BENCH) && B=$(B) O=$(O) tests/bench.sh
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	for n in 1 5 8; do install -m 644 docs/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n; done
+	install -d $(DESTDIR)$(PREFIX)/share/qingfen && cp -r tariffs/packs clearing/profiles $(DESTDIR)$(PREFIX)/share/qingfen
+clean:
+	rm -rf build bin
+.PHONY: all setup demo check programs-and-tests bench install clean
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,243 @@
+/*
+ * clearing - the daemon's library, and what tools need of it: the store, the inbox, reference data,
+ * the clear, settlement, reports, explanations. The core decides (core/core.h), this shell acts.
+ *
+ * One LMDB environment, one writing process. Keys are big-endian so that iteration order is report
+ * order. "inbox" and "meta" are the truth, all else can be rebuilt from them. Errors: 0 good, negative
+ * CLEARING_E_* (-4xxx), -errno, or LMDB's own -307xx.
+ */
+#ifndef CLEARING_CLEARING_H
+#define CLEARING_CLEARING_H
+
+#include <lmdb.h>
+#include <stdio.h>
+
+#include "clearing/core/core.h"
+
+#define CLEARING_MUST_CHECK __attribute__((warn_unused_result))
+
+enum clearing_error {
+	CLEARING_E_STORE = -4001,	/* damaged: a record does not hold what its kind demands */
+	CLEARING_E_NEWER = -4002,	/* store format of a newer version */
+	CLEARING_E_STATE = -4003,	/* the day is not in a state that allows this */
+	CLEARING_E_NO_DAY = -4004,
+	CLEARING_E_BUSY = -4005,
+	CLEARING_E_REFERENCE = -4006,	/* reference data refused; text given */
+	CLEARING_E_DIFFERS = -4007,	/* recompute gave other bytes */
+	CLEARING_E_PARTNER_FILE = -4008,/* a partner's file was refused whole; text given */
+	CLEARING_E_NO_TARIFF = -4009,	/* no tariff pack in force */
+};
+const char *clearing_strerror(int code);	/* every code of every folder, LMDB and errno */
+
+/* ---- store --------------------------------------------------------------------------------- */
+
+enum db {				/* named databases; keys in docs/store.md */
+	DB_META,	/* text -> value */
+	DB_INBOX,	/* seq u64 -> event */
+	DB_DAY,		/* day u32 -> struct day_row packed */
+	DB_TAPKEY,	/* business key 18 -> day u32 | digest 8: taps with a verified or pending code, all days */
+	DB_COUNTER,	/* pan 10 | card counter u16 | tac 4 -> business key 18 */
+	DB_CLEARED,	/* day u32 | class u8 | key -> cleared row */
+	DB_STATE,	/* person u64 | day u32 -> rider state at that day's close */
+	DB_PERSON,	/* pan 10 | seq u64 -> person u64 */
+	DB_RIDER,	/* person u64 | seq u64 -> struct rider packed */
+	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 -> count, sum, digest */
+	DB_CUBE,	/* day u32 | verdict u8 | operator u32 | scheme, medium, card class u8 | group, rule, fund rule u16 | line text -> measures */
+	DB_OUTBOX,	/* id u64 -> delivery row */
+	DB_FILE,	/* day u32 | name -> bytes: reports, partner files */
+	DB_ITEM,	/* scheme u8 | item id -> business key, state: open items at partners */
+	DB_COUNT_
+};
+struct store;
+/* Creates when absent (unless read_only); fsyncs the directory. map_bytes: address space, 0 = 16 GiB. */
+int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store) CLEARING_MUST_CHECK;
+void store_close(struct store *s);
+/* Transactions remember their first error: a run of puts is straight code with one look at commit. */
+struct txn { struct store *store; MDB_txn *mdb; int error; bool write; };
+int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
+/* 0 only when everything since begin is durable. An I/O error here is final: the caller stops. */
+int txn_commit(struct txn *t) CLEARING_MUST_CHECK;
+void txn_abort(struct txn *t);
+void txn_put(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
+void txn_append(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes); /* keys rising */
+void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes);	/* absent is fine */
+/* true: found, bytes valid until the transaction ends or writes. */
+bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);
+/* Cursor: iter_first(prefix) positions at the first key >= prefix; iter_next while keys start with it. */
+struct iter { MDB_cursor *cursor; struct txn *txn; uint8_t prefix[64]; size_t prefix_bytes;
+	const uint8_t *key; size_t key_bytes; const uint8_t *val; size_t val_bytes; bool on; };
+void iter_open(struct txn *t, enum db db, const void *prefix, size_t prefix_bytes, struct iter *ret_iter);
+bool iter_next(struct iter *it);	/* the first call gives the first row; false: end */
+void iter_close(struct iter *it);
+/* Largest key <= key that starts with the first prefix_bytes of key ("latest version at"). */
+bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t prefix_bytes,
+		     const uint8_t **ret_key, const void **ret_val, size_t *ret_bytes);
+void be16_put(uint8_t *p, uint16_t v); void be32_put(uint8_t *p, uint32_t v); void be64_put(uint8_t *p, uint64_t v);
+uint16_t be16_get(const uint8_t *p); uint32_t be32_get(const uint8_t *p); uint64_t be64_get(const uint8_t *p);
+
+/* ---- inbox: the only truth -------------------------------------------------------------------- */
+
+enum event_type {			/* on disk */
+	EVENT_BATCH = 1,		/* body: device 16 | file_serial u32 | count u16 | per tap: check u8 | bits u8;
+					 * then the batch bytes exactly as received */
+	EVENT_TERMINALS = 2,		/* body: CSV text, terminal register: replaces or adds rows */
+	EVENT_ISSUERS = 3,		/* CSV: issuer white list, whole */
+	EVENT_BLACKLIST = 4,		/* version u32 | CSV: pan,from,to,action; whole list */
+	EVENT_RIDERS = 5,		/* CSV: entitlement batch: pan,person,birth,group,grade,from,to,verified_to,... */
+	EVENT_TARIFF = 6,		/* valid_from i64 | compiled pack blob */
+	EVENT_DAY_CUT = 7,		/* day u32 */
+	EVENT_PARTNER = 8,		/* partner 16 | name 64 | file bytes */
+	EVENT_DECISION = 9,		/* a person's decision: JSON */
+	EVENT_DAY_STATE = 10,		/* day u32 | from u8 | to u8 | who text */
+};
+#define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
+#define EVENT_BIT_FUTURE 1		/* tap was ahead of our clock at arrival */
+struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *body; size_t bytes; };
+/* Append in the caller's write transaction; the sequence number it got. */
+uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts);
+uint64_t inbox_last(struct txn *t);	/* 0: empty */
+/* Events from..to (both included) in order; body valid until the transaction ends. */
+struct inbox_iter { struct iter it; uint64_t to; };
+void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
+bool inbox_next(struct inbox_iter *it, struct event *ret_event);
+void inbox_close(struct inbox_iter *it);
+/* The parts of an EVENT_BATCH. false: damaged. */
+struct event_batch { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint16_t count; const uint8_t *marks; const uint8_t *batch; size_t batch_bytes; };
+bool event_batch_read(const struct event *e, struct event_batch *ret);
+
+/* ---- reference data: terminals, issuers, black list, riders, tariffs ---------------------------- */
+
+/* Built by applying events in order; a function of the inbox up to a position. Riders and persons stay
+ * in LMDB, versioned by inbox position; the rest is memory. */
+struct refdata;
+int refdata_new(struct refdata **ret) CLEARING_MUST_CHECK;
+void refdata_free(struct refdata *r);
+/* Apply one event (batches are ignored). Text of a refusal in ret_error. When txn is a write
+ * transaction, EVENT_RIDERS rows are written to DB_PERSON and DB_RIDER under this event's seq. */
+int refdata_apply(struct refdata *r, const struct event *e, struct txn *t, char *ret_error, size_t error_bytes) CLEARING_MUST_CHECK;
+/* Dry parse for the control socket, before the event is appended. */
+int refdata_check(const struct refdata *r, uint8_t type, const void *body, size_t n, char *ret_error, size_t error_bytes) CLEARING_MUST_CHECK;
+/* Everything up to and including seq. */
+int refdata_replay(struct refdata *r, struct txn *t, uint64_t to_seq) CLEARING_MUST_CHECK;
+const struct terminal_row *refdata_terminal(const struct refdata *r, const uint8_t terminal[6], int64_t at_ms);
+const struct issuer_row *refdata_issuer(const struct refdata *r, const uint8_t issuer[4], int64_t at_ms);
+bool refdata_blacklisted(const struct refdata *r, const uint8_t pan[10], int64_t at_ms);
+uint32_t refdata_list_version(const struct refdata *r);
+const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes);	/* for validators: one PAN a line */
+const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms);	/* version valid at tap time; NULL */
+const void *refdata_tariff_blob(const struct refdata *r, uint32_t *ret_version, size_t *ret_bytes); /* newest */
+size_t refdata_terminal_count(const struct refdata *r);
+const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i);	/* sorted by terminal */
+/* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its
+ * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
+uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
+
+/* ---- settlement day ------------------------------------------------------------------------------ */
+
+struct day_row {
+	int32_t day; uint8_t state;
+	uint64_t first_seq, cut_seq;	/* inbox events of the day: (first_seq, cut_seq] */
+	uint64_t tap_count;
+	uint8_t digest[DIGEST_BYTES];	/* SHA-256 of the canonical dump, from CLEARED on */
+};
+bool day_get(struct txn *t, int32_t day, struct day_row *ret_row);
+void day_put(struct txn *t, const struct day_row *row);
+int32_t day_open_get(struct txn *t);	/* the day being filled */
+#define DAY_CUT_S_DEFAULT (3 * 3600)	/* 03:00, settlement.md: common cut-over of city systems */
+
+/* ---- clear (stage B) ------------------------------------------------------------------------------- */
+
+enum cleared_class { CLEARED_RIDE = 1, CLEARED_OTHER = 2 };	/* by business key | by content digest 16 + n u16 */
+/* One row of DB_CLEARED, decoded; raw tap bytes are in it. */
+struct cleared {
+	uint8_t verdict, check, scheme; bool pending;
+	uint64_t person; uint32_t operator_id; uint32_t tariff_version; uint64_t seq;	/* inbox event: arrival metadata */
+	char device[DEVICE_BYTES_MAX + 1];
+	struct fare fare; struct priced priced;
+	const uint8_t *raw; uint32_t raw_bytes;
+};
+int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
+bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
+/* One row of DB_CUBE: the fold the reports are made of. Every tap of the day is in exactly one. */
+struct cube {
+	int32_t day; uint8_t verdict; uint32_t operator_id; uint8_t scheme, medium, card_class; uint16_t group, rule, fund_rule;
+	char line[LINE_BYTES_MAX + 1];
+	uint64_t taps, transfers;
+	int64_t published_fen, charged_fen, rated_fen, absorbed_fen, overcharge_fen, undercharge_fen;
+	struct { uint16_t treasury; int64_t fen; } funder[FARE_FUNDERS_MAX]; uint8_t funder_count;
+};
+bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct cube *ret);
+/* One row of DB_POSTING. digest: SHA-256 over the business keys of the taps under it, in canonical order. */
+struct posting_row {
+	int32_t day; account_t debit, credit; uint8_t scheme, reason; uint16_t rule;
+	uint64_t count; int64_t sum_fen; uint8_t digest[DIGEST_BYTES];
+};
+bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct posting_row *ret);
+/* Where the clear writes: the store, or a comparison for recompute. */
+struct sink { int (*put)(struct sink *s, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
+	int (*checkpoint)(struct sink *s); };	/* a good moment to commit */
+struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t ns; };
+/* Clear a day that is CUT: read its events, judge in canonical order, rate by person and time, post, fold.
+ * Output is a function of the inbox up to the cut. */
+int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;
+/* clear_day into the store, state CUT -> CLEARED, digest kept. Running it twice changes nothing. */
+int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;
+/* Clear again beside the store and compare every byte. */
+int day_recompute(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
+/* All business rows of a day sorted by business key, arrival metadata left out; day DAY_NONE: all. */
+int dump_canonical(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
+
+/* ---- settle, report, answer (stages C, D) -------------------------------------------------------------- */
+
+/* CLEARED -> BUILT: partner files, statements, claims, reports D-01..D-05 into DB_FILE, outbox rows. */
+int day_build(struct store *s, int32_t day) CLEARING_MUST_CHECK;
+/*
+ * A partner's answer file (T-Union FB CL CR BP LD, bank return), in three steps. check: whole file, on
+ * arrival, before it is appended to the inbox; refused: CLEARING_E_PARTNER_FILE and the reason, zero
+ * effect. apply: open items change state, in the transaction that appends the event. post: the postings
+ * it means, from the file and the items' unchanging part only; called by clear_day for each EVENT_PARTNER
+ * of the day, so that they are booked in the day the answer arrived in and recompute sees them.
+ */
+int partner_file_check(struct txn *t, const char *partner, const char *name, const void *p, size_t n,
+		       char *ret_error, size_t error_bytes) CLEARING_MUST_CHECK;
+int partner_file_apply(struct txn *t, const char *partner, const char *name, const void *p, size_t n) CLEARING_MUST_CHECK;
+typedef void (*posting_fn)(void *arg, const struct posting *p, enum scheme scheme, const uint8_t tap_key[TAP_KEY_BYTES]);
+int partner_file_post(struct txn *t, const char *partner, const char *name, const void *p, size_t n,
+		      posting_fn emit, void *arg) CLEARING_MUST_CHECK;
+/* Outbox: what waits for delivery; the daemon delivers and marks. Rising ids, never reused. */
+struct outbox_row { uint64_t id; int32_t day; char partner[16]; char name[64]; uint8_t state; uint32_t tries; };
+enum outbox_state { OUTBOX_WAITING = 0, OUTBOX_SENT = 1, OUTBOX_ACKED = 2 };
+bool outbox_next(struct txn *t, uint64_t after_id, struct outbox_row *ret_row);	/* first with id > after_id */
+void outbox_put(struct txn *t, const struct outbox_row *row);
+/* Bytes of a built file (DB_FILE). */
+bool file_get(struct txn *t, int32_t day, const char *name, const void **ret_p, size_t *ret_n);
+/* BUILT -> APPROVED; SENT when the outbox of the day is delivered, ACKED when partners acknowledged, RECONCILED
+ * when no item of the day is open. Moves as far as the facts allow; *ret_state is where the day is. */
+int day_advance(struct txn *t, int32_t day, enum day_state *ret_state) CLEARING_MUST_CHECK;
+/* One form of a day: D-01..D-05; format "json" or "csv". CLEARING_E_NO_DAY, CLEARING_E_STATE. */
+int report_write(struct store *s, int32_t day, const char *form, const char *format, FILE *out) CLEARING_MUST_CHECK;
+int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out) CLEARING_MUST_CHECK;
+/* Money invariants; NULL: all. Each broken one is a line on out. Number broken, or negative error. */
+struct check_info { const char *name, *text; };
+extern const struct check_info check_list[];
+extern const size_t check_count;
+int check_run(struct store *s, const char *name, FILE *out) CLEARING_MUST_CHECK;
+
+/* ---- JSON out: streaming, canonical (keys in the order written, integers exact, '\n') --------------------- */
+
+struct json { FILE *out; unsigned depth; uint8_t first[16]; bool pretty; };
+void json_init(struct json *j, FILE *out, bool pretty);
+void json_object(struct json *j); void json_object_end(struct json *j);
+void json_array(struct json *j); void json_array_end(struct json *j);
+void json_key(struct json *j, const char *key);
+void json_str(struct json *j, const char *text); void json_int(struct json *j, int64_t v); void json_bool(struct json *j, bool v); void json_null(struct json *j);
+void json_kstr(struct json *j, const char *key, const char *text); void json_kint(struct json *j, const char *key, int64_t v); void json_kbool(struct json *j, const char *key, bool v);
+
+/* ---- control socket client ---------------------------------------------------------------------------------- */
+
+/* Unix socket, one JSON object a line each way: {"cmd":"day-close","day":"2025-11-03"}. Bulk text follows
+ * as {"cmd":"load","what":"terminals","bytes":N}\n and N bytes. docs/control.md lists the commands. */
+int ctl_call(const char *socket_path, const char *request_line, const void *bulk, size_t bulk_bytes,
+	     char **ret_answer) CLEARING_MUST_CHECK;	/* malloc'ed; -ENOENT/-ECONNREFUSED when no daemon */
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * keys - secrets in, codes out.
+ *
+ * Everything cryptographic that a fare needs: the keyring (root keys with issuer, version and
+ * validity), key diversification, the PBOC purse codes MAC1, MAC2 and TAC in 3DES and SM4, the
+ * SM2 signatures of T-Union QR codes, and digests. This folder uses nothing else of ours: bytes come
+ * in, codes and answers go out. It never logs and never reads the clock; "now" is an argument.
+ *
+ * Layouts: JT/T 978 purse application as restated in docs/keys.md; MACs ISO/IEC 9797-1.
+ * Times are int64 milliseconds since 1970-01-01 UTC. All multi-byte integers are big-endian.
+ *
+ * Errors: 0 is good; negative KEYS_E_* (-2xxx) or -errno otherwise; outputs named ret_* are
+ * untouched on failure.
+ */
+#ifndef KEYS_KEYS_H
+#define KEYS_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KEYS_MUST_CHECK __attribute__((warn_unused_result))
+
+#define KEY_BYTES	16	/* a double-length 3DES key and an SM4 key are both 16 bytes */
+#define KEY_FACTOR_BYTES 8	/* one diversification factor */
+#define MAC_BYTES	4	/* MAC1, MAC2 and TAC: leftmost 4 bytes of the last block */
+
+enum keys_error {
+	KEYS_E_CRYPTO = -2001,		/* the library refused an operation it must support */
+	KEYS_E_FORMAT = -2002,		/* keyring file is not one, or is of a newer version */
+	KEYS_E_PASSPHRASE = -2003,	/* wrong passphrase, or the file was changed */
+	KEYS_E_NOT_FOUND = -2004,	/* no key for this issuer, version, algorithm and time */
+	KEYS_E_CHECK_VALUE = -2005,	/* the check value does not match the key */
+	KEYS_E_FULL = -2006,		/* more than KEYRING_ENTRIES_MAX keys */
+	KEYS_E_DUPLICATE = -2007,	/* same purpose, issuer, version and algorithm twice */
+};
+
+/* A sentence for a KEYS_E_* code; NULL when the code is not of this folder. */
+const char *keys_strerror(int code);
+
+/* ---- algorithms -------------------------------------------------------------------------- */
+
+enum key_alg {
+	KEY_ALG_3DES = 0,	/* international set */
+	KEY_ALG_SM4 = 1,	/* domestic set */
+};
+
+/* The algorithm id byte on cards and in records (00 = 3DES, 01 = SM4 by our profile). The byte is
+ * data: an unknown value is "cannot verify", never "TAC wrong". False when unknown. */
+bool key_alg_of_id(uint8_t alg_id, enum key_alg *ret_alg);
+
+/*
+ * One thread's cryptographic workspace: ciphers fetched once, contexts reused. Never shared between
+ * threads. The caller frees it with mac_engine_free (NULL is fine).
+ */
+struct mac_engine;
+int mac_engine_new(struct mac_engine **ret_engine) KEYS_MUST_CHECK;
+void mac_engine_free(struct mac_engine *engine);
+
+/* One level of key diversification. 3DES: E_K(X) | E_K(~X). SM4: one block over X | ~X. */
+int key_diversify(struct mac_engine *engine, enum key_alg alg, const uint8_t parent[KEY_BYTES],
+		  const uint8_t factor[KEY_FACTOR_BYTES], uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
+
+/* Key check value: 3DES the first 3 bytes of E(0), SM4 the first 3 bytes of CMAC over 16 zeros. */
+int key_check_value(struct mac_engine *engine, enum key_alg alg, const uint8_t key[KEY_BYTES],
+		    uint8_t ret_kcv[3]) KEYS_MUST_CHECK;
+
+/* Date and time as the card and the terminal put it into MACs: BCD YYYYMMDDhhmmss, local time. */
+struct mac_time { uint8_t bcd[7]; };
+/* Convert at the edge; offset is fixed +08:00 (Asia/Shanghai keeps no summer time). */
+struct mac_time mac_time_of_ms(int64_t time_ms);
+/* Strict: every nibble <= 9 and a date that exists, else false. */
+bool mac_time_to_ms(const struct mac_time *t, int64_t *ret_ms);
+
+/* Everything that enters MAC1, MAC2 and TAC of a purchase. Amount in fen. */
+struct purchase {
+	uint32_t amount_fen;		/* debited, not the list fare; 0 for a free ride */
+	uint8_t txn_type;		/* 06 single purchase, 09 composite purchase */
+	uint8_t terminal[6];		/* terminal number = PSAM number, BCD */
+	uint32_t terminal_serial;
+	struct mac_time time;
+	uint8_t random[4];		/* card's random, for the session key */
+	uint16_t card_counter;		/* offline counter, for the session key */
+};
+
+/* Session key, MAC1 and MAC2 with a card-level purchase key (DPK); TAC with a card-level TAC key
+ * (DTK: for 3DES the two halves are folded, for SM4 all 16 bytes are used). */
+int mac_purchase_mac1(struct mac_engine *engine, enum key_alg alg, const uint8_t dpk[KEY_BYTES],
+		      const struct purchase *p, uint8_t ret_mac[MAC_BYTES]) KEYS_MUST_CHECK;
+int mac_purchase_mac2(struct mac_engine *engine, enum key_alg alg, const uint8_t dpk[KEY_BYTES],
+		      const struct purchase *p, uint8_t ret_mac[MAC_BYTES]) KEYS_MUST_CHECK;
+int mac_purchase_tac(struct mac_engine *engine, enum key_alg alg, const uint8_t dtk[KEY_BYTES],
+		     const struct purchase *p, uint8_t ret_tac[MAC_BYTES]) KEYS_MUST_CHECK;
+
+/* Constant-time comparison. */
+bool mac_equal(const uint8_t *a, const uint8_t *b, size_t n);
+/* Overwrite a secret; never optimised away. */
+void key_wipe(void *p, size_t n);
+
+/* ---- keyring ----------------------------------------------------------------------------- */
+
+#define KEYRING_ENTRIES_MAX 256
+#define KEY_LEVELS_MAX 3
+
+enum key_purpose { KEY_PURCHASE = 1, KEY_LOAD = 2, KEY_TAC = 3, KEY_LOCK = 4, KEY_UPDATE = 5 };
+
+/* What a root key is for. The secret itself is not in here. */
+struct key_entry {
+	enum key_purpose purpose;
+	enum key_alg alg;
+	uint8_t issuer[4];		/* BCD institution number, e.g. 02184280 */
+	uint8_t version;
+	uint8_t index;
+	uint8_t levels;			/* 2: root -> issuer -> card; 1: issuer key -> card */
+	int64_t valid_from_ms, valid_to_ms; /* [from, to); to = INT64_MAX: open */
+	uint8_t kcv[3];
+};
+
+/* Loaded keys, immutable after load, shared by threads for reading. */
+struct keyring;
+int keyring_new(struct keyring **ret_ring) KEYS_MUST_CHECK;
+void keyring_free(struct keyring *ring);	/* wipes; NULL is fine */
+/* Adds a root key; entry->kcv is computed and filled in. */
+int keyring_add(struct keyring *ring, struct key_entry *entry, const uint8_t key[KEY_BYTES]) KEYS_MUST_CHECK;
+/* Encrypted file: PBKDF2-HMAC-SHA256 + AES-256-GCM; layout in docs/keys.md. Mode 0600, written
+ * beside the target, synced, renamed. */
+int keyring_save(const struct keyring *ring, const char *path, const char *passphrase) KEYS_MUST_CHECK;
+int keyring_open(const char *path, const char *passphrase, struct keyring **ret_ring) KEYS_MUST_CHECK;
+size_t keyring_count(const struct keyring *ring);
+const struct key_entry *keyring_entry(const struct keyring *ring, size_t i);
+
+/* Card-level key of this purpose for a card. pan is the 10-byte BCD application serial number; the
+ * card factor is its last 8 bytes (JT/T 978 as restated in docs/keys.md). KEYS_E_NOT_FOUND when we
+ * hold no root for this issuer, version, algorithm id at that time. */
+int keyring_card_key(const struct keyring *ring, struct mac_engine *engine, enum key_purpose purpose,
+		     const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
+		     const uint8_t pan[10], uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
+
+/* ---- answers about a tap ----------------------------------------------------------------- */
+
+/* What the key check of a record found. Numbers are on disk and never change. */
+enum key_check {
+	KEY_CHECK_NONE = 0,		/* record kind carries no code (sign-on events) */
+	KEY_CHECK_GOOD = 1,		/* TAC or signature verified by us */
+	KEY_CHECK_BAD = 2,		/* verified and wrong */
+	KEY_CHECK_GREY = 3,		/* TAC all F or all 0: waiting for recovery, never a failure */
+	KEY_CHECK_FOREIGN = 4,		/* another issuer's card: its centre judges, pending */
+	KEY_CHECK_NO_KEY = 5,		/* our issuer, but no key of this version or algorithm: pending */
+	KEY_CHECK_DEVICE = 6,		/* bank card: offline data authentication done by the validator */
+};
+const char *key_check_name(enum key_check check);
+
+struct tac_question {
+	const struct purchase *purchase;
+	const uint8_t *issuer;		/* 4 bytes */
+	const uint8_t *pan;		/* 10 bytes */
+	uint8_t key_version, alg_id;
+	int64_t at_ms;
+	const uint8_t *tac;		/* 4 bytes */
+};
+/* Judge one TAC: GREY, FOREIGN (no root of any version for this issuer), NO_KEY, GOOD or BAD.
+ * Compares in constant time. A library failure answers NO_KEY (pending), never GOOD or BAD. */
+enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring,
+			  const struct tac_question *q);
+
+/* ---- T-Union QR code (JT/T 1179 family, as restated in docs/keys.md) ---------------------- */
+
+#define QR_BYTES_MAX 588		/* 332 fixed + 255 custom + 1 spare */
+
+enum qr_verdict {
+	QR_GOOD = 0, QR_MALFORMED, QR_VERSION, QR_CERT_EXPIRED, QR_CERT_SIGNATURE, QR_UNKNOWN_CA,
+	QR_AUTH_EXPIRED, QR_CODE_EXPIRED, QR_ISSUER_SIGNATURE, QR_USER_SIGNATURE, QR_ACCOUNT_TYPE,
+};
+const char *qr_verdict_name(enum qr_verdict verdict);
+
+struct qr_code {			/* fields in clear; pointers into the payload */
+	uint8_t version;
+	uint8_t cert_issuer[4];
+	uint8_t ca_index;
+	char pay_account[17];
+	uint8_t pan[10];
+	uint8_t issuer[4], platform[4];
+	uint8_t account_type;
+	uint32_t ride_limit_fen;
+	uint8_t user_key[33];
+	uint32_t auth_expiry_s;		/* Unix seconds UTC */
+	uint16_t validity_s;
+	uint32_t generated_s;		/* Unix seconds UTC */
+	const uint8_t *custom; uint8_t custom_bytes;
+};
+/* Parse only. False: malformed, with ret_reason set to a static sentence. */
+bool qr_parse(const uint8_t *p, size_t n, struct qr_code *ret_code, const char **ret_reason);
+
+/* CA public keys by index; and a cache of verified issuer certificates and user authorisations.
+ * One per thread. */
+struct qr_verifier;
+int qr_verifier_new(struct qr_verifier **ret_verifier) KEYS_MUST_CHECK;
+void qr_verifier_free(struct qr_verifier *v);
+/* CA file: lines "index hex65" (04|x|y); '#' comments. */
+int qr_verifier_load_ca(struct qr_verifier *v, const char *path, char *ret_error, size_t error_bytes) KEYS_MUST_CHECK;
+int qr_verifier_add_ca(struct qr_verifier *v, uint8_t index, const uint8_t point[65]) KEYS_MUST_CHECK;
+/* at_s: the moment the code was shown, Unix seconds UTC. */
+enum qr_verdict qr_verify(struct qr_verifier *v, const uint8_t *p, size_t n, int64_t at_s,
+			  struct qr_code *ret_code);
+
+/* Making codes (simulated code platform and tests). A signing key pair on SM2. */
+struct qr_key;
+int qr_key_new(struct qr_key **ret_key) KEYS_MUST_CHECK;		/* random */
+int qr_key_of_secret(const uint8_t d[32], struct qr_key **ret_key) KEYS_MUST_CHECK;
+void qr_key_free(struct qr_key *key);
+void qr_key_point(const struct qr_key *key, uint8_t ret_point[65]);	/* 04|x|y */
+void qr_key_compressed(const struct qr_key *key, uint8_t ret_point[33]);
+/* A 117-byte issuer certificate signed by ca; expiry as MMYY. */
+int qr_make_cert(const struct qr_key *ca, uint8_t ca_index, const uint8_t issuer[4],
+		 const uint8_t expiry_mmyy[2], const struct qr_key *issuer_key, uint8_t ret_cert[117]) KEYS_MUST_CHECK;
+struct qr_account {
+	const char *pay_account; uint8_t pan[10], issuer[4], platform[4];
+	uint8_t account_type; uint32_t ride_limit_fen; uint32_t auth_expiry_s; uint16_t validity_s;
+	const uint8_t *custom; uint8_t custom_bytes;
+};
+/* Issuer-signed part (fields 1-15) once per user and validity; ret_auth has QR_BYTES_MAX bytes. */
+int qr_make_auth(const uint8_t cert[117], const struct qr_key *issuer_key, const struct qr_account *account,
+		 const struct qr_key *user_key, uint8_t *ret_auth, size_t *ret_bytes) KEYS_MUST_CHECK;
+/* The whole code for one moment; ret_code has QR_BYTES_MAX bytes. */
+int qr_make_code(const uint8_t *auth, size_t auth_bytes, const struct qr_key *user_key, uint32_t generated_s,
+		 uint8_t *ret_code, size_t *ret_bytes) KEYS_MUST_CHECK;
+
+/* ---- digests and signatures -------------------------------------------------------------- */
+
+#define DIGEST_BYTES 32
+int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
+int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
+/* Raw SM2 signature r|s (64 bytes) over a message with the default id 1234567812345678. */
+int sm2_sign(const struct qr_key *key, const void *p, size_t n, uint8_t ret_sig[64]) KEYS_MUST_CHECK;
+bool sm2_verify(const uint8_t point[65], const void *p, size_t n, const uint8_t sig[64]);
+
+/* Hex text to bytes: exactly n bytes, no separators. False otherwise. */
+bool hex_decode(const char *text, uint8_t *ret_bytes, size_t n);
+/* Bytes to upper-case hex; ret_text has 2n+1 bytes. */
+void hex_encode(const uint8_t *p, size_t n, char *ret_text);
+
+#endif

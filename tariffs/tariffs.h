@@ -1,0 +1,261 @@
+/*
+ * tariffs - money, civil days, tariff packs and the one pure rate().
+ *
+ * A pack is what an operator edits: strict YAML rules and CSV tables (docs/tariff.5). It is compiled
+ * into one position-independent blob which is stored in LMDB and used, byte for byte the same, by the
+ * validator, the ingest and the clear. rate() reads its arguments and writes its results: no clock, no
+ * store, no allocation, bounded steps.
+ *
+ * This folder uses nothing else of ours. Money is int64 fen in a struct; times are int64 ms UTC;
+ * civil time (fixed +08:00) exists only here. Rates are 1/10000. Errors: 0 good, negative
+ * TARIFF_E_* (-3xxx) or -errno; for files people write, the text is "file:line:column: reason".
+ */
+#ifndef TARIFFS_TARIFFS_H
+#define TARIFFS_TARIFFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TARIFFS_MUST_CHECK __attribute__((warn_unused_result))
+
+enum tariff_error {
+	TARIFF_E_PACK = -3001,		/* the pack has errors; see the problem list */
+	TARIFF_E_BLOB = -3002,		/* not a compiled pack, damaged, or of a newer version */
+	TARIFF_E_SYNTAX = -3003,	/* YAML or CSV text refused */
+};
+
+/* ---- money ------------------------------------------------------------------------------- */
+
+struct money { int64_t fen; };
+static inline struct money money_of_fen(int64_t fen) { return (struct money){ fen }; }
+/* Checked: an overflow is a programmer error (limits make it impossible) and stops the program. */
+struct money money_add(struct money a, struct money b);
+struct money money_sub(struct money a, struct money b);
+enum money_round { ROUND_HALF_UP, ROUND_HALF_DOWN, ROUND_HALF_EVEN, ROUND_FLOOR, ROUND_CEIL };
+/* a * num / den, rounded to a multiple of unit_fen (1, 10, 50 ...). den > 0. */
+struct money money_scale(struct money a, int64_t num, int64_t den, enum money_round mode, int64_t unit_fen);
+/* Split whole over n weights by largest remainder, ties to the first; parts sum to the whole. */
+void money_split(struct money whole, const uint32_t *weight, size_t n, struct money *ret_part);
+
+/* ---- civil days (fixed +08:00) ------------------------------------------------------------ */
+
+#define CIVIL_OFFSET_MS (8 * 3600 * 1000LL)
+#define DAY_NONE INT32_MIN
+/* Days are int32: days since 1970-01-01 of the local civil calendar. */
+struct civil { int32_t year; uint8_t month, day, hour, minute, second; };
+int32_t day_of_civil(int32_t year, unsigned month, unsigned day);
+struct civil civil_of_ms(int64_t time_ms);
+int64_t ms_of_civil(const struct civil *c);
+int32_t day_of_ms(int64_t time_ms);			/* calendar day */
+int32_t service_day_of_ms(int64_t time_ms, int32_t cut_s);/* day that starts cut_s after midnight */
+unsigned day_of_week(int32_t day);			/* 1 Monday .. 7 Sunday */
+bool day_parse(const char *yyyy_mm_dd, int32_t *ret_day);	/* strict, the date must exist */
+void day_format(int32_t day, char ret_text[11]);		/* YYYY-MM-DD */
+/* RFC 3339 with offset, or local "YYYY-MM-DDThh:mm:ss" read as +08:00. */
+bool time_parse(const char *text, int64_t *ret_ms);
+void time_format(int64_t time_ms, char ret_text[32]);	/* YYYY-MM-DDThh:mm:ss+08:00 */
+
+/* ---- strict YAML and CSV ------------------------------------------------------------------ */
+
+/* Strict subset of YAML read through libyaml events: every scalar stays text with its position;
+ * anchors, aliases, tags, duplicate keys and several documents are errors. Also used for the
+ * configuration files of the programs. */
+enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
+struct node {
+	enum node_kind kind;
+	const char *text;		/* scalar: NUL-terminated UTF-8 */
+	size_t count;			/* list items or map pairs */
+	struct node **item;		/* list: items; map: values */
+	const char **key;		/* map: keys, in file order */
+	unsigned *key_line, *key_column;
+	unsigned line, column;		/* 1-based */
+	bool quoted;
+};
+struct yaml_doc;
+/* Bounded: file <= 8 MiB, depth <= 16. ret_error gets "path:line:column: reason". */
+int yaml_open(const char *path, struct yaml_doc **ret_doc, char *ret_error, size_t error_bytes) TARIFFS_MUST_CHECK;
+int yaml_parse(const char *name, const void *p, size_t n, struct yaml_doc **ret_doc, char *ret_error,
+	       size_t error_bytes) TARIFFS_MUST_CHECK;
+const struct node *yaml_root(const struct yaml_doc *doc);
+void yaml_close(struct yaml_doc *doc);
+const struct node *node_get(const struct node *map, const char *key);	/* NULL: absent */
+bool node_int(const struct node *n, int64_t *ret_value);			/* plain decimal */
+/* The known word nearest to a misspelt one (edit distance <= 2), or NULL: for suggestions. */
+const char *word_suggest(const char *word, const char *const *known, size_t count);
+
+/* RFC 4180 reader: UTF-8 with or without BOM, CRLF or LF, header row required, every row as wide as
+ * the header. Reads from memory; fields are NUL-terminated copies valid until the next row. */
+struct csv;
+int csv_open(const char *path, struct csv **ret_csv, char *ret_error, size_t error_bytes) TARIFFS_MUST_CHECK;
+int csv_parse(const char *name, const void *p, size_t n, struct csv **ret_csv, char *ret_error,
+	      size_t error_bytes) TARIFFS_MUST_CHECK;	/* copies p */
+int csv_column(const struct csv *csv, const char *name);	/* index, or -1 */
+size_t csv_columns(const struct csv *csv);
+const char *csv_header(const struct csv *csv, size_t i);
+/* 1 a row, 0 end, negative: error text set. Line is that of the row's first field. */
+int csv_next(struct csv *csv, const char *const **ret_fields, unsigned *ret_line, char *ret_error, size_t error_bytes);
+unsigned csv_field_column(const struct csv *csv, size_t i);	/* 1-based byte column in its line */
+void csv_close(struct csv *csv);
+
+/* ---- the rider, the ride, the state -------------------------------------------------------- */
+
+enum ride_medium {			/* numbers are on disk */
+	MEDIUM_PURSE = 1,		/* T-Union purse on a transit card */
+	MEDIUM_SSC = 2,			/* T-Union purse on the third-generation social security card */
+	MEDIUM_QR = 3,			/* T-Union QR code, electronic social security card included */
+	MEDIUM_BANK = 4,		/* bank card by ODA */
+	MEDIUM_BANK_QR = 5,		/* UnionPay ride code */
+	MEDIUM_MANUAL = 6,		/* driver's console: papers shown */
+};
+enum ride_event { RIDE_SINGLE = 1, RIDE_ON = 2, RIDE_OFF = 3 };
+enum guest_class { GUEST_LOCAL = 0, GUEST_REGION = 1, GUEST_OTHER = 2 };
+
+#define LINE_BYTES_MAX 47
+#define RIDER_HOLDS_MAX 8
+
+struct hold {				/* one entitlement of a person */
+	uint16_t group;			/* numeric code of the group in the pack's groups file */
+	uint8_t grade;			/* 0: none; disability 1-4 */
+	int32_t from, to;		/* days, both included; to = INT32_MAX: open */
+	int32_t verified_to;		/* yearly check done up to this day; INT32_MAX: not needed */
+	uint32_t batch;			/* entitlement batch it came with, for the explanation */
+};
+struct rider {
+	int32_t birth;			/* day, DAY_NONE when unknown */
+	int32_t issued;			/* card's issue day, DAY_NONE when unknown */
+	uint32_t home;			/* GB/T 2260 region, 0 unknown */
+	uint8_t hold_count;
+	struct hold hold[RIDER_HOLDS_MAX];
+};
+struct ride {				/* what rating needs to know of one tap */
+	int64_t time_ms;
+	enum ride_event event;
+	enum ride_medium medium;
+	enum guest_class guest;		/* see tariff_guest_of */
+	uint32_t issuer;		/* 8 BCD digits as a number's hex, e.g. 0x02184280 */
+	uint8_t card_class;		/* T-Union 0x17[10]: 01 ordinary 02 student 03 elderly ... */
+	uint16_t card_subtype;
+	char line[LINE_BYTES_MAX + 1];	/* UTF-8, exactly as in lines.csv */
+	char vehicle[16];
+	char product[16];		/* card product or series; "" when the scheme has none */
+	uint32_t operator_id;		/* of the vehicle; 0: take the line's */
+	uint16_t stop_on, stop_off;	/* numbers on the line, 1-based; 0: unknown */
+	uint8_t direction;
+	struct money list;		/* price the terminal showed; used where the pack says fare "tap" */
+	uint32_t distance_m;
+};
+
+/* All that rating remembers of a person between rides. Plain data of fixed layout; zero is "no ride
+ * yet". Stored through rider_state_pack so that the bytes are the same on every machine. */
+struct rider_acc { uint16_t id; uint32_t stamp; int64_t value; };	/* period stamp, count or fen */
+#define RIDER_ACC_MAX 8
+struct rider_state {
+	int64_t last_ms, last_out_ms;	/* last counting ride: tap-on, and end */
+	uint32_t last_line, last_vehicle; /* hashes */
+	uint32_t last_operator;
+	uint8_t last_mode, last_flags;
+	int64_t last_paid_fen, last_published_fen;
+	int64_t window_ms;		/* start of the transfer window, 0 none */
+	uint16_t window_uses, window_rule;
+	int64_t window_dearest_fen;
+	int64_t open_ms;		/* ride waiting for its tap-off, 0 none */
+	uint32_t open_line, open_vehicle;
+	uint16_t open_stop, open_plan;
+	int64_t open_hold_fen;
+	struct rider_acc acc[RIDER_ACC_MAX];
+};
+#define RIDER_STATE_BYTES 256
+void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE_BYTES]);
+bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_state *ret_state);
+
+/* ---- packs --------------------------------------------------------------------------------- */
+
+/* A compiled pack over a blob that the caller keeps; free with tariff_close. Shared for reading. */
+struct tariff;
+/* Compile a pack directory. On TARIFF_E_PACK every problem was given to report(arg, text), each
+ * "file:line:column: reason". *ret_blob is malloc'ed, the caller frees it. */
+typedef void (*tariff_report_fn)(void *arg, const char *text);
+int tariff_compile(const char *pack_dir, tariff_report_fn report, void *arg, void **ret_blob,
+		   size_t *ret_bytes) TARIFFS_MUST_CHECK;
+/* Checks structure and bounds of the blob completely, then points into it. */
+int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff) TARIFFS_MUST_CHECK;
+void tariff_close(struct tariff *t);
+/* Run the pack's own cases.csv; returns the number that failed, each given to report. Negative: error. */
+int tariff_run_cases(const char *pack_dir, const struct tariff *t, tariff_report_fn report, void *arg, int *ret_run);
+
+const char *tariff_name(const struct tariff *t);		/* e.g. ganzhou-2025-01 */
+uint32_t tariff_version(const struct tariff *t);		/* pack's number, rises */
+int64_t tariff_valid_from_ms(const struct tariff *t);
+/* Guest class of an issuer by the pack's regions list. */
+enum guest_class tariff_guest_of(const struct tariff *t, uint32_t issuer);
+/* Group code of a category name ("elder65"); 0 unknown. And back; NULL unknown. */
+uint16_t tariff_group_code(const struct tariff *t, const char *name);
+const char *tariff_group_name(const struct tariff *t, uint16_t code);
+const char *tariff_group_title(const struct tariff *t, uint16_t code);	/* Chinese */
+
+struct tariff_rule { const char *id, *title, *basis, *kind; const char *file; unsigned line; };
+bool tariff_rule(const struct tariff *t, uint16_t rule, struct tariff_rule *ret_rule);
+struct tariff_line { const char *line, *title, *class_name; uint32_t operator_id; const char *county; const char *mode; };
+bool tariff_line_find(const struct tariff *t, const char *line, int64_t at_ms, struct tariff_line *ret_line);
+struct tariff_operator { uint32_t id; const char *code, *title; };
+bool tariff_operator(const struct tariff *t, uint32_t id, struct tariff_operator *ret_operator);
+size_t tariff_operator_count(const struct tariff *t);
+bool tariff_operator_at(const struct tariff *t, size_t i, struct tariff_operator *ret_operator);
+/* Treasury by number (1-based); name such as "city", title in Chinese. */
+struct tariff_treasury { const char *name, *title; };
+bool tariff_treasury(const struct tariff *t, uint16_t treasury, struct tariff_treasury *ret_treasury);
+size_t tariff_treasury_count(const struct tariff *t);
+
+/* ---- rate ----------------------------------------------------------------------------------- */
+
+#define FARE_STEPS_MAX 12
+#define FARE_FUNDERS_MAX 4
+
+enum fare_step_kind {			/* numbers are on disk */
+	FARE_STEP_PUBLISHED = 1, FARE_STEP_CONCESSION = 2, FARE_STEP_TRANSFER = 3, FARE_STEP_LADDER = 4,
+	FARE_STEP_CAP = 5, FARE_STEP_ROUND = 6, FARE_STEP_HOLD = 7, FARE_STEP_SETTLE = 8, FARE_STEP_QUOTA = 9,
+};
+struct fare_step { uint8_t kind; uint16_t rule; int32_t delta_fen; };	/* published: delta = the fare */
+enum fare_reject {			/* why a ride is refused at the gate */
+	FARE_OK = 0, FARE_LINE_UNKNOWN = 1, FARE_NO_PRICE = 2, FARE_REPEAT_TAP = 3, FARE_NOT_IN_FORCE = 4,
+};
+const char *fare_reject_name(enum fare_reject reject);
+struct fare {
+	enum fare_reject reject;
+	struct money published;		/* notice-board fare (应收 before concessions) */
+	struct money paid;		/* what the rider owes by the rules (rated) */
+	struct money absorbed;		/* the operator's part */
+	uint8_t funder_count;
+	struct { uint16_t treasury; struct money amount; } funder[FARE_FUNDERS_MAX];
+	uint16_t line;			/* index into the pack's lines + 1; 0 unknown */
+	uint16_t group;			/* group whose concession won; 0 none */
+	uint16_t rule;			/* concession that won; 0 none */
+	uint16_t fund_rule;
+	bool transfer;			/* a transfer rule applied */
+	uint8_t step_count;
+	struct fare_step step[FARE_STEPS_MAX];
+};
+/* published = paid + sum(funder) + absorbed always holds, asserted before return. */
+
+/* A rule that was looked at and did not apply, with the reason as a word of fixed vocabulary. */
+enum rule_miss {
+	MISS_GROUP = 1, MISS_AGE, MISS_CLASS, MISS_LINE, MISS_OPERATOR, MISS_MEDIUM, MISS_GUEST, MISS_DATE,
+	MISS_HOURS, MISS_CHECK_LAPSED, MISS_QUOTA, MISS_WINDOW, MISS_SAME_LINE, MISS_SAME_VEHICLE, MISS_PAIR,
+	MISS_USES, MISS_OUTRANKED, MISS_FIRST_RIDE, MISS_NOT_FOR,
+};
+const char *rule_miss_text(enum rule_miss miss);	/* Chinese sentence */
+struct rate_notes {			/* filled when wanted; pass NULL on the fast path */
+	size_t count;
+	struct { uint16_t rule; enum rule_miss miss; } note[64];
+};
+
+/*
+ * The fare of one ride. Pure: reads its arguments, writes *ret_state, *ret_fare and *notes, nothing
+ * else. state and ret_state may be the same object. A refused ride leaves the state unchanged.
+ */
+void rate(const struct tariff *t, const struct rider *rider, const struct rider_state *state,
+	  const struct ride *ride, struct rider_state *ret_state, struct fare *ret_fare,
+	  struct rate_notes *notes);
+
+#endif

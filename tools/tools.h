@@ -1,0 +1,43 @@
+/*
+ * tools - the front door for people: qingfen <verb>. Each verb is one file; the library does the work.
+ */
+#ifndef TOOLS_TOOLS_H
+#define TOOLS_TOOLS_H
+
+#include "clearing/clearing.h"
+
+/* Exit codes, the same for every verb (docs/qingfen.1). */
+enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_CONFIG = 3, EXIT_STORE = 4, EXIT_ABSENT = 5, EXIT_BUSY = 6,
+	EXIT_UNREACHABLE = 7, EXIT_PARTLY = 8, EXIT_RULE = 9 };
+
+/* A verb gets argv with argv[0] = its own name. */
+struct verb { const char *name; int (*run)(int argc, char **argv); const char *zh; const char *en; };
+
+int verb_keys(int argc, char **argv) __attribute__((weak));
+int verb_card(int argc, char **argv) __attribute__((weak));
+int verb_qr(int argc, char **argv) __attribute__((weak));
+int verb_tariff(int argc, char **argv) __attribute__((weak));
+int verb_taps(int argc, char **argv) __attribute__((weak));
+int verb_day(int argc, char **argv) __attribute__((weak));
+int verb_report(int argc, char **argv) __attribute__((weak));
+int verb_explain(int argc, char **argv) __attribute__((weak));
+int verb_check(int argc, char **argv) __attribute__((weak));
+int verb_dump(int argc, char **argv) __attribute__((weak));
+int verb_recompute(int argc, char **argv) __attribute__((weak));
+int verb_verify(int argc, char **argv) __attribute__((weak));
+int verb_evidence(int argc, char **argv) __attribute__((weak));
+int verb_backup(int argc, char **argv) __attribute__((weak));
+int verb_restore(int argc, char **argv) __attribute__((weak));
+int verb_load(int argc, char **argv) __attribute__((weak));
+int verb_status(int argc, char **argv) __attribute__((weak));
+int verb_sim(int argc, char **argv) __attribute__((weak));
+
+/* One line on stderr: "qingfen: what: where: what to do". */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Exit code of a library error. */
+int exit_of_error(int code);
+/* Store directory: --store, else $QINGFEN_STORE, else "store". Control socket likewise, QINGFEN_SOCKET. */
+const char *store_dir(const char *option);
+const char *socket_path(const char *option);
+
+#endif

@@ -1,0 +1,304 @@
+/*
+ * validator - the tap record, the batch and frame on the wire, and the agent on the bus.
+ *
+ * One record serves all media. It is a msgpack positional array; the table below gives order, name and
+ * type of every field and is the only place that knows them (docs/tap-format.md shows the bytes).
+ * Later versions append fields; a reader skips trailing fields it does not know. A record is decoded
+ * only after a bounds walk that allocates nothing.
+ *
+ * Uses keys and tariffs. Times int64 ms UTC, money in fen, BCD as bytes. Errors: 0 good, negative
+ * TAP_E_* (-1xxx) or -errno.
+ */
+#ifndef VALIDATOR_VALIDATOR_H
+#define VALIDATOR_VALIDATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keys/keys.h"
+#include "tariffs/tariffs.h"
+
+#define VALIDATOR_MUST_CHECK __attribute__((warn_unused_result))
+
+enum tap_error {
+	TAP_E_TRUNCATED = -1001,	/* a length runs past the end */
+	TAP_E_SYNTAX = -1002,		/* not the msgpack type the table asks for */
+	TAP_E_VERSION = -1003,		/* a record version we do not read */
+	TAP_E_RANGE = -1004,		/* a value outside its field's bounds */
+	TAP_E_TRAILING = -1005,		/* bytes after the record */
+	TAP_E_DEPTH = -1006,		/* nested deeper than allowed, or more elements than bytes */
+	TAP_E_COUNT = -1007,		/* batch: count differs from the taps present */
+	TAP_E_TOTAL = -1008,		/* batch: amount total differs */
+	TAP_E_DIGEST = -1009,		/* batch: digest differs */
+	TAP_E_SERIALS = -1010,		/* batch: first/last serial differ from the taps */
+	TAP_E_SPACE = -1011,		/* output buffer too small */
+	TAP_E_FRAME = -1012,		/* frame length or type impossible */
+	TAP_E_SPOOL = -1013,		/* spool file damaged beyond its tail */
+};
+const char *tap_strerror(int code);	/* NULL when the code is not of this folder */
+
+/* ---- the tap record --------------------------------------------------------------------- */
+
+enum tap_kind {				/* numbers are on the wire and on disk */
+	TAP_PURCHASE = 1,		/* T-Union purse, single purchase (type 06) */
+	TAP_BOARD = 2,			/* composite purchase: boarding, entry (type 09) */
+	TAP_ALIGHT = 3,			/* composite purchase: alighting, exit */
+	TAP_PRODUCT = 4,		/* monthly or count product inside the purse */
+	TAP_QR = 5,			/* T-Union QR code, payload attached */
+	TAP_BANK = 6,			/* bank card, offline data authentication */
+	TAP_BANK_QR = 7,		/* UnionPay ride code */
+	TAP_MANUAL = 8,			/* driver's console: papers shown, no card */
+	TAP_LOCK = 9,			/* black-listed card locked */
+	TAP_SIGN_ON = 16,		/* driver signs on */
+	TAP_SIGN_OFF = 17,
+	TAP_LINE_ON = 18,		/* line and direction set */
+};
+bool tap_kind_is_ride(uint8_t kind);	/* kinds 1-8 */
+
+enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK = 8, TAP_OFFLINE = 16 };
+
+#define TAP_QR_BYTES_MAX QR_BYTES_MAX
+#define TAP_ENCODED_BYTES_MAX 1024
+#define TAP_VERSION 1
+
+/*
+ * X(name, type, argument, sentence). Types: UINT max; INT min (i64); BIN exact length; VAR max length
+ * (bin); STR max bytes. Order is the wire order; numbers never move.
+ */
+#define TAP_FIELDS(X) \
+	X(version,        UINT, 255,        "record version, 1") \
+	X(kind,           UINT, 255,        "enum tap_kind") \
+	X(medium,         UINT, 15,         "enum ride_medium") \
+	X(flags,          UINT, 65535,      "enum tap_flag bits") \
+	X(pan,            BIN,  10,         "application serial number, 19 digits BCD with leading 0; bank cards: BCD right aligned") \
+	X(issuer,         BIN,  4,          "issuer institution, BCD") \
+	X(card_city,      UINT, 0xffff,     "city code of the card, BCD as hex, 0x4280") \
+	X(card_class,     UINT, 255,        "file 0x17 byte 10: 01 ordinary 02 student 03 elderly 04 test 05 soldier") \
+	X(card_subtype,   UINT, 0xffff,     "file 0x15 bytes 28-29") \
+	X(card_counter,   UINT, 0xffff,     "offline transaction counter") \
+	X(balance_before, INT,  0,          "fen") \
+	X(balance_after,  INT,  0,          "fen") \
+	X(list_fen,       UINT, 0x7fffffff, "list fare shown, fen") \
+	X(amount_fen,     UINT, 0x7fffffff, "debited, fen") \
+	X(txn_type,       UINT, 255,        "type byte the card used: 06, 09") \
+	X(terminal,       BIN,  6,          "terminal number, BCD") \
+	X(terminal_serial, UINT, 0xffffffff, "terminal transaction serial") \
+	X(psam,           BIN,  6,          "PSAM number, BCD") \
+	X(key_version,    UINT, 255,        "") \
+	X(key_index,      UINT, 255,        "") \
+	X(alg_id,         UINT, 255,        "algorithm id as the card answered") \
+	X(random,         BIN,  4,          "card's random") \
+	X(tac,            BIN,  4,          "transaction authentication code; FFFFFFFF grey") \
+	X(time_ms,        INT,  0,          "validator's clock, ms UTC; the TAC covers its local seconds") \
+	X(operator_id,    UINT, 0xffffffff, "operator of the vehicle") \
+	X(line,           STR,  47,         "line, as in lines.csv") \
+	X(direction,      UINT, 255,        "0 up, 1 down") \
+	X(vehicle,        STR,  15,         "plate or fleet number") \
+	X(stop,           UINT, 0xffff,     "stop now, 1-based; 0 unknown") \
+	X(stop_on,        UINT, 0xffff,     "boarding stop of an alighting record") \
+	X(driver,         UINT, 0xffffffff, "driver number") \
+	X(prev_counter,   UINT, 0xffff,     "previous transaction, copied from card file 0x18") \
+	X(prev_amount_fen, UINT, 0x7fffffff, "") \
+	X(prev_type,      UINT, 255,        "") \
+	X(prev_terminal,  BIN,  6,          "") \
+	X(prev_time_ms,   INT,  0,          "") \
+	X(acquirer,       BIN,  4,          "acceptance institution, BCD") \
+	X(accept_city,    UINT, 0xffff,     "acceptance city, BCD as hex") \
+	X(list_version,   UINT, 0xffffffff, "black list in force on the validator") \
+	X(tariff_version, UINT, 0xffffffff, "tariff pack in force on the validator") \
+	X(product,        UINT, 255,        "product type, 0 none") \
+	X(product_left,   UINT, 0xffff,     "rides left after this one") \
+	X(distance_m,     UINT, 0xffffffff, "") \
+	X(oda,            UINT, 255,        "bank card: 0 none, 1 SDA, 2 DDA, 3 CDA passed") \
+	X(cryptogram,     BIN,  8,          "bank card application cryptogram") \
+	X(qr,             VAR,  588,        "T-Union QR payload")
+
+#define TAP_STRUCT_UINT(name, arg)	uint32_t name;
+#define TAP_STRUCT_INT(name, arg)	int64_t name;
+#define TAP_STRUCT_BIN(name, arg)	uint8_t name[arg];
+#define TAP_STRUCT_VAR(name, arg)	struct { const uint8_t *p; uint32_t n; } name;	/* borrowed */
+#define TAP_STRUCT_STR(name, arg)	char name[(arg) + 1];
+#define TAP_STRUCT_FIELD(name, type, arg, text) TAP_STRUCT_##type(name, arg)
+struct tap { TAP_FIELDS(TAP_STRUCT_FIELD) };
+
+#define TAP_COUNT_FIELD(name, type, arg, text) + 1
+enum { TAP_FIELD_COUNT = 0 TAP_FIELDS(TAP_COUNT_FIELD) };
+
+/* Encode into out; returns the length or TAP_E_SPACE. */
+int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes) VALIDATOR_MUST_CHECK;
+/* Decode one record; *ret_tap.qr points into p. Checks every type, bound, BCD nibble of pan, issuer and
+ * terminal, and that nothing follows. On failure *ret_field names the field (static text). */
+int tap_decode(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret_field) VALIDATOR_MUST_CHECK;
+/* Bounds walk over any msgpack value without allocating: depth and element count against the bytes
+ * there are. 0 when exactly one value fills n bytes. */
+int msgpack_walk(const uint8_t *p, size_t n, unsigned depth_max);
+
+/* What enters the TAC; what rating sees. */
+void tap_purchase(const struct tap *tap, struct purchase *ret_purchase);
+void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride);
+/* PAN as digits (20 bytes buffer), and masked 6+4 for people: "310473*********0017". */
+void pan_digits(const uint8_t pan[10], char ret_text[21]);
+void pan_masked(const uint8_t pan[10], char ret_text[24]);
+/* Digits to BCD, right aligned, zero filled. False when not 1..20 digits. */
+bool pan_parse(const char *digits, uint8_t ret_pan[10]);
+
+/* Business key: the same tap, whichever way and however often it arrives. */
+#define TAP_KEY_BYTES 18		/* terminal 6 | serial 4 | time 8, big-endian */
+void tap_key(const struct tap *tap, uint8_t ret_key[TAP_KEY_BYTES]);
+/* "428000000017-0000ABCD-20251103071530" and back. */
+#define TAP_ID_BYTES 40
+void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES]);
+bool tap_id_parse(const char *text, uint8_t ret_key[TAP_KEY_BYTES]);
+
+/* ---- batch ------------------------------------------------------------------------------- */
+
+#define BATCH_TAPS_MAX 512
+#define BATCH_BYTES_MAX (192 * 1024)
+#define DEVICE_BYTES_MAX 15
+
+/* msgpack array: [version, device str, file_serial, first_serial, last_serial, count, amount_total,
+ * digest bin32, taps: array of bin]. digest = SHA-256 over the concatenated tap records. */
+struct batch {
+	char device[DEVICE_BYTES_MAX + 1];
+	uint32_t file_serial;
+	uint32_t first_serial, last_serial;	/* terminal serials of the first and last tap */
+	uint32_t count;
+	uint64_t amount_total_fen;		/* over records that decode */
+	uint8_t digest[DIGEST_BYTES];
+	struct { const uint8_t *p; uint32_t n; } tap[BATCH_TAPS_MAX];	/* borrowed */
+};
+int batch_encode(const struct batch *b, uint8_t *out, size_t out_bytes) VALIDATOR_MUST_CHECK;
+/* Structure only: header and slices. */
+int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch) VALIDATOR_MUST_CHECK;
+/* Fill count, serials, total and digest of encoded taps. A record that does not decode counts as
+ * amount 0, serial ignored. */
+int batch_seal(struct batch *b) VALIDATOR_MUST_CHECK;
+/* Compare header with content: TAP_E_COUNT, TAP_E_DIGEST, TAP_E_SERIALS, TAP_E_TOTAL in this order. */
+int batch_check(const struct batch *b) VALIDATOR_MUST_CHECK;
+
+/* ---- frames ------------------------------------------------------------------------------- */
+
+/* length u32 BE of what follows | type u8 | msgpack array body. docs/protocol.md. */
+#define FRAME_HEAD_BYTES 5
+#define FRAME_BYTES_MAX (256 * 1024)
+enum frame_type {
+	FRAME_HELLO = 1, FRAME_WELCOME = 2, FRAME_BATCH = 3, FRAME_RECEIPT = 4, FRAME_REFUSE = 5,
+	FRAME_GET = 6, FRAME_PART = 7, FRAME_PING = 8, FRAME_PONG = 9, FRAME_BUSY = 10,
+};
+struct frame { uint8_t type; const uint8_t *body; uint32_t bytes; };
+/* 1: a frame lies in p, *ret_used bytes of it; 0: more bytes needed; TAP_E_FRAME: impossible. */
+int frame_next(const uint8_t *p, size_t n, struct frame *ret_frame, size_t *ret_used) VALIDATOR_MUST_CHECK;
+void frame_head(uint8_t type, uint32_t body_bytes, uint8_t ret_head[FRAME_HEAD_BYTES]);
+
+struct hello { uint32_t protocol; char device[DEVICE_BYTES_MAX + 1]; uint8_t terminal[6]; char software[32]; int64_t clock_ms; };
+struct welcome { uint32_t protocol; int64_t clock_ms; uint32_t list_version, tariff_version; uint32_t batch_taps_max; };
+/* Receipt: everything in it is durable. verdict[i] belongs to tap i (enum verdict of clearing/). */
+struct receipt { uint32_t file_serial; uint64_t inbox_seq; uint32_t accepted, pending, duplicate, refused;
+	uint32_t count; uint8_t verdict[BATCH_TAPS_MAX]; bool repeated; };
+struct refuse { uint32_t file_serial; int32_t code; char text[128]; bool retry; };
+struct get { char what[16]; uint32_t version; uint32_t offset; };	/* "blacklist", "tariff" */
+struct part { char what[16]; uint32_t version, offset, total; const uint8_t *p; uint32_t n; };
+struct busy { uint32_t retry_ms; };
+/* Each encode returns the whole frame's length (head included) or TAP_E_SPACE. */
+int hello_encode(const struct hello *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int hello_decode(const struct frame *f, struct hello *ret) VALIDATOR_MUST_CHECK;
+int welcome_encode(const struct welcome *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int welcome_decode(const struct frame *f, struct welcome *ret) VALIDATOR_MUST_CHECK;
+int receipt_encode(const struct receipt *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int receipt_decode(const struct frame *f, struct receipt *ret) VALIDATOR_MUST_CHECK;
+int refuse_encode(const struct refuse *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int refuse_decode(const struct frame *f, struct refuse *ret) VALIDATOR_MUST_CHECK;
+int get_encode(const struct get *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int get_decode(const struct frame *f, struct get *ret) VALIDATOR_MUST_CHECK;
+int part_encode(const struct part *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int part_decode(const struct frame *f, struct part *ret) VALIDATOR_MUST_CHECK;	/* p borrowed */
+int busy_encode(const struct busy *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int busy_decode(const struct frame *f, struct busy *ret) VALIDATOR_MUST_CHECK;
+
+/* ---- spool: store and forward, survives power loss ---------------------------------------- */
+
+/* Append-only segments of [length u32 | crc32c u32 | record]; a torn tail is cut at open. A record is
+ * gone only after spool_release, which follows the receipt. One process per spool (flock). */
+struct spool;
+int spool_open(const char *dir, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
+void spool_close(struct spool *s);
+/* Durable on return (fdatasync) when sync is true. */
+int spool_append(struct spool *s, const uint8_t *record, size_t n, bool sync) VALIDATOR_MUST_CHECK;
+/* Next batch of unreleased records, at most taps_max, the same one until released: file_serial rises by
+ * one a batch and survives restarts. 1 a batch, 0 nothing to send. Slices live until the next call. */
+int spool_next(struct spool *s, uint32_t taps_max, struct batch *ret_batch) VALIDATOR_MUST_CHECK;
+/* The batch of this file serial is receipted: forget it, durably. */
+int spool_release(struct spool *s, uint32_t file_serial) VALIDATOR_MUST_CHECK;
+uint64_t spool_waiting(const struct spool *s);
+
+/* ---- card files (docs/card.md) ------------------------------------------------------------- */
+
+struct card_info {			/* file 0x15 and 0x17 */
+	uint8_t issuer[4]; uint8_t app_type, app_version; uint8_t pan[10];
+	int32_t start, expiry;		/* days */
+	uint16_t subtype; uint32_t country; uint16_t province, city; uint16_t interop; uint8_t card_class;
+	bool has_17;
+};
+int card_parse_15(const uint8_t *p, size_t n, struct card_info *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+int card_parse_17(const uint8_t *p, size_t n, struct card_info *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+struct card_log { uint16_t counter; uint32_t overdraft_fen, amount_fen; uint8_t type; uint8_t terminal[6]; int64_t time_ms; };
+int card_parse_18(const uint8_t *p, size_t n, struct card_log *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+struct card_transit { uint8_t type; uint8_t terminal[8]; uint8_t industry; uint8_t place[7]; uint32_t amount_fen, balance_fen;
+	int64_t time_ms; uint16_t city; uint8_t acquirer[8]; };
+int card_parse_1e(const uint8_t *p, size_t n, struct card_transit *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+
+/* ---- reader, software card and PSAM -------------------------------------------------------- */
+
+/* A contactless reader: exchange one APDU. The simulator and (later) PC/SC stand behind it. Returns the
+ * response length, or -EIO when the card left the field (torn tap). */
+struct reader { int (*transmit)(struct reader *r, const uint8_t *apdu, size_t n, uint8_t *ret, size_t ret_bytes); };
+/* Software T-Union card; holds its keys. Personalise from a keyring. */
+struct soft_card;
+int soft_card_new(const struct keyring *ring, const struct card_info *info, uint8_t key_version, uint8_t alg_id,
+		  uint32_t balance_fen, uint64_t seed, struct soft_card **ret_card) VALIDATOR_MUST_CHECK;
+void soft_card_free(struct soft_card *c);
+struct reader *soft_card_reader(struct soft_card *c);
+/* Leave the field after this many more APDUs, before (-) the answer is delivered; 0: never. */
+void soft_card_tear_after(struct soft_card *c, unsigned apdus);
+uint32_t soft_card_balance(const struct soft_card *c);
+uint16_t soft_card_counter(const struct soft_card *c);
+/* Software PSAM: same interface, purchase root keys inside. */
+struct soft_psam;
+int soft_psam_new(const struct keyring *ring, const uint8_t terminal[6], uint32_t first_serial, struct soft_psam **ret) VALIDATOR_MUST_CHECK;
+void soft_psam_free(struct soft_psam *p);
+struct reader *soft_psam_reader(struct soft_psam *p);
+
+/* ---- gate: one tap at the kerb ------------------------------------------------------------- */
+
+enum gate_answer { GATE_GO = 0, GATE_TAP_AGAIN, GATE_LOW_BALANCE, GATE_BLACKLISTED, GATE_CARD_REFUSED, GATE_EXPIRED,
+	GATE_NO_PRICE, GATE_REPEAT, GATE_CARD_ERROR };
+const char *gate_answer_name(enum gate_answer a);
+struct gate_setting {			/* where the bus is and what is in force; borrowed */
+	const struct tariff *tariff;
+	uint32_t operator_id; char line[LINE_BYTES_MAX + 1]; uint8_t direction; char vehicle[16]; uint16_t stop; uint32_t driver;
+	uint8_t acquirer[4]; uint16_t city; uint32_t list_version;
+	const struct hotlist *hotlist;
+};
+struct gate;
+int gate_new(struct reader *psam, struct gate **ret_gate) VALIDATOR_MUST_CHECK;
+void gate_free(struct gate *g);
+/* The purchase flow (INIT, SAM, UPDATE CAPP, DEBIT, CREDIT); a torn tap gives a grey record now and the
+ * recovered one when the card comes back. ret_tap[] gets 0..2 records, *ret_count says how many. */
+enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms,
+			  struct tap ret_tap[2], unsigned *ret_count);
+
+/* Black list: sorted PANs, versioned; text file "pan[,pan_to]" per line. Borrow-free. */
+struct hotlist;
+int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **ret_list, char *ret_error, size_t error_bytes) VALIDATOR_MUST_CHECK;
+void hotlist_free(struct hotlist *h);
+bool hotlist_has(const struct hotlist *h, const uint8_t pan[10]);
+size_t hotlist_count(const struct hotlist *h);
+
+/* ---- uplink: the wire client, without a socket of its own ---------------------------------- */
+
+/* Drives one validator's conversation; the owner moves bytes over TLS. Used by validatord and by the
+ * simulator for thousands of devices in one process. */
+enum uplink_state { UPLINK_NEW, UPLINK_READY, UPLINK_WAITING, UPLINK_DONE, UPLINK_FAILED };
+
+#endif
