@@ -112,7 +112,8 @@ enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK
 	X(distance_m,     UINT, 0xffffffff, "") \
 	X(oda,            UINT, 255,        "bank card: 0 none, 1 SDA, 2 DDA, 3 CDA passed") \
 	X(cryptogram,     BIN,  8,          "bank card application cryptogram") \
-	X(qr,             VAR,  588,        "T-Union QR payload")
+	X(qr,             VAR,  588,        "T-Union QR payload") \
+	X(series,         STR,  15,         "card product or series by its scheme's own name; empty when it has none")
 
 #define TAP_STRUCT_UINT(name, arg)	uint32_t name;
 #define TAP_STRUCT_INT(name, arg)	int64_t name;
