@@ -1,0 +1,149 @@
+/*
+ * core - the decisions of the clearing house, and nothing else.
+ *
+ * No I/O, no clock, no allocation, no failure: values in, values out. Everything here could run in a
+ * simulator unchanged. tests/layers.sh refuses <stdio.h>, <time.h>, <sys/...>, <lmdb.h>, <event2/...>,
+ * <openssl/...>, <curl/...> and malloc in this folder.
+ */
+#ifndef CLEARING_CORE_H
+#define CLEARING_CORE_H
+
+#include "keys/keys.h"
+#include "tariffs/tariffs.h"
+#include "validator/validator.h"
+
+/* ---- verdict ------------------------------------------------------------------------------ */
+
+/*
+ * Listed in order of precedence: the first that applies is the answer. Numbers are on disk and on the
+ * wire and never change. Codes in comments: T-Union error families as restated in docs/verdicts.md.
+ */
+enum verdict {
+	VERDICT_ACCEPTED = 0,		/* becomes money on its day (000000/FF) */
+	VERDICT_MALFORMED = 1,		/* the bytes are not a tap record (F4) */
+	VERDICT_TERMINAL_UNKNOWN = 2,	/* terminal not in the register, or not valid then (2001) */
+	VERDICT_TERMINAL_MISMATCH = 3,	/* terminal belongs to another device or PSAM (43) */
+	VERDICT_TEST = 4,		/* test card or test flag: totalled apart (2003) */
+	VERDICT_BAD_MAC = 5,		/* TAC or QR signature wrong (04) */
+	VERDICT_GREY = 6,		/* TAC all F: waits for its recovery (2002) */
+	VERDICT_DUPLICATE = 7,		/* same business key, same content (02) */
+	VERDICT_CONFLICT = 8,		/* same business key, other content: suspicious */
+	VERDICT_COUNTER_REPEATED = 9,	/* card and card counter seen with another TAC: suspicious, clone */
+	VERDICT_ISSUER_UNKNOWN = 10,	/* issuer or IIN not in the white list (06/10/13) */
+	VERDICT_CARD_EXPIRED = 11,
+	VERDICT_FUTURE = 12,		/* more than 5 min ahead of our clock at arrival (75) */
+	VERDICT_TOO_OLD = 13,		/* beyond the hard limit (05) */
+	VERDICT_LATE = 14,		/* beyond the late window: suspense, a person decides (05) */
+	VERDICT_AMOUNT = 15,		/* amount, balance or their chain impossible (26) */
+	VERDICT_BLACKLISTED = 16,	/* card on the black list in force at tap time (09/47) */
+	VERDICT_NO_TARIFF = 17,		/* no fare rule: line unknown or no price (11) */
+	VERDICT_REPEAT_TAP = 18,	/* refused by the tariff's lock (repeat tap of a concession) */
+	VERDICT_PENDING = 19,		/* another city's card, or key missing: money when its answer comes (F0/FA) */
+	VERDICT_EVENT = 20,		/* sign-on record: kept, no money */
+	VERDICT_GREY_SUPERSEDED = 21,	/* grey, and its recovery is here */
+	VERDICT_QUARANTINED = 22,	/* tripped an assertion once; set aside, alarm */
+};
+#define VERDICT_COUNT 23
+struct verdict_info {
+	const char *name;		/* accepted, bad-mac ... */
+	const char *zh;			/* sentence for people */
+	const char *en;
+	const char *code;		/* six-digit interface code, "000000" */
+	bool money;			/* becomes or may become money */
+	bool resend_helps;		/* a resend could change it */
+};
+const struct verdict_info *verdict_info(enum verdict v);
+
+/* Settings that judge and clear share; defaults in verdict.c, origin of each number beside it. */
+struct judge_limits {
+	int64_t future_ms_max;		/* 5 min */
+	int32_t late_days, too_old_days;/* 10, 30 */
+	uint32_t amount_fen_max;	/* 50000 */
+	int64_t balance_fen_max;	/* 100000 */
+};
+extern const struct judge_limits judge_limits_default;
+
+/* What the shell looked up about one tap. Pointers are NULL when nothing was found. */
+struct terminal_row { uint8_t terminal[6]; uint8_t psam[6]; char device[DEVICE_BYTES_MAX + 1]; uint32_t operator_id;
+	int64_t valid_from_ms, valid_to_ms; };
+struct issuer_row { uint32_t issuer; bool ours; int64_t valid_from_ms, valid_to_ms; };
+enum seen_before { SEEN_NO = 0, SEEN_SAME, SEEN_OTHER, SEEN_COUNTER, SEEN_GREY_RECOVERED };
+struct judge_input {
+	const struct tap *tap;		/* NULL: did not decode */
+	enum key_check check;
+	const char *device;		/* device whose certificate sent it */
+	const struct terminal_row *terminal;
+	const struct issuer_row *issuer;
+	enum seen_before seen;
+	bool blacklisted;		/* by the list in force at tap time */
+	bool future;			/* stamped at arrival: recorded in the inbox event */
+	int32_t open_day;		/* settlement day being filled */
+	int32_t cut_s;			/* service day starts this many seconds after midnight */
+	const struct judge_limits *limits;
+};
+/* Everything except the fare. ACCEPTED or PENDING means: go on to rate it. */
+enum verdict judge(const struct judge_input *in);
+
+/* ---- accounts and postings ----------------------------------------------------------------- */
+
+/* Chart of accounts, docs/ledger.md. An account is class * 1000000 + party (operator, treasury, bank...). */
+enum account_class {			/* on disk */
+	ACCOUNT_PURSE = 1,		/* asset: own issuer's purse pool owes us what cards were debited */
+	ACCOUNT_TUNION = 2,		/* asset: T-Union centre owes us for other cities' cards */
+	ACCOUNT_BANK = 3,		/* asset: card bank owes us what it collects */
+	ACCOUNT_PENDING = 4,		/* asset: waiting for somebody's verdict */
+	ACCOUNT_TREASURY = 5,		/* asset: treasury owes the subsidy */
+	ACCOUNT_OPERATOR = 6,		/* liability: we owe the operator */
+	ACCOUNT_OPERATOR_PENDING = 7,	/* liability: owed once the answer comes */
+	ACCOUNT_RIDER_REFUND = 8,	/* liability: charged more than rated */
+	ACCOUNT_FEE = 9,		/* liability: fee of the T-Union centre or bank */
+	ACCOUNT_CASH = 10,		/* asset: booked at the bank */
+};
+typedef uint32_t account_t;
+#define ACCOUNT(class, party) ((account_t)(class) * 1000000u + (account_t)(party))
+#define ACCOUNT_CLASS(a) ((a) / 1000000u)
+#define ACCOUNT_PARTY(a) ((a) % 1000000u)
+const char *account_class_name(unsigned account_class);	/* Chinese */
+
+enum posting_reason {			/* on disk */
+	POST_FARE = 1,			/* debited from the card, up to the rated fare */
+	POST_SUBSIDY = 2,
+	POST_OVERCHARGE = 3,
+	POST_PENDING = 4,		/* as POST_FARE, awaiting an answer */
+	POST_CONFIRMED = 5,		/* pending becomes firm */
+	POST_REFUSED = 6,		/* pending reversed */
+	POST_FEE = 7,
+	POST_COLLECTED = 8,		/* bank or centre paid */
+	POST_RETURNED = 9,		/* bank could not collect */
+};
+/* One leg pair: debit account, credit account, amount > 0. */
+struct posting { account_t debit, credit; struct money amount; uint8_t reason; uint16_t rule; };
+#define POSTINGS_PER_TAP_MAX 8
+enum scheme { SCHEME_PURSE = 1, SCHEME_TUNION = 2, SCHEME_BANK = 3, SCHEME_NONE = 4 };
+enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours);
+const char *scheme_name(enum scheme s);
+
+/* Why the charged amount differs from the rated one. */
+enum fare_difference { DIFF_NONE = 0, DIFF_OVERCHARGE = 1, DIFF_UNDERCHARGE = 2 };
+struct priced {				/* what became of one accepted or pending tap */
+	struct money published, charged, rated, absorbed, overcharge, undercharge;
+	enum fare_difference difference;
+	uint8_t posting_count;
+	struct posting posting[POSTINGS_PER_TAP_MAX];
+};
+/*
+ * Fare -> balanced postings. charged is what the record debited. The operator gets min(charged, rated)
+ * plus the subsidies; what was charged beyond is owed to the rider; what was charged short is the
+ * operator's (listed, not chased). Pending taps post to the pending accounts, subsidies included.
+ */
+void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending,
+	       uint32_t operator_id, struct priced *ret_priced);
+
+/* ---- settlement day ------------------------------------------------------------------------- */
+
+enum day_state { DAY_OPEN = 0, DAY_CUT, DAY_CLEARED, DAY_BUILT, DAY_APPROVED, DAY_SENT, DAY_ACKED, DAY_RECONCILED };
+const char *day_state_name(enum day_state s);
+/* Compare-and-set rule: may the day go from -> to. */
+bool day_may_move(enum day_state from, enum day_state to);
+
+#endif
