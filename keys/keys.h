@@ -230,6 +230,13 @@ int qr_make_code(const uint8_t *auth, size_t auth_bytes, const struct qr_key *us
 #define DIGEST_BYTES 32
 int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
 int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
+/* SHA-256 over pieces. digest_end leaves it ready for digest_reset. Free with digest_free (NULL is fine). */
+struct digest;
+int digest_new(struct digest **ret_digest) KEYS_MUST_CHECK;
+void digest_reset(struct digest *d);
+void digest_add(struct digest *d, const void *p, size_t n);
+void digest_end(struct digest *d, uint8_t ret_digest[DIGEST_BYTES]);
+void digest_free(struct digest *d);
 /* Raw SM2 signature r|s (64 bytes) over a message with the default id 1234567812345678. */
 int sm2_sign(const struct qr_key *key, const void *p, size_t n, uint8_t ret_sig[64]) KEYS_MUST_CHECK;
 bool sm2_verify(const uint8_t point[65], const void *p, size_t n, const uint8_t sig[64]);

@@ -1,0 +1,156 @@
+/*
+ * digest - SHA-256, SM3, hex, and the date a MAC covers. Digests are fetched once for the process.
+ */
+#include "keys/keys.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+static EVP_MD *sha256, *sm3;
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+
+static void fetch(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	sm3 = EVP_MD_fetch(NULL, "SM3", NULL);
+}
+
+static int digest_make(bool domestic, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
+{
+	const EVP_MD *md;
+
+	pthread_once(&fetched, fetch);
+	md = domestic ? sm3 : sha256;
+	if (md == NULL || EVP_Digest(p, n, ret_digest, NULL, md, NULL) != 1)
+		return KEYS_E_CRYPTO;
+	return 0;
+}
+
+int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) { return digest_make(false, p, n, ret_digest); }
+
+int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) { return digest_make(true, p, n, ret_digest); }
+
+struct digest {
+	EVP_MD_CTX *ctx;
+};
+
+int digest_new(struct digest **ret_digest)
+{
+	struct digest *d = OPENSSL_zalloc(sizeof(*d));
+
+	pthread_once(&fetched, fetch);
+	if (d != NULL)
+		d->ctx = EVP_MD_CTX_new();
+	if (d == NULL || d->ctx == NULL || sha256 == NULL) {
+		digest_free(d);
+		return KEYS_E_CRYPTO;
+	}
+	digest_reset(d);
+	*ret_digest = d;
+	return 0;
+}
+
+void digest_reset(struct digest *d) { EVP_DigestInit_ex2(d->ctx, sha256, NULL); }
+
+void digest_add(struct digest *d, const void *p, size_t n) { EVP_DigestUpdate(d->ctx, p, n); }
+
+void digest_end(struct digest *d, uint8_t ret_digest[DIGEST_BYTES]) { EVP_DigestFinal_ex(d->ctx, ret_digest, NULL); }
+
+void digest_free(struct digest *d)
+{
+	if (d == NULL)
+		return;
+	EVP_MD_CTX_free(d->ctx);
+	OPENSSL_free(d);
+}
+
+static int hex_nibble(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+bool hex_decode(const char *text, uint8_t *ret_bytes, size_t n)
+{
+	if (strlen(text) != 2 * n)
+		return false;
+	for (size_t i = 0; i < 2 * n; i++)
+		if (hex_nibble(text[i]) < 0)
+			return false;
+	for (size_t i = 0; i < n; i++)
+		ret_bytes[i] = (uint8_t)(hex_nibble(text[2 * i]) << 4 | hex_nibble(text[2 * i + 1]));
+	return true;
+}
+
+void hex_encode(const uint8_t *p, size_t n, char *ret_text)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < n; i++) {
+		ret_text[2 * i] = digits[p[i] >> 4];
+		ret_text[2 * i + 1] = digits[p[i] & 15];
+	}
+	ret_text[2 * n] = '\0';
+}
+
+/* Civil date from days since 1970-01-01 (proleptic Gregorian, years counted from March). */
+static void civil_of_days(int64_t days, unsigned *ret_year, unsigned *ret_month, unsigned *ret_day)
+{
+	int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
+	unsigned doe = (unsigned)(z - era * 146097);
+	unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+
+	*ret_day = doy - (153 * mp + 2) / 5 + 1;
+	*ret_month = mp < 10 ? mp + 3 : mp - 9;
+	*ret_year = (unsigned)(yoe + era * 400) + (*ret_month <= 2);
+}
+
+static int64_t days_of_civil(unsigned year, unsigned month, unsigned day)
+{
+	int64_t y = (int64_t)year - (month <= 2), era = y / 400;
+	unsigned yoe = (unsigned)(y - era * 400), doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+
+	return era * 146097 + (int64_t)(yoe * 365 + yoe / 4 - yoe / 100 + doy) - 719468;
+}
+
+#define LOCAL_OFFSET_S (8 * 3600)
+static uint8_t bcd(unsigned v) { return (uint8_t)(v / 10 << 4 | v % 10); }
+
+struct mac_time mac_time_of_ms(int64_t time_ms)
+{
+	int64_t s = time_ms / 1000 - (time_ms % 1000 < 0) + LOCAL_OFFSET_S;
+	int64_t days = s / 86400 - (s % 86400 < 0), left = s - days * 86400;
+	unsigned year, month, day;
+
+	civil_of_days(days, &year, &month, &day);
+	return (struct mac_time){ { bcd(year / 100 % 100), bcd(year % 100), bcd(month), bcd(day), bcd((unsigned)(left / 3600)),
+				    bcd((unsigned)(left / 60 % 60)), bcd((unsigned)(left % 60)) } };
+}
+
+bool mac_time_to_ms(const struct mac_time *t, int64_t *ret_ms)
+{
+	static const unsigned month_days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	unsigned v[7], year, leap;
+
+	for (size_t i = 0; i < 7; i++) {
+		if (t->bcd[i] >> 4 > 9 || (t->bcd[i] & 15) > 9)
+			return false;
+		v[i] = (t->bcd[i] >> 4) * 10u + (t->bcd[i] & 15);
+	}
+	year = v[0] * 100 + v[1];
+	leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	if (year < 1970 || v[2] < 1 || v[2] > 12 || v[3] < 1 || v[3] > month_days[v[2] - 1] + (v[2] == 2 ? leap : 0))
+		return false;
+	if (v[4] > 23 || v[5] > 59 || v[6] > 59)
+		return false;
+	*ret_ms = (days_of_civil(year, v[2], v[3]) * 86400 + v[4] * 3600 + v[5] * 60 + v[6] - LOCAL_OFFSET_S) * 1000;
+	return true;
+}
