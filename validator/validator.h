@@ -298,8 +298,40 @@ size_t hotlist_count(const struct hotlist *h);
 
 /* ---- uplink: the wire client, without a socket of its own ---------------------------------- */
 
-/* Drives one validator's conversation; the owner moves bytes over TLS. Used by validatord and by the
- * simulator for thousands of devices in one process. */
-enum uplink_state { UPLINK_NEW, UPLINK_READY, UPLINK_WAITING, UPLINK_DONE, UPLINK_FAILED };
+/*
+ * One validator's conversation: hello, welcome, then one batch at a time until there is none. The owner
+ * moves bytes over TLS: what arrives goes into uplink_feed, what uplink_output shows goes out. A batch is
+ * sent again after every reconnect until its receipt comes. Used by validatord and by the simulator for
+ * thousands of devices in one process; buffers exist only while they hold something.
+ */
+enum uplink_state {
+	UPLINK_NEW,		/* not connected */
+	UPLINK_HELLO,		/* hello sent */
+	UPLINK_WAITING,		/* batch sent, no answer yet */
+	UPLINK_BUSY,		/* the daemon asked to wait; uplink_retry sends again */
+	UPLINK_IDLE,		/* nothing to send; uplink_retry looks again */
+};
+struct uplink_events {		/* callbacks; any but next may be NULL */
+	/* The batch to send now, encoded: 1, or 0 for none. Bytes stay valid until receipt or refusal. */
+	int (*next)(void *arg, const uint8_t **ret_p, size_t *ret_n, uint32_t *ret_file_serial);
+	void (*welcome)(void *arg, const struct welcome *m);
+	void (*receipt)(void *arg, const struct receipt *m);
+	void (*refused)(void *arg, const struct refuse *m);
+	void (*part)(void *arg, const struct part *m);
+	void (*busy)(void *arg, uint32_t retry_ms);
+	void *arg;
+};
+struct uplink;
+int uplink_new(const struct hello *hello, const struct uplink_events *events, struct uplink **ret_uplink) VALIDATOR_MUST_CHECK;
+void uplink_free(struct uplink *u);
+void uplink_connected(struct uplink *u);	/* a fresh connection: queues the hello */
+void uplink_lost(struct uplink *u);		/* the connection is gone: half frames are dropped */
+int uplink_feed(struct uplink *u, const uint8_t *p, size_t n) VALIDATOR_MUST_CHECK;
+size_t uplink_output(struct uplink *u, const uint8_t **ret_p);
+void uplink_sent(struct uplink *u, size_t n);
+void uplink_retry(struct uplink *u);
+/* Ask for a list or the tariff from this offset; the answer comes as part. */
+void uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset);
+enum uplink_state uplink_state(const struct uplink *u);
 
 #endif

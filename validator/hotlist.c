@@ -1,0 +1,117 @@
+/*
+ * hotlist - the black list as a validator holds it: sorted card numbers, looked up by bisection. Text in,
+ * "pan[,pan_to]" a line, so that ranges are possible; refused whole with a position when a line is wrong.
+ */
+#include "validator/validator.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct range { uint8_t from[10], to[10]; };
+struct hotlist { size_t count, space; struct range *range; };
+
+static int range_compare(const void *a, const void *b) { return memcmp(a, b, 10); }
+
+static int range_add(struct hotlist *h, const struct range *r)
+{
+	if (h->count == h->space) {
+		size_t space = h->space ? h->space * 2 : 1024;
+		struct range *p = realloc(h->range, space * sizeof(*p));
+
+		if (p == NULL)
+			return -ENOMEM;
+		h->range = p;
+		h->space = space;
+	}
+	h->range[h->count++] = *r;
+	return 0;
+}
+
+static bool line_parse(char *line, struct range *ret)
+{
+	char *comma = strchr(line, ',');
+
+	if (comma != NULL)
+		*comma++ = '\0';
+	if (!pan_parse(line, ret->from))
+		return false;
+	memcpy(ret->to, ret->from, 10);
+	return comma == NULL || *comma == '\0' || (pan_parse(comma, ret->to) && memcmp(ret->from, ret->to, 10) <= 0);
+}
+
+/* Ranges must not overlap, or bisection would miss some. */
+static bool ranges_disjoint(const struct hotlist *h)
+{
+	for (size_t i = 1; i < h->count; i++)
+		if (memcmp(h->range[i - 1].to, h->range[i].from, 10) >= 0 &&
+		    memcmp(&h->range[i - 1], &h->range[i], sizeof(h->range[0])) != 0)
+			return false;
+	return true;
+}
+
+int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **ret_list, char *ret_error, size_t error_bytes)
+{
+	struct hotlist *h = calloc(1, sizeof(*h));
+	const char *at = p, *end = at + n;
+	unsigned number = 0;
+	int ret = h == NULL ? -ENOMEM : 0;
+
+	while (ret == 0 && at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		size_t bytes = (size_t)((stop != NULL ? stop : end) - at);
+		struct range range;
+		char line[64];
+
+		number++;
+		snprintf(line, sizeof(line), "%.*s", (int)(bytes < sizeof(line) ? bytes : sizeof(line) - 1), at);
+		line[strcspn(line, "\r")] = '\0';
+		at = stop != NULL ? stop + 1 : end;
+		if (line[0] == '\0' || line[0] == '#')
+			continue;
+		if (bytes >= sizeof(line) || !line_parse(line, &range)) {
+			snprintf(ret_error, error_bytes, "%s:%u:1: a card number, or \"from,to\", of at most 20 digits is needed", name, number);
+			ret = -EINVAL;
+		} else {
+			ret = range_add(h, &range);
+		}
+	}
+	if (ret == 0 && h->count > 0)
+		qsort(h->range, h->count, sizeof(h->range[0]), range_compare);
+	if (ret == 0 && !ranges_disjoint(h)) {
+		snprintf(ret_error, error_bytes, "%s:1:1: ranges overlap", name);
+		ret = -EINVAL;
+	}
+	if (ret != 0) {
+		hotlist_free(h);
+		return ret;
+	}
+	*ret_list = h;
+	return 0;
+}
+
+void hotlist_free(struct hotlist *h)
+{
+	if (h == NULL)
+		return;
+	free(h->range);
+	free(h);
+}
+
+bool hotlist_has(const struct hotlist *h, const uint8_t pan[10])
+{
+	size_t low = 0, high = h->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (memcmp(h->range[mid].to, pan, 10) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < h->count && memcmp(h->range[low].from, pan, 10) <= 0;
+}
+
+size_t hotlist_count(const struct hotlist *h) { return h->count; }

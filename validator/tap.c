@@ -1,0 +1,153 @@
+/*
+ * tap - what the rest of the house asks of a tap record: its key, its rating view, the text forms of its
+ * numbers, and the sentences of the folder's error codes.
+ */
+#include "validator/validator.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool tap_kind_is_ride(uint8_t kind) { return kind >= TAP_PURCHASE && kind <= TAP_MANUAL; }
+
+void tap_purchase(const struct tap *tap, struct purchase *ret_purchase)
+{
+	struct purchase p = { .amount_fen = tap->amount_fen, .txn_type = (uint8_t)tap->txn_type,
+			      .terminal_serial = tap->terminal_serial, .time = mac_time_of_ms(tap->time_ms),
+			      .card_counter = (uint16_t)tap->card_counter };
+
+	memcpy(p.terminal, tap->terminal, sizeof(p.terminal));
+	memcpy(p.random, tap->random, sizeof(p.random));
+	*ret_purchase = p;
+}
+
+static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride)
+{
+	struct ride *r = ret_ride;
+
+	*r = (struct ride){
+		.time_ms = tap->time_ms, .medium = (enum ride_medium)tap->medium, .issuer = be32(tap->issuer),
+		.event = tap->kind == TAP_BOARD ? RIDE_ON : tap->kind == TAP_ALIGHT ? RIDE_OFF : RIDE_SINGLE,
+		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
+		.operator_id = tap->operator_id, .stop_on = (uint16_t)tap->stop_on, .stop_off = (uint16_t)tap->stop,
+		.direction = (uint8_t)tap->direction, .list = money_of_fen(tap->list_fen), .distance_m = tap->distance_m,
+	};
+	if (tap->kind != TAP_ALIGHT) {
+		r->stop_on = (uint16_t)tap->stop;
+		r->stop_off = 0;
+	}
+	r->guest = tariff_guest_of(t, r->issuer);
+	memcpy(r->line, tap->line, sizeof(r->line));
+	memcpy(r->vehicle, tap->vehicle, sizeof(r->vehicle));
+	memcpy(r->product, tap->series, sizeof(r->product));
+}
+
+void pan_digits(const uint8_t pan[10], char ret_text[21]) { hex_encode(pan, 10, ret_text); }
+
+void pan_masked(const uint8_t pan[10], char ret_text[24])
+{
+	char digits[21];
+	const char *p = digits;
+	size_t n;
+
+	pan_digits(pan, digits);
+	while (*p == '0' && p[1] != '\0')
+		p++;
+	n = strlen(p);
+	memcpy(ret_text, p, n + 1);
+	for (size_t i = 6; i + 4 < n; i++)
+		ret_text[i] = '*';
+}
+
+bool pan_parse(const char *digits, uint8_t ret_pan[10])
+{
+	size_t n = strlen(digits);
+	char text[21];
+
+	if (n < 1 || n > 20 || strspn(digits, "0123456789") != n)
+		return false;
+	memset(text, '0', 20);
+	memcpy(text + 20 - n, digits, n + 1);
+	return hex_decode(text, ret_pan, 10);
+}
+
+void tap_key(const struct tap *tap, uint8_t ret_key[TAP_KEY_BYTES])
+{
+	memcpy(ret_key, tap->terminal, 6);
+	for (unsigned i = 0; i < 4; i++)
+		ret_key[6 + i] = (uint8_t)(tap->terminal_serial >> (24 - 8 * i));
+	for (unsigned i = 0; i < 8; i++)
+		ret_key[10 + i] = (uint8_t)((uint64_t)tap->time_ms >> (56 - 8 * i));
+}
+
+void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES])
+{
+	struct mac_time time;
+	uint64_t ms = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		ms = ms << 8 | key[10 + i];
+	time = mac_time_of_ms((int64_t)ms);
+	hex_encode(key, 6, ret_text);
+	ret_text[12] = '-';
+	hex_encode(key + 6, 4, ret_text + 13);
+	ret_text[21] = '-';
+	hex_encode(time.bcd, 7, ret_text + 22);
+	/* milliseconds that a second cannot say are appended, so that the id names one key */
+	if (ms % 1000 != 0)
+		snprintf(ret_text + 36, TAP_ID_BYTES - 36, "%03u", (unsigned)(ms % 1000));
+}
+
+bool tap_id_parse(const char *text, uint8_t ret_key[TAP_KEY_BYTES])
+{
+	char part[16];
+	struct mac_time time;
+	uint8_t key[TAP_KEY_BYTES];
+	size_t n = strlen(text);
+	unsigned extra = 0;
+	int64_t ms;
+
+	if ((n != 36 && n != 39) || text[12] != '-' || text[21] != '-')
+		return false;
+	memcpy(part, text, 12);
+	part[12] = '\0';
+	if (!hex_decode(part, key, 6))
+		return false;
+	memcpy(part, text + 13, 8);
+	part[8] = '\0';
+	if (!hex_decode(part, key + 6, 4))
+		return false;
+	memcpy(part, text + 22, 14);
+	part[14] = '\0';
+	if (!hex_decode(part, time.bcd, 7) || !mac_time_to_ms(&time, &ms))
+		return false;
+	if (n == 39 && (strspn(text + 36, "0123456789") != 3 || sscanf(text + 36, "%3u", &extra) != 1))
+		return false;
+	ms += extra;
+	for (unsigned i = 0; i < 8; i++)
+		key[10 + i] = (uint8_t)((uint64_t)ms >> (56 - 8 * i));
+	memcpy(ret_key, key, sizeof(key));
+	return true;
+}
+
+const char *tap_strerror(int code)
+{
+	switch (code) {
+	case TAP_E_TRUNCATED: return "a length runs past the end";
+	case TAP_E_SYNTAX: return "another msgpack type than the table asks for";
+	case TAP_E_VERSION: return "record version not read here";
+	case TAP_E_RANGE: return "a value outside its bounds";
+	case TAP_E_TRAILING: return "bytes after the record";
+	case TAP_E_DEPTH: return "nested too deep, or more elements than bytes";
+	case TAP_E_COUNT: return "batch count differs from the taps in it";
+	case TAP_E_TOTAL: return "batch amount total differs from its taps";
+	case TAP_E_DIGEST: return "batch digest differs from its taps";
+	case TAP_E_SERIALS: return "batch first or last serial differs from its taps";
+	case TAP_E_SPACE: return "output buffer too small";
+	case TAP_E_FRAME: return "impossible frame length or type";
+	case TAP_E_SPOOL: return "spool damaged before its tail";
+	default: return NULL;
+	}
+}
