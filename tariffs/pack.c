@@ -1,0 +1,320 @@
+/*
+ * pack - see pack.h; and tariff_compile, which reads a pack directory and lays the tables out.
+ */
+#include "tariffs/pack.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+void problem(struct pack *p, const char *file, unsigned line, unsigned column, const char *format, ...)
+{
+	char text[768];
+	va_list ap;
+	int n = snprintf(text, sizeof(text), "%s:%u:%u: ", file, line, column);
+
+	va_start(ap, format);
+	if (n > 0 && (size_t)n < sizeof(text))
+		vsnprintf(text + n, sizeof(text) - (size_t)n, format, ap);
+	va_end(ap);
+	p->problems++;
+	p->report(p->arg, text);
+}
+
+uint32_t row_add(struct pack *p, enum blob_table t, const void *row, size_t bytes)
+{
+	struct table *table = &p->table[t];
+
+	if ((table->count + 1) * bytes > table->space) {
+		size_t space = table->space ? table->space * 2 : 4096;
+
+		while (space < (table->count + 1) * bytes)
+			space *= 2;
+		table->p = realloc(table->p, space);
+		if (table->p == NULL)
+			abort();
+		table->space = space;
+	}
+	memcpy(table->p + table->count * bytes, row, bytes);
+	return (uint32_t)table->count++;
+}
+
+uint32_t text_add(struct pack *p, const char *text)
+{
+	struct table *table = &p->table[T_TEXT];
+	size_t n = strlen(text) + 1, at = 0;
+
+	while (at < table->count) {
+		size_t here = strlen((char *)table->p + at) + 1;
+
+		if (here == n && memcmp(table->p + at, text, n) == 0)
+			return (uint32_t)at;
+		at += here;
+	}
+	for (size_t i = 0; i < n; i++)
+		row_add(p, T_TEXT, text + i, 1);
+	return (uint32_t)at;
+}
+
+const char *text_at(const struct pack *p, uint32_t offset) { return (const char *)p->table[T_TEXT].p + offset; }
+
+uint16_t rule_add(struct pack *p, const char *id, const char *title, const char *basis, const char *kind, const char *file, unsigned line)
+{
+	const char *base = strrchr(file, '/');
+	struct row_rule row = { .line = line };
+
+	for (uint32_t i = 0; i < p->table[T_RULE].count; i++)
+		if (strcmp(text_at(p, ROW(p, T_RULE, struct row_rule, i)->id), id) == 0)
+			problem(p, file, line, 1, "the id \"%s\" is used twice", id);
+	row.id = text_add(p, id);
+	row.title = text_add(p, title);
+	row.basis = text_add(p, basis);
+	row.kind = text_add(p, kind);
+	row.file = text_add(p, base != NULL ? base + 1 : file);
+	return (uint16_t)row_add(p, T_RULE, &row, sizeof(row));
+}
+
+void path_of(const struct pack *p, const char *file, char *ret_path, size_t bytes) { snprintf(ret_path, bytes, "%s/%s", p->dir, file); }
+
+/* ---- typed fields ------------------------------------------------------------------------------- */
+
+void fields_open(struct fields *f, struct pack *p, const char *file, const struct node *map)
+{
+	*f = (struct fields){ .pack = p, .file = file, .map = map };
+	if (map->kind != NODE_MAP)
+		problem(p, file, map->line, map->column, "a mapping is needed here");
+}
+
+const struct node *field(struct fields *f, const char *key)
+{
+	if (f->known_count < sizeof(f->known) / sizeof(f->known[0]))
+		f->known[f->known_count++] = key;
+	return node_get(f->map, key);
+}
+
+void fields_close(struct fields *f)
+{
+	for (size_t i = 0; f->map->kind == NODE_MAP && i < f->map->count; i++) {
+		const char *near;
+		bool known = false;
+
+		for (size_t k = 0; k < f->known_count; k++)
+			known = known || strcmp(f->known[k], f->map->key[i]) == 0;
+		if (known)
+			continue;
+		near = word_suggest(f->map->key[i], f->known, f->known_count);
+		if (near != NULL)
+			problem(f->pack, f->file, f->map->key_line[i], f->map->key_column[i], "unknown key \"%s\", did you mean \"%s\"?", f->map->key[i], near);
+		else
+			problem(f->pack, f->file, f->map->key_line[i], f->map->key_column[i], "unknown key \"%s\"", f->map->key[i]);
+	}
+}
+
+static void missing(struct fields *f, const char *key)
+{
+	problem(f->pack, f->file, f->map->line, f->map->column, "\"%s\" is missing", key);
+}
+
+const char *field_text(struct fields *f, const char *key, const char *fallback)
+{
+	const struct node *n = field(f, key);
+
+	if (n == NULL) {
+		if (fallback == NULL)
+			missing(f, key);
+		return fallback != NULL ? fallback : "";
+	}
+	if (n->kind != NODE_SCALAR || n->text[0] == '\0') {
+		problem(f->pack, f->file, n->line, n->column, "%s: a text is needed", key);
+		return "";
+	}
+	return n->text;
+}
+
+int64_t field_int(struct fields *f, const char *key, int64_t min, int64_t max, int64_t fallback)
+{
+	const struct node *n = field(f, key);
+	int64_t v;
+
+	if (n == NULL) {
+		if (fallback == INT64_MIN)
+			missing(f, key);
+		return fallback == INT64_MIN ? min : fallback;
+	}
+	if (!node_int(n, &v) || v < min || v > max) {
+		problem(f->pack, f->file, n->line, n->column, "%s: a whole number from %lld to %lld is needed", key, (long long)min, (long long)max);
+		return min;
+	}
+	return v;
+}
+
+int field_word(struct fields *f, const char *key, const char *const *words, size_t count, int fallback)
+{
+	const struct node *n = field(f, key);
+	const char *near;
+
+	if (n == NULL) {
+		if (fallback < 0)
+			missing(f, key);
+		return fallback < 0 ? 0 : fallback;
+	}
+	for (size_t i = 0; n->kind == NODE_SCALAR && i < count; i++)
+		if (strcmp(n->text, words[i]) == 0)
+			return (int)i;
+	near = n->kind == NODE_SCALAR ? word_suggest(n->text, words, count) : NULL;
+	problem(f->pack, f->file, n->line, n->column, "%s: \"%s\" is not one of its words; %s %s", key, n->text,
+		near != NULL ? "did you mean" : "for example", near != NULL ? near : words[0]);
+	return 0;
+}
+
+bool field_bool(struct fields *f, const char *key, bool fallback)
+{
+	static const char *const words[] = { "no", "yes" };
+
+	return field_word(f, key, words, 2, fallback) == 1;
+}
+
+int64_t field_day(struct fields *f, const char *key, int64_t fallback_ms)
+{
+	const struct node *n = field(f, key);
+	int64_t ms;
+	int32_t day;
+
+	if (n == NULL) {
+		if (fallback_ms == INT64_MIN)
+			missing(f, key);
+		return fallback_ms == INT64_MIN ? 0 : fallback_ms;
+	}
+	if (n->kind == NODE_SCALAR && day_parse(n->text, &day))
+		return (int64_t)day * 86400000 - CIVIL_OFFSET_MS;
+	if (n->kind == NODE_SCALAR && time_parse(n->text, &ms))
+		return ms;
+	problem(f->pack, f->file, n->line, n->column, "%s: a date YYYY-MM-DD that exists is needed", key);
+	return 0;
+}
+
+size_t field_list(struct fields *f, const char *key)
+{
+	const struct node *n = node_get(f->map, key);
+
+	return n == NULL ? 0 : n->kind == NODE_LIST ? n->count : 1;
+}
+
+const struct node *field_item(struct fields *f, const char *key, size_t i)
+{
+	const struct node *n = node_get(f->map, key);
+
+	return n->kind == NODE_LIST ? n->item[i] : n;
+}
+
+/* ---- finding rows by name ---------------------------------------------------------------------------- */
+
+#define FIND(function, t, type, expression) \
+	int function(const struct pack *p, const char *name) \
+	{ \
+		for (uint32_t i = 0; i < p->table[t].count; i++) { \
+			const type *row = ROW(p, t, type, i); \
+			if (strcmp(text_at(p, expression), name) == 0) \
+				return (int)i; \
+		} \
+		return -1; \
+	}
+FIND(group_find, T_GROUP, struct row_group, row->name)
+FIND(class_find, T_CLASS, struct row_class, row->name)
+FIND(treasury_find, T_TREASURY, struct row_treasury, row->name)
+FIND(operator_find, T_OPERATOR, struct row_operator, row->code)
+FIND(fund_find, T_FUND, struct row_fund, ROW(p, T_RULE, struct row_rule, row->rule)->id)
+FIND(concession_find, T_CONCESSION, struct row_concession, ROW(p, T_RULE, struct row_rule, row->rule)->id)
+FIND(quota_find, T_QUOTA, struct row_quota, ROW(p, T_RULE, struct row_rule, row->rule)->id)
+
+/* ---- laying out ------------------------------------------------------------------------------------------ */
+
+static const size_t row_size[T_COUNT_] = {
+	[T_TEXT] = 1, [T_LIST] = 4, [T_RULE] = sizeof(struct row_rule), [T_OPERATOR] = sizeof(struct row_operator),
+	[T_TREASURY] = sizeof(struct row_treasury), [T_CLASS] = sizeof(struct row_class), [T_LINE] = sizeof(struct row_line),
+	[T_LINE_HASH] = 4, [T_SECTION] = sizeof(struct row_section), [T_GROUP] = sizeof(struct row_group),
+	[T_CONCESSION] = sizeof(struct row_concession), [T_BAND] = sizeof(struct row_band), [T_TRANSFER] = sizeof(struct row_transfer),
+	[T_QUOTA] = sizeof(struct row_quota), [T_FUND] = sizeof(struct row_fund), [T_CALENDAR] = sizeof(struct row_calendar),
+	[T_REGION] = sizeof(struct row_region),
+};
+
+static void hash_lines(struct pack *p)
+{
+	uint32_t size = 64, count = (uint32_t)p->table[T_LINE].count, zero = 0, *slot;
+
+	while (size < 2 * count + 2)
+		size *= 2;
+	for (uint32_t i = 0; i < size; i++)
+		row_add(p, T_LINE_HASH, &zero, 4);
+	slot = ROW(p, T_LINE_HASH, uint32_t, 0);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct row_line *row = ROW(p, T_LINE, struct row_line, i);
+		uint32_t at = text_hash(text_at(p, row->name)) & (size - 1);
+
+		if (i > 0 && row->name == row[-1].name)
+			continue;
+		while (slot[at] != 0)
+			at = (at + 1) & (size - 1);
+		slot[at] = i + 1;
+	}
+}
+
+static int lay_out(struct pack *p, void **ret_blob, size_t *ret_bytes)
+{
+	size_t at = (sizeof(p->head) + 7) & ~(size_t)7;
+	uint8_t *blob;
+
+	memcpy(p->head.magic, BLOB_MAGIC, 8);
+	for (int i = 0; i < T_COUNT_; i++) {
+		p->head.table[i] = (struct blob_span){ (uint32_t)at, (uint32_t)p->table[i].count };
+		at = (at + p->table[i].count * row_size[i] + 7) & ~(size_t)7;
+	}
+	if (at > BLOB_BYTES_MAX)
+		return TARIFF_E_PACK;
+	blob = calloc(1, at);
+	if (blob == NULL)
+		return TARIFF_E_PACK;
+	p->head.bytes = (uint32_t)at;
+	memcpy(blob, &p->head, sizeof(p->head));
+	for (int i = 0; i < T_COUNT_; i++)
+		if (p->table[i].count > 0)
+			memcpy(blob + p->head.table[i].offset, p->table[i].p, p->table[i].count * row_size[i]);
+	((struct blob_head *)(void *)blob)->checksum = XXH3_64bits(blob + 16, at - 16);
+	*ret_blob = blob;
+	*ret_bytes = at;
+	return 0;
+}
+
+int tariff_compile(const char *pack_dir, tariff_report_fn report, void *arg, void **ret_blob, size_t *ret_bytes)
+{
+	struct pack p = { .dir = pack_dir, .report = report, .arg = arg };
+	struct tariff *t;
+	int ret = TARIFF_E_PACK;
+
+	text_add(&p, "");
+	rule_add(&p, "published", "票面价", "", "published", "", 0);
+	pack_read_operators(&p);
+	pack_read_rules(&p);
+	pack_read_tables(&p);
+	if (p.problems == 0)
+		pack_check(&p);
+	if (p.problems == 0) {
+		hash_lines(&p);
+		ret = lay_out(&p, ret_blob, ret_bytes);
+	}
+	if (ret == 0) {
+		ret = tariff_open(*ret_blob, *ret_bytes, &t);
+		if (ret == 0)
+			tariff_close(t);
+		else
+			free(*ret_blob);
+	}
+	for (size_t i = 0; i < 4; i++)
+		yaml_close(p.doc[i]);
+	for (int i = 0; i < T_COUNT_; i++)
+		free(p.table[i].p);
+	return ret;
+}

@@ -1,0 +1,10 @@
+/* text - whole text files in memory, for yaml.c and csv.c. Private to tariffs/. */
+#ifndef TARIFFS_TEXT_H
+#define TARIFFS_TEXT_H
+
+#include "tariffs/tariffs.h"
+
+/* At most max bytes; *ret_p is malloc'ed. The error text is "path: reason". */
+int text_file_read(const char *path, size_t max, char **ret_p, size_t *ret_n, char *ret_error, size_t error_bytes);
+
+#endif
