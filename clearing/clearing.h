@@ -13,6 +13,8 @@
 #include <stdio.h>
 
 #include "clearing/core/core.h"
+#include "clearing/evidence.h"
+#include "clearing/layout.h"
 
 #define CLEARING_MUST_CHECK __attribute__((warn_unused_result))
 
@@ -35,14 +37,14 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_META,	/* text -> value */
 	DB_INBOX,	/* seq u64 -> event */
 	DB_DAY,		/* day u32 -> struct day_row packed */
-	DB_TAPKEY,	/* business key 18 -> day u32 | digest 8: taps with a verified or pending code, all days */
-	DB_COUNTER,	/* pan 10 | card counter u16 | tac 4 -> business key 18 */
-	DB_CLEARED,	/* day u32 | class u8 | key -> cleared row */
+	DB_TAPKEY,	/* business key 18 -> day u32: taps with a verified or pending code, all days */
+	DB_COUNTER,	/* pan 10 | card counter u16 | tac 4 -> day u32 | business key 18 */
+	DB_CLEARED,	/* day u32 | class u8 | business key 18 or content digest 18 | n u16 -> cleared row */
 	DB_STATE,	/* person u64 | day u32 -> rider state at that day's close */
 	DB_PERSON,	/* pan 10 | seq u64 -> person u64 */
 	DB_RIDER,	/* person u64 | seq u64 -> struct rider packed */
-	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 -> count, sum, digest */
-	DB_CUBE,	/* day u32 | verdict u8 | operator u32 | scheme, medium, card class u8 | group, rule, fund rule u16 | line text -> measures */
+	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 | tariff version u32 -> count, sum, digest */
+	DB_CUBE,	/* day u32 | verdict u8 | operator u32 | scheme, medium, card class u8 | group, rule, fund rule u16 | tariff version u32 | line text -> measures */
 	DB_OUTBOX,	/* id u64 -> delivery row */
 	DB_FILE,	/* day u32 | name -> bytes: reports, partner files */
 	DB_ITEM,	/* scheme u8 | item id -> business key, state: open items at partners */
@@ -52,6 +54,9 @@ struct store;
 /* Creates when absent (unless read_only); fsyncs the directory. map_bytes: address space, 0 = 16 GiB. */
 int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store) CLEARING_MUST_CHECK;
 void store_close(struct store *s);
+/* A compacted snapshot into an existing empty directory, from a running store. */
+int store_copy(struct store *s, const char *dir) CLEARING_MUST_CHECK;
+uint64_t store_used_bytes(struct store *s);
 /* Transactions remember their first error: a run of puts is straight code with one look at commit. */
 struct txn { struct store *store; MDB_txn *mdb; int error; bool write; };
 int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
@@ -60,6 +65,8 @@ int txn_commit(struct txn *t) CLEARING_MUST_CHECK;
 void txn_abort(struct txn *t);
 void txn_put(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
 void txn_append(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes); /* keys rising */
+/* Append with the value left for the caller to fill before anything else is written; NULL: the error is set. */
+void *txn_reserve_append(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t val_bytes);
 void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes);	/* absent is fine */
 /* true: found, bytes valid until the transaction ends or writes. */
 bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);
@@ -68,6 +75,8 @@ struct iter { MDB_cursor *cursor; struct txn *txn; uint8_t prefix[64]; size_t pr
 	const uint8_t *key; size_t key_bytes; const uint8_t *val; size_t val_bytes; bool on; };
 void iter_open(struct txn *t, enum db db, const void *prefix, size_t prefix_bytes, struct iter *ret_iter);
 bool iter_next(struct iter *it);	/* the first call gives the first row; false: end */
+/* Position at the first key >= key, within the iterator's prefix. */
+bool iter_seek(struct iter *it, const void *key, size_t key_bytes);
 void iter_close(struct iter *it);
 /* Largest key <= key that starts with the first prefix_bytes of key ("latest version at"). */
 bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t prefix_bytes,
@@ -90,6 +99,7 @@ enum event_type {			/* on disk */
 	EVENT_DECISION = 9,		/* a person's decision: JSON */
 	EVENT_DAY_STATE = 10,		/* day u32 | from u8 | to u8 | who text */
 };
+#define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
 #define EVENT_BIT_FUTURE 1		/* tap was ahead of our clock at arrival */
 struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *body; size_t bytes; };
@@ -97,7 +107,7 @@ struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *b
 uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts);
 uint64_t inbox_last(struct txn *t);	/* 0: empty */
 /* Events from..to (both included) in order; body valid until the transaction ends. */
-struct inbox_iter { struct iter it; uint64_t to; };
+struct inbox_iter { struct iter it; uint64_t from, to; bool started; };
 void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
 bool inbox_next(struct inbox_iter *it, struct event *ret_event);
 void inbox_close(struct inbox_iter *it);
@@ -126,6 +136,7 @@ uint32_t refdata_list_version(const struct refdata *r);
 const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes);	/* for validators: one PAN a line */
 const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms);	/* version valid at tap time; NULL */
 const void *refdata_tariff_blob(const struct refdata *r, uint32_t *ret_version, size_t *ret_bytes); /* newest */
+const struct tariff *refdata_tariff_version(const struct refdata *r, uint32_t version);	/* NULL unknown */
 size_t refdata_terminal_count(const struct refdata *r);
 const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i);	/* sorted by terminal */
 /* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its
@@ -142,12 +153,17 @@ struct day_row {
 };
 bool day_get(struct txn *t, int32_t day, struct day_row *ret_row);
 void day_put(struct txn *t, const struct day_row *row);
-int32_t day_open_get(struct txn *t);	/* the day being filled */
+bool day_decode(const uint8_t *p, size_t n, struct day_row *ret_row);
+int32_t day_open_get(struct txn *t);	/* the day being filled; DAY_NONE in a new store */
+void day_open_init(struct txn *t, int32_t day);	/* first start: this day is being filled */
+/* End the open day: appends EVENT_DAY_CUT, opens the next day. CLEARING_E_STATE when cut already. */
+int day_cut(struct txn *t, int32_t day, int64_t at_ms) CLEARING_MUST_CHECK;
 #define DAY_CUT_S_DEFAULT (3 * 3600)	/* 03:00, settlement.md: common cut-over of city systems */
 
 /* ---- clear (stage B) ------------------------------------------------------------------------------- */
 
-enum cleared_class { CLEARED_RIDE = 1, CLEARED_OTHER = 2 };	/* by business key | by content digest 16 + n u16 */
+enum cleared_class { CLEARED_RIDE = 1, CLEARED_OTHER = 2 };	/* by business key | by content digest, first 18 bytes */
+#define CLEARED_KEY_BYTES 25		/* day 4 | class 1 | key 18 | n 2: one key may have several records */
 /* One row of DB_CLEARED, decoded; raw tap bytes are in it. */
 struct cleared {
 	uint8_t verdict, check, scheme; bool pending;
@@ -161,17 +177,26 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
 /* One row of DB_CUBE: the fold the reports are made of. Every tap of the day is in exactly one. */
 struct cube {
 	int32_t day; uint8_t verdict; uint32_t operator_id; uint8_t scheme, medium, card_class; uint16_t group, rule, fund_rule;
+	uint32_t tariff_version;	/* rule numbers are of this pack */
 	char line[LINE_BYTES_MAX + 1];
 	uint64_t taps, transfers;
 	int64_t published_fen, charged_fen, rated_fen, absorbed_fen, overcharge_fen, undercharge_fen;
 	struct { uint16_t treasury; int64_t fen; } funder[FARE_FUNDERS_MAX]; uint8_t funder_count;
 };
+#define CUBE_KEY_BYTES_MAX (22 + LINE_BYTES_MAX)
+#define CUBE_VALUE_BYTES_MAX (65 + FARE_FUNDERS_MAX * 10)
+size_t cube_key(const struct cube *c, uint8_t out[CUBE_KEY_BYTES_MAX]);
+size_t cube_value(const struct cube *c, uint8_t out[CUBE_VALUE_BYTES_MAX]);
 bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct cube *ret);
 /* One row of DB_POSTING. digest: SHA-256 over the business keys of the taps under it, in canonical order. */
 struct posting_row {
-	int32_t day; account_t debit, credit; uint8_t scheme, reason; uint16_t rule;
+	int32_t day; account_t debit, credit; uint8_t scheme, reason; uint16_t rule; uint32_t tariff_version;
 	uint64_t count; int64_t sum_fen; uint8_t digest[DIGEST_BYTES];
 };
+#define POSTING_KEY_BYTES 20
+#define POSTING_VALUE_BYTES (16 + DIGEST_BYTES)
+void posting_key(const struct posting_row *r, uint8_t out[POSTING_KEY_BYTES]);
+void posting_value(const struct posting_row *r, uint8_t out[POSTING_VALUE_BYTES]);
 bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct posting_row *ret);
 /* Where the clear writes: the store, or a comparison for recompute. */
 struct sink { int (*put)(struct sink *s, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
@@ -186,6 +211,8 @@ int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats) CLEAR
 int day_recompute(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
 /* All business rows of a day sorted by business key, arrival metadata left out; day DAY_NONE: all. */
 int dump_canonical(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
+/* SHA-256 of that text, for one day. */
+int dump_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
 
 /* ---- settle, report, answer (stages C, D) -------------------------------------------------------------- */
 
@@ -225,13 +252,13 @@ int check_run(struct store *s, const char *name, FILE *out) CLEARING_MUST_CHECK;
 
 /* ---- JSON out: streaming, canonical (keys in the order written, integers exact, '\n') --------------------- */
 
-struct json { FILE *out; unsigned depth; uint8_t first[16]; bool pretty; };
-void json_init(struct json *j, FILE *out, bool pretty);
-void json_object(struct json *j); void json_object_end(struct json *j);
-void json_array(struct json *j); void json_array_end(struct json *j);
-void json_key(struct json *j, const char *key);
-void json_str(struct json *j, const char *text); void json_int(struct json *j, int64_t v); void json_bool(struct json *j, bool v); void json_null(struct json *j);
-void json_kstr(struct json *j, const char *key, const char *text); void json_kint(struct json *j, const char *key, int64_t v); void json_kbool(struct json *j, const char *key, bool v);
+struct jsonw { FILE *out; unsigned depth; uint8_t first[16]; bool pretty; };
+void jsonw_init(struct jsonw *j, FILE *out, bool pretty);
+void jsonw_object(struct jsonw *j); void jsonw_object_end(struct jsonw *j);
+void jsonw_array(struct jsonw *j); void jsonw_array_end(struct jsonw *j);
+void jsonw_key(struct jsonw *j, const char *key);
+void jsonw_str(struct jsonw *j, const char *text); void jsonw_int(struct jsonw *j, int64_t v); void jsonw_bool(struct jsonw *j, bool v); void jsonw_null(struct jsonw *j);
+void jsonw_kstr(struct jsonw *j, const char *key, const char *text); void jsonw_kint(struct jsonw *j, const char *key, int64_t v); void jsonw_kbool(struct jsonw *j, const char *key, bool v);
 
 /* ---- control socket client ---------------------------------------------------------------------------------- */
 

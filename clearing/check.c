@@ -1,0 +1,327 @@
+/*
+ * check - the money invariants, counted again from the rows and the inbox, independently of the folds that
+ * reports are made of. Silent and 0 when all hold; each broken one is a line that names the day and the figures.
+ */
+#include "clearing/fold.h"
+
+#include <inttypes.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct checking { struct store *store; struct txn *t; FILE *out; const char *name; int broken; };
+
+static void broken(struct checking *c, int32_t day, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void broken(struct checking *c, int32_t day, const char *format, ...)
+{
+	char text[11];
+	va_list ap;
+
+	day_format(day, text);
+	fprintf(c->out, "%s: %s: ", c->name, text);
+	va_start(ap, format);
+	vfprintf(c->out, format, ap);
+	va_end(ap);
+	fputc('\n', c->out);
+	c->broken++;
+}
+
+/* Every cleared row of a day. */
+typedef void (*row_fn)(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg);
+
+static void each_row(struct checking *c, const struct day_row *day, row_fn fn, void *arg)
+{
+	uint8_t prefix[4];
+	struct iter it;
+
+	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
+	iter_open(c->t, DB_CLEARED, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		struct cleared row;
+
+		if (cleared_decode(it.val, it.val_bytes, &row))
+			fn(c, day, &it, &row, arg);
+		else
+			broken(c, day->day, "a cleared row cannot be read");
+	}
+	iter_close(&it);
+}
+
+static void each_day(struct checking *c, void (*fn)(struct checking *, const struct day_row *))
+{
+	struct iter it;
+
+	iter_open(c->t, DB_DAY, NULL, 0, &it);
+	while (iter_next(&it)) {
+		struct day_row day;
+
+		if (!day_decode(it.val, it.val_bytes, &day))
+			broken(c, 0, "a day row cannot be read");
+		else if (day.state >= DAY_CLEARED)
+			fn(c, &day);
+	}
+	iter_close(&it);
+}
+
+/* ---- I1, I3, I5: each row ------------------------------------------------------------------------- */
+
+static int64_t subsidy_of(const struct cleared *row)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < row->fare.funder_count; i++)
+		sum += row->fare.funder[i].amount.fen;
+	return sum;
+}
+
+static void legs_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	(void)it;
+	(void)arg;
+	for (uint8_t i = 0; i < row->priced.posting_count; i++) {
+		const struct posting *p = &row->priced.posting[i];
+
+		if (p->debit == p->credit || p->amount.fen <= 0)
+			broken(c, day->day, "a posting debits and credits one account, or has no amount");
+	}
+}
+
+static void check_legs(struct checking *c, const struct day_row *day) { each_row(c, day, legs_row, NULL); }
+
+static void split_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	(void)it;
+	(void)arg;
+	if (row->fare.published.fen != row->fare.paid.fen + subsidy_of(row) + row->fare.absorbed.fen)
+		broken(c, day->day, "published %" PRId64 " is not rated + subsidies + absorbed", row->fare.published.fen);
+}
+
+static void check_split(struct checking *c, const struct day_row *day) { each_row(c, day, split_row, NULL); }
+
+static void once_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	int64_t posted = 0;
+	bool money = verdict_info((enum verdict)row->verdict)->money;
+
+	(void)it;
+	(void)arg;
+	for (uint8_t i = 0; i < row->priced.posting_count; i++)
+		posted += row->priced.posting[i].amount.fen;
+	if (posted != (money ? row->priced.charged.fen + subsidy_of(row) : 0))
+		broken(c, day->day, "a tap posted %" PRId64 " fen, its charge and subsidies are %" PRId64, posted, row->priced.charged.fen + subsidy_of(row));
+}
+
+/* Also: of the rows of one business key at most one is money, so nothing is settled twice. */
+static void check_once(struct checking *c, const struct day_row *day)
+{
+	uint8_t prefix[4], last[TAP_KEY_BYTES] = { 0 };
+	bool last_money = false;
+	struct iter it;
+
+	each_row(c, day, once_row, NULL);
+	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
+	iter_open(c->t, DB_CLEARED, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		struct cleared row;
+		bool money = it.key_bytes == CLEARED_KEY_BYTES && cleared_decode(it.val, it.val_bytes, &row) && verdict_info((enum verdict)row.verdict)->money;
+		bool same = memcmp(last, it.key + 5, TAP_KEY_BYTES) == 0;
+
+		if (same && money && last_money)
+			broken(c, day->day, "one business key is money twice");
+		last_money = money || (same && last_money);
+		memcpy(last, it.key + 5, TAP_KEY_BYTES);
+	}
+	iter_close(&it);
+}
+
+/* ---- I4: received = every verdict ------------------------------------------------------------------- */
+
+static void count_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	(void)c;
+	(void)day;
+	(void)it;
+	(void)row;
+	++*(uint64_t *)arg;
+}
+
+static void check_received(struct checking *c, const struct day_row *day)
+{
+	uint64_t received = 0, rows = 0;
+	struct inbox_iter it;
+	struct event e;
+
+	inbox_open(c->t, day->first_seq + 1, day->cut_seq, &it);
+	while (inbox_next(&it, &e)) {
+		struct event_batch b;
+
+		if (e.type == EVENT_BATCH && event_batch_read(&e, &b))
+			received += b.count;
+		else if (e.type == EVENT_BATCH)
+			broken(c, day->day, "inbox event %" PRIu64 " is not a batch", e.seq);
+	}
+	inbox_close(&it);
+	each_row(c, day, count_row, &rows);
+	if (received != rows || rows != day->tap_count)
+		broken(c, day->day, "received %" PRIu64 " taps, cleared rows %" PRIu64 ", day says %" PRIu64, received, rows, day->tap_count);
+}
+
+/* ---- I2, I7: the folds ---------------------------------------------------------------------------------- */
+
+struct fold_sink { struct sink sink; struct checking *c; int32_t day; uint64_t rows[DB_COUNT_]; };
+
+static int fold_compare(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
+{
+	struct fold_sink *s = (struct fold_sink *)(void *)sink;
+	const void *found;
+	size_t n;
+
+	s->rows[db]++;
+	if (!txn_get(s->c->t, db, key, key_bytes, &found, &n) || n != val_bytes || memcmp(found, val, n) != 0)
+		broken(s->c, s->day, "a %s is not the sum of its rows", db == DB_CUBE ? "cube" : "posting");
+	return 0;
+}
+
+static int fold_checkpoint(struct sink *sink)
+{
+	(void)sink;
+	return 0;
+}
+
+static void fold_add(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	const char *field;
+	struct tap tap;
+	bool decoded = tap_decode(row->raw, row->raw_bytes, &tap, &field) == 0;
+
+	if (fold_row(arg, row, decoded ? &tap : NULL, it->key + 5) != 0)
+		broken(c, day->day, "rows cannot be summed");
+}
+
+static bool from_taps(const struct posting_row *p) { return p->reason >= POST_FARE && p->reason <= POST_PENDING; }
+
+static void check_folds(struct checking *c, const struct day_row *day)
+{
+	struct fold_sink sink = { .sink = { fold_compare, fold_checkpoint }, .c = c, .day = day->day };
+	uint64_t postings = 0, cubes = 0;
+	uint8_t prefix[4];
+	struct fold *fold;
+	struct iter it;
+
+	if (fold_new(day->day, &fold) != 0)
+		return;
+	each_row(c, day, fold_add, fold);
+	if (fold_write(fold, &sink.sink) != 0)
+		broken(c, day->day, "folds cannot be written");
+	fold_free(fold);
+	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
+	iter_open(c->t, DB_POSTING, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		struct posting_row p;
+
+		postings += posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) && from_taps(&p);
+	}
+	iter_close(&it);
+	iter_open(c->t, DB_CUBE, prefix, sizeof(prefix), &it);
+	while (iter_next(&it))
+		cubes++;
+	iter_close(&it);
+	if (postings != sink.rows[DB_POSTING] || cubes != sink.rows[DB_CUBE])
+		broken(c, day->day, "the store has %" PRIu64 " postings and %" PRIu64 " cubes, the rows give %" PRIu64 " and %" PRIu64, postings, cubes,
+		       sink.rows[DB_POSTING], sink.rows[DB_CUBE]);
+}
+
+/* ---- I6, I8 --------------------------------------------------------------------------------------------------- */
+
+static void check_digest(struct checking *c, const struct day_row *day)
+{
+	uint8_t digest[DIGEST_BYTES];
+
+	if (dump_digest(c->store, day->day, digest) != 0 || memcmp(digest, day->digest, DIGEST_BYTES) != 0)
+		broken(c, day->day, "the canonical dump has another digest than at the close");
+}
+
+static void check_inbox(struct checking *c, const struct day_row *day)
+{
+	uint64_t expected = day->first_seq + 1;
+	struct inbox_iter it;
+	struct event e;
+
+	inbox_open(c->t, expected, day->cut_seq, &it);
+	while (inbox_next(&it, &e)) {
+		if (e.seq != expected)
+			broken(c, day->day, "inbox event %" PRIu64 " is missing", expected);
+		expected = e.seq + 1;
+		if (e.seq == day->cut_seq && (e.type != EVENT_DAY_CUT || e.bytes != 4 || (int32_t)be32_get(e.body) != day->day))
+			broken(c, day->day, "the day's last event is not its cut");
+	}
+	inbox_close(&it);
+	if (expected != day->cut_seq + 1)
+		broken(c, day->day, "the inbox ends before the cut");
+}
+
+/* Reports kept with the day are still what the rows give. */
+static void check_reports(struct checking *c, const struct day_row *day)
+{
+	static const char *const forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05" };
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		char name[32], *p = NULL;
+		const void *kept;
+		size_t n = 0, kept_bytes;
+		FILE *f;
+
+		snprintf(name, sizeof(name), "%s.json", forms[i]);
+		if (!file_get(c->t, day->day, name, &kept, &kept_bytes))
+			continue;
+		f = open_memstream(&p, &n);
+		if (f == NULL)
+			return;
+		if (report_write(c->store, day->day, forms[i], "json", f) != 0)
+			broken(c, day->day, "%s cannot be made again", forms[i]);
+		fclose(f);
+		if (n != kept_bytes || memcmp(p, kept, n) != 0)
+			broken(c, day->day, "%s differs from the kept one", forms[i]);
+		if (p != NULL && strstr(p, "\"holds\":false") != NULL)
+			broken(c, day->day, "%s: a balance relation does not hold", forms[i]);
+		free(p);
+	}
+}
+
+const struct check_info check_list[] = {
+	{ "legs", "每笔分录借贷两方, 金额为正 every posting has two accounts and an amount" },
+	{ "fare-split", "应收票价 = 规则应付 + 补贴 + 企业承担 published = rated + subsidies + absorbed" },
+	{ "once", "每笔恰好入账一次 each accepted tap is posted exactly once" },
+	{ "received", "收到 = 各类判定之和 received = sum over the verdicts" },
+	{ "folds", "总账与汇总 = 逐笔之和 postings and cubes are the sums of the rows" },
+	{ "digest", "已清分日的摘要不变 a cleared day's digest never changes" },
+	{ "inbox", "收件箱无缺号 the inbox has no gap" },
+	{ "reports", "报表与总账一致 reports equal the ledger" },
+};
+const size_t check_count = sizeof(check_list) / sizeof(check_list[0]);
+
+int check_run(struct store *s, const char *name, FILE *out)
+{
+	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_received, check_folds,
+		check_digest, check_inbox, check_reports };
+	struct txn t;
+	struct checking c = { .store = s, .t = &t, .out = out };
+	bool found = false;
+	int ret = txn_begin(s, false, &t);
+
+	if (ret != 0)
+		return ret;
+	for (size_t i = 0; i < check_count; i++) {
+		if (name != NULL && strcmp(name, check_list[i].name) != 0)
+			continue;
+		found = true;
+		c.name = check_list[i].name;
+		each_day(&c, run[i]);
+	}
+	ret = t.error;
+	txn_abort(&t);
+	if (!found)
+		return -ENOENT;
+	return ret != 0 ? ret : c.broken;
+}

@@ -1,0 +1,308 @@
+/*
+ * cleared - the bytes of the rows a clear writes: cleared taps, postings, cubes. Fixed order, big-endian, so
+ * that a row is the same on every machine.
+ */
+#include "clearing/clearing.h"
+
+#include <string.h>
+
+struct out { uint8_t *p, *end; bool full; };
+struct in { const uint8_t *p, *end; bool short_; };
+
+static void put(struct out *o, uint64_t v, unsigned n)
+{
+	if ((size_t)(o->end - o->p) < n) {
+		o->full = true;
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		*o->p++ = (uint8_t)(v >> (8 * (n - 1 - i)));
+}
+
+static void put_bytes(struct out *o, const void *from, size_t n)
+{
+	if ((size_t)(o->end - o->p) < n) {
+		o->full = true;
+		return;
+	}
+	memcpy(o->p, from, n);
+	o->p += n;
+}
+
+static uint64_t get(struct in *i, unsigned n)
+{
+	uint64_t v = 0;
+
+	if ((size_t)(i->end - i->p) < n) {
+		i->short_ = true;
+		return 0;
+	}
+	for (unsigned k = 0; k < n; k++)
+		v = v << 8 | *i->p++;
+	return v;
+}
+
+static void get_bytes(struct in *i, void *to, size_t n)
+{
+	if ((size_t)(i->end - i->p) < n) {
+		i->short_ = true;
+		return;
+	}
+	memcpy(to, i->p, n);
+	i->p += n;
+}
+
+#define CLEARED_VERSION 1
+
+static void put_fare(struct out *o, const struct fare *f)
+{
+	put(o, f->reject, 1);
+	put(o, (uint64_t)f->published.fen, 8);
+	put(o, (uint64_t)f->paid.fen, 8);
+	put(o, (uint64_t)f->absorbed.fen, 8);
+	put(o, f->line, 2);
+	put(o, f->group, 2);
+	put(o, f->rule, 2);
+	put(o, f->fund_rule, 2);
+	put(o, f->transfer, 1);
+	put(o, f->funder_count, 1);
+	for (uint8_t i = 0; i < f->funder_count; i++) {
+		put(o, f->funder[i].treasury, 2);
+		put(o, (uint64_t)f->funder[i].amount.fen, 8);
+	}
+	put(o, f->step_count, 1);
+	for (uint8_t i = 0; i < f->step_count; i++) {
+		put(o, f->step[i].kind, 1);
+		put(o, f->step[i].rule, 2);
+		put(o, (uint32_t)f->step[i].delta_fen, 4);
+	}
+}
+
+static void get_fare(struct in *i, struct fare *f)
+{
+	f->reject = (enum fare_reject)get(i, 1);
+	f->published.fen = (int64_t)get(i, 8);
+	f->paid.fen = (int64_t)get(i, 8);
+	f->absorbed.fen = (int64_t)get(i, 8);
+	f->line = (uint16_t)get(i, 2);
+	f->group = (uint16_t)get(i, 2);
+	f->rule = (uint16_t)get(i, 2);
+	f->fund_rule = (uint16_t)get(i, 2);
+	f->transfer = get(i, 1) != 0;
+	f->funder_count = (uint8_t)get(i, 1);
+	i->short_ = i->short_ || f->funder_count > FARE_FUNDERS_MAX;
+	for (uint8_t k = 0; !i->short_ && k < f->funder_count; k++) {
+		f->funder[k].treasury = (uint16_t)get(i, 2);
+		f->funder[k].amount.fen = (int64_t)get(i, 8);
+	}
+	f->step_count = (uint8_t)get(i, 1);
+	i->short_ = i->short_ || f->step_count > FARE_STEPS_MAX;
+	for (uint8_t k = 0; !i->short_ && k < f->step_count; k++) {
+		f->step[k].kind = (uint8_t)get(i, 1);
+		f->step[k].rule = (uint16_t)get(i, 2);
+		f->step[k].delta_fen = (int32_t)get(i, 4);
+	}
+}
+
+static void put_priced(struct out *o, const struct priced *p)
+{
+	put(o, (uint64_t)p->charged.fen, 8);
+	put(o, (uint64_t)p->overcharge.fen, 8);
+	put(o, (uint64_t)p->undercharge.fen, 8);
+	put(o, p->difference, 1);
+	put(o, p->posting_count, 1);
+	for (uint8_t i = 0; i < p->posting_count; i++) {
+		put(o, p->posting[i].debit, 4);
+		put(o, p->posting[i].credit, 4);
+		put(o, (uint64_t)p->posting[i].amount.fen, 8);
+		put(o, p->posting[i].reason, 1);
+		put(o, p->posting[i].rule, 2);
+	}
+}
+
+static void get_priced(struct in *i, struct priced *p)
+{
+	p->charged.fen = (int64_t)get(i, 8);
+	p->overcharge.fen = (int64_t)get(i, 8);
+	p->undercharge.fen = (int64_t)get(i, 8);
+	p->difference = (enum fare_difference)get(i, 1);
+	p->posting_count = (uint8_t)get(i, 1);
+	i->short_ = i->short_ || p->posting_count > POSTINGS_PER_TAP_MAX;
+	for (uint8_t k = 0; !i->short_ && k < p->posting_count; k++) {
+		p->posting[k].debit = (account_t)get(i, 4);
+		p->posting[k].credit = (account_t)get(i, 4);
+		p->posting[k].amount.fen = (int64_t)get(i, 8);
+		p->posting[k].reason = (uint8_t)get(i, 1);
+		p->posting[k].rule = (uint16_t)get(i, 2);
+	}
+}
+
+int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
+{
+	struct out o = { out, out + out_bytes, false };
+
+	put(&o, CLEARED_VERSION, 1);
+	put(&o, c->verdict, 1);
+	put(&o, c->check, 1);
+	put(&o, c->scheme, 1);
+	put(&o, c->pending, 1);
+	put(&o, c->person, 8);
+	put(&o, c->operator_id, 4);
+	put(&o, c->tariff_version, 4);
+	put(&o, c->seq, 8);
+	put_bytes(&o, c->device, sizeof(c->device));
+	put_fare(&o, &c->fare);
+	put_priced(&o, &c->priced);
+	put(&o, c->raw_bytes, 4);
+	put_bytes(&o, c->raw, c->raw_bytes);
+	return o.full ? TAP_E_SPACE : (int)(o.p - out);
+}
+
+bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
+{
+	struct in i = { p, p + n, false };
+	struct cleared c = { 0 };
+
+	if (get(&i, 1) != CLEARED_VERSION)
+		return false;
+	c.verdict = (uint8_t)get(&i, 1);
+	c.check = (uint8_t)get(&i, 1);
+	c.scheme = (uint8_t)get(&i, 1);
+	c.pending = get(&i, 1) != 0;
+	c.person = get(&i, 8);
+	c.operator_id = (uint32_t)get(&i, 4);
+	c.tariff_version = (uint32_t)get(&i, 4);
+	c.seq = get(&i, 8);
+	get_bytes(&i, c.device, sizeof(c.device));
+	get_fare(&i, &c.fare);
+	get_priced(&i, &c.priced);
+	c.priced.published = c.fare.published;
+	c.priced.rated = c.fare.paid;
+	c.priced.absorbed = c.fare.absorbed;
+	c.raw_bytes = (uint32_t)get(&i, 4);
+	c.raw = i.p;
+	if (i.short_ || (size_t)(i.end - i.p) != c.raw_bytes || c.verdict >= VERDICT_COUNT || c.device[DEVICE_BYTES_MAX] != '\0')
+		return false;
+	*ret = c;
+	return true;
+}
+
+size_t cube_key(const struct cube *c, uint8_t out[CUBE_KEY_BYTES_MAX])
+{
+	struct out o = { out, out + CUBE_KEY_BYTES_MAX, false };
+
+	put(&o, (uint32_t)c->day ^ 0x80000000u, 4);
+	put(&o, c->verdict, 1);
+	put(&o, c->operator_id, 4);
+	put(&o, c->scheme, 1);
+	put(&o, c->medium, 1);
+	put(&o, c->card_class, 1);
+	put(&o, c->group, 2);
+	put(&o, c->rule, 2);
+	put(&o, c->fund_rule, 2);
+	put(&o, c->tariff_version, 4);
+	put_bytes(&o, c->line, strlen(c->line));
+	return (size_t)(o.p - out);
+}
+
+size_t cube_value(const struct cube *c, uint8_t out[CUBE_VALUE_BYTES_MAX])
+{
+	struct out o = { out, out + CUBE_VALUE_BYTES_MAX, false };
+
+	put(&o, c->taps, 8);
+	put(&o, c->transfers, 8);
+	put(&o, (uint64_t)c->published_fen, 8);
+	put(&o, (uint64_t)c->charged_fen, 8);
+	put(&o, (uint64_t)c->rated_fen, 8);
+	put(&o, (uint64_t)c->absorbed_fen, 8);
+	put(&o, (uint64_t)c->overcharge_fen, 8);
+	put(&o, (uint64_t)c->undercharge_fen, 8);
+	put(&o, c->funder_count, 1);
+	for (uint8_t i = 0; i < c->funder_count; i++) {
+		put(&o, c->funder[i].treasury, 2);
+		put(&o, (uint64_t)c->funder[i].fen, 8);
+	}
+	return (size_t)(o.p - out);
+}
+
+bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct cube *ret)
+{
+	struct in k = { key, key + key_bytes, false }, v = { val, val + val_bytes, false };
+	struct cube c = { 0 };
+	size_t line;
+
+	c.day = (int32_t)((uint32_t)get(&k, 4) ^ 0x80000000u);
+	c.verdict = (uint8_t)get(&k, 1);
+	c.operator_id = (uint32_t)get(&k, 4);
+	c.scheme = (uint8_t)get(&k, 1);
+	c.medium = (uint8_t)get(&k, 1);
+	c.card_class = (uint8_t)get(&k, 1);
+	c.group = (uint16_t)get(&k, 2);
+	c.rule = (uint16_t)get(&k, 2);
+	c.fund_rule = (uint16_t)get(&k, 2);
+	c.tariff_version = (uint32_t)get(&k, 4);
+	line = (size_t)(k.end - k.p);
+	if (k.short_ || line > LINE_BYTES_MAX || c.verdict >= VERDICT_COUNT)
+		return false;
+	memcpy(c.line, k.p, line);
+	c.taps = get(&v, 8);
+	c.transfers = get(&v, 8);
+	c.published_fen = (int64_t)get(&v, 8);
+	c.charged_fen = (int64_t)get(&v, 8);
+	c.rated_fen = (int64_t)get(&v, 8);
+	c.absorbed_fen = (int64_t)get(&v, 8);
+	c.overcharge_fen = (int64_t)get(&v, 8);
+	c.undercharge_fen = (int64_t)get(&v, 8);
+	c.funder_count = (uint8_t)get(&v, 1);
+	if (c.funder_count > FARE_FUNDERS_MAX)
+		return false;
+	for (uint8_t i = 0; i < c.funder_count; i++) {
+		c.funder[i].treasury = (uint16_t)get(&v, 2);
+		c.funder[i].fen = (int64_t)get(&v, 8);
+	}
+	if (v.short_ || v.p != v.end)
+		return false;
+	*ret = c;
+	return true;
+}
+
+void posting_key(const struct posting_row *r, uint8_t out[POSTING_KEY_BYTES])
+{
+	struct out o = { out, out + POSTING_KEY_BYTES, false };
+
+	put(&o, (uint32_t)r->day ^ 0x80000000u, 4);
+	put(&o, r->debit, 4);
+	put(&o, r->credit, 4);
+	put(&o, r->scheme, 1);
+	put(&o, r->reason, 1);
+	put(&o, r->rule, 2);
+	put(&o, r->tariff_version, 4);
+}
+
+void posting_value(const struct posting_row *r, uint8_t out[POSTING_VALUE_BYTES])
+{
+	struct out o = { out, out + POSTING_VALUE_BYTES, false };
+
+	put(&o, r->count, 8);
+	put(&o, (uint64_t)r->sum_fen, 8);
+	put_bytes(&o, r->digest, DIGEST_BYTES);
+}
+
+bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct posting_row *ret)
+{
+	struct in k = { key, key + key_bytes, false }, v = { val, val + val_bytes, false };
+
+	if (key_bytes != POSTING_KEY_BYTES || val_bytes != POSTING_VALUE_BYTES)
+		return false;
+	ret->day = (int32_t)((uint32_t)get(&k, 4) ^ 0x80000000u);
+	ret->debit = (account_t)get(&k, 4);
+	ret->credit = (account_t)get(&k, 4);
+	ret->scheme = (uint8_t)get(&k, 1);
+	ret->reason = (uint8_t)get(&k, 1);
+	ret->rule = (uint16_t)get(&k, 2);
+	ret->tariff_version = (uint32_t)get(&k, 4);
+	ret->count = get(&v, 8);
+	ret->sum_fen = (int64_t)get(&v, 8);
+	get_bytes(&v, ret->digest, DIGEST_BYTES);
+	return true;
+}

@@ -1,0 +1,116 @@
+/*
+ * judge - the verdict about one tap, everything except its fare. The order of the questions is the order of
+ * precedence in core.h: the first that applies is the answer. docs/verdicts.md says where each comes from.
+ */
+#include "clearing/core/core.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+
+const struct judge_limits judge_limits_default = {
+	.future_ms_max = 5 * 60 * 1000,	/* reliability B2: more is a wrong clock, not a delay */
+	.late_days = 10,		/* UnionPay's rule for offline records: upload within 10 calendar days */
+	.too_old_days = 30,		/* default of city systems (chk.time.maxbeforeday) */
+	.amount_fen_max = 50000,	/* 500.00, purse limit of city systems */
+	.balance_fen_max = 100000,	/* 1,000.00, purse limit of the T-Union card */
+};
+
+static bool is_purse(const struct tap *tap) { return tap->kind >= TAP_PURCHASE && tap->kind <= TAP_PRODUCT; }
+
+static bool amounts_possible(const struct tap *tap, const struct judge_limits *limits)
+{
+	if (tap->amount_fen > limits->amount_fen_max || tap->list_fen > limits->amount_fen_max)
+		return false;
+	if (!is_purse(tap))
+		return true;
+	if (tap->balance_before > limits->balance_fen_max || tap->balance_after > limits->balance_fen_max)
+		return false;
+	/* a grey record copies no balance after; every other purse record keeps its own chain */
+	return tap->balance_before - (int64_t)tap->amount_fen == tap->balance_after;
+}
+
+static enum verdict judge_seen(enum seen_before seen)
+{
+	switch (seen) {
+	case SEEN_SAME: return VERDICT_DUPLICATE;
+	case SEEN_OTHER: return VERDICT_CONFLICT;
+	case SEEN_COUNTER: return VERDICT_COUNTER_REPEATED;
+	case SEEN_GREY_RECOVERED: return VERDICT_GREY_SUPERSEDED;
+	case SEEN_NO: break;
+	}
+	return VERDICT_ACCEPTED;
+}
+
+static enum verdict judge_age(const struct judge_input *in)
+{
+	int32_t age = in->open_day - service_day_of_ms(in->tap->time_ms, in->cut_s);
+
+	if (in->future)
+		return VERDICT_FUTURE;
+	if (age > in->limits->too_old_days)
+		return VERDICT_TOO_OLD;
+	return age > in->limits->late_days ? VERDICT_LATE : VERDICT_ACCEPTED;
+}
+
+static bool needs_issuer(const struct tap *tap) { return tap->kind != TAP_BANK && tap->kind != TAP_BANK_QR && tap->kind != TAP_MANUAL; }
+
+static bool terminal_matches(const struct judge_input *in)
+{
+	return strcmp(in->terminal->device, in->device) == 0 && memcmp(in->terminal->psam, in->tap->psam, sizeof(in->tap->psam)) == 0;
+}
+
+enum verdict judge(const struct judge_input *in)
+{
+	const struct tap *tap = in->tap;
+	enum verdict v;
+
+	assert(in->limits != NULL);
+	if (tap == NULL)
+		return VERDICT_MALFORMED;
+	if (in->terminal == NULL)
+		return VERDICT_TERMINAL_UNKNOWN;
+	if (!terminal_matches(in))
+		return VERDICT_TERMINAL_MISMATCH;
+	if (!tap_kind_is_ride((uint8_t)tap->kind))
+		return in->seen == SEEN_SAME ? VERDICT_DUPLICATE : VERDICT_EVENT;
+	if ((tap->flags & TAP_TEST) != 0 || tap->card_class == 4)
+		return VERDICT_TEST;
+	if (in->check == KEY_CHECK_BAD)
+		return VERDICT_BAD_MAC;
+	if (in->check == KEY_CHECK_GREY)
+		return in->seen == SEEN_NO ? VERDICT_GREY : in->seen == SEEN_GREY_RECOVERED ? VERDICT_GREY_SUPERSEDED : VERDICT_DUPLICATE;
+	v = judge_seen(in->seen);
+	if (v != VERDICT_ACCEPTED)
+		return v;
+	if (needs_issuer(tap) && in->issuer == NULL)
+		return VERDICT_ISSUER_UNKNOWN;
+	v = judge_age(in);
+	if (v != VERDICT_ACCEPTED)
+		return v;
+	if (!amounts_possible(tap, in->limits))
+		return VERDICT_AMOUNT;
+	if (in->blacklisted)
+		return VERDICT_BLACKLISTED;
+	return in->check == KEY_CHECK_FOREIGN || in->check == KEY_CHECK_NO_KEY ? VERDICT_PENDING : VERDICT_ACCEPTED;
+}
+
+enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours)
+{
+	if (tap->kind == TAP_BANK || tap->kind == TAP_BANK_QR)
+		return SCHEME_BANK;
+	if (tap->kind == TAP_MANUAL)
+		return SCHEME_NONE;
+	return issuer_ours ? SCHEME_PURSE : SCHEME_TUNION;
+}
+
+const char *scheme_name(enum scheme s)
+{
+	switch (s) {
+	case SCHEME_PURSE: return "purse";
+	case SCHEME_TUNION: return "tunion";
+	case SCHEME_BANK: return "bank";
+	case SCHEME_NONE: return "none";
+	}
+	return "?";
+}

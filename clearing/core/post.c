@@ -1,0 +1,81 @@
+/*
+ * post - one priced tap to balanced postings. Every posting is a debit and a credit of the same amount, so the
+ * sum of all legs is zero by construction; what must be proven is that they cover the fare, and that is asserted.
+ */
+#include "clearing/core/core.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+static account_t receivable_of(enum scheme scheme)
+{
+	switch (scheme) {
+	case SCHEME_PURSE: return ACCOUNT(ACCOUNT_PURSE, 1);
+	case SCHEME_TUNION: return ACCOUNT(ACCOUNT_TUNION, 1);
+	case SCHEME_BANK: return ACCOUNT(ACCOUNT_BANK, 1);
+	case SCHEME_NONE: break;
+	}
+	return ACCOUNT(ACCOUNT_CASH, 1);
+}
+
+static void post(struct priced *p, account_t debit, account_t credit, int64_t fen, enum posting_reason reason, uint16_t rule)
+{
+	assert(fen >= 0 && debit != credit);
+	if (fen == 0)
+		return;
+	assert(p->posting_count < POSTINGS_PER_TAP_MAX);
+	p->posting[p->posting_count++] = (struct posting){ debit, credit, money_of_fen(fen), (uint8_t)reason, rule };
+}
+
+static int64_t posted_to(const struct priced *p, account_t credit)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < p->posting_count; i++)
+		if (p->posting[i].credit == credit)
+			sum += p->posting[i].amount.fen;
+	return sum;
+}
+
+#define PENDING_TREASURY 100	/* party of a treasury's pending share: 100 + treasury */
+
+void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending, uint32_t operator_id, struct priced *ret_priced)
+{
+	account_t payee = ACCOUNT(pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR, operator_id);
+	account_t payer = pending ? ACCOUNT(ACCOUNT_PENDING, scheme) : receivable_of(scheme);
+	int64_t charged = tap->amount_fen, rated = fare->paid.fen, subsidy = 0;
+	struct priced p = { .published = fare->published, .charged = money_of_fen(charged), .rated = fare->paid, .absorbed = fare->absorbed };
+
+	p.overcharge = money_of_fen(charged > rated ? charged - rated : 0);
+	p.undercharge = money_of_fen(charged < rated ? rated - charged : 0);
+	p.difference = charged > rated ? DIFF_OVERCHARGE : charged < rated ? DIFF_UNDERCHARGE : DIFF_NONE;
+	post(&p, payer, payee, charged - p.overcharge.fen, pending ? POST_PENDING : POST_FARE, fare->rule);
+	post(&p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p.overcharge.fen, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
+	for (uint8_t i = 0; i < fare->funder_count; i++) {
+		account_t treasury = pending ? ACCOUNT(ACCOUNT_PENDING, PENDING_TREASURY + fare->funder[i].treasury)
+					     : ACCOUNT(ACCOUNT_TREASURY, fare->funder[i].treasury);
+
+		subsidy += fare->funder[i].amount.fen;
+		post(&p, treasury, payee, fare->funder[i].amount.fen, pending ? POST_PENDING : POST_SUBSIDY, fare->fund_rule);
+	}
+	assert(fare->published.fen == rated + subsidy + fare->absorbed.fen);
+	assert(posted_to(&p, payee) == charged - p.overcharge.fen + subsidy);
+	*ret_priced = p;
+}
+
+const char *account_class_name(unsigned account_class)
+{
+	switch (account_class) {
+	case ACCOUNT_PURSE: return "应收本地电子钱包资金";
+	case ACCOUNT_TUNION: return "应收交通联合清分中心";
+	case ACCOUNT_BANK: return "应收银行代收款";
+	case ACCOUNT_PENDING: return "待确认应收";
+	case ACCOUNT_TREASURY: return "应收财政补贴";
+	case ACCOUNT_OPERATOR: return "应付运营企业";
+	case ACCOUNT_OPERATOR_PENDING: return "待确认应付运营企业";
+	case ACCOUNT_RIDER_REFUND: return "应退乘客多扣款";
+	case ACCOUNT_FEE: return "应付手续费";
+	case ACCOUNT_CASH: return "银行存款";
+	default: return "?";
+	}
+}

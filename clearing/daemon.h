@@ -1,0 +1,116 @@
+/*
+ * daemon - what the files of clearingd share: configuration, the queue from fronts to the one writer, live
+ * state. Private to clearing/. Threads: fronts (TLS, decode, verify), one writer (judge, append, commit), one
+ * for delivery, one per control connection; main waits for signals.
+ */
+#ifndef CLEARING_DAEMON_H
+#define CLEARING_DAEMON_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include <event2/event.h>
+
+#include "clearing/clearing.h"
+
+/* ---- configuration -------------------------------------------------------------------------- */
+
+#define PARTNERS_MAX 4
+#define THREADS_MAX 16
+struct partner_conf { char name[16], url[256], ca[PATH_MAX]; };
+struct conf {
+	char listen_host[64]; int64_t listen_port;
+	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
+		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], control_socket[PATH_MAX];
+	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms;
+	int32_t open_day;
+	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
+};
+/* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */
+int conf_read(const char *path, struct conf *ret_conf);
+/* The options as a table, for the manual and its test: name, default, sentence. */
+void conf_print_options(FILE *out);
+
+/* ---- log: one line an event, fixed words first ------------------------------------------------- */
+
+void log_event(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- queue: what waits for the writer -------------------------------------------------------------- */
+
+struct front;
+enum item_kind { ITEM_BATCH, ITEM_CALL };
+struct item {
+	struct item *next;
+	enum item_kind kind;
+	/* a batch: bytes as received and what the front found */
+	struct front *front; uint64_t conn;
+	uint8_t *bytes; size_t bytes_count;
+	struct batch batch;
+	char device[DEVICE_BYTES_MAX + 1];	/* of the certificate */
+	int64_t received_ms;
+	uint8_t marks[2 * BATCH_TAPS_MAX];
+	/* the answer */
+	bool refused, busy; struct refuse refuse; struct receipt receipt;
+	/* a call run by the writer in its write transaction; the caller waits on done */
+	int (*call)(struct txn *t, void *arg); void *arg; int result;
+	pthread_mutex_t *lock; pthread_cond_t *signal; bool done;
+};
+struct queue { pthread_mutex_t lock; pthread_cond_t signal; struct item *first, **last; size_t bytes, count; bool stopping; };
+void queue_init(struct queue *q);
+bool queue_put(struct queue *q, struct item *item);	/* false: stopping */
+struct item *queue_take(struct queue *q, size_t items_max);	/* waits; NULL: stopping and empty */
+void queue_stop(struct queue *q);
+
+/* ---- live state: provisional verdicts and the answers already given ---------------------------------- */
+
+struct live;
+int live_new(struct live **ret);
+void live_free(struct live *l);
+void live_reset_day(struct live *l);
+/* The receipt given for this batch before; NULL: none. *ret_differs: same serial, other digest. */
+const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs);
+/* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */
+int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
+	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
+struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen; };
+const struct live_totals *live_totals(const struct live *l);
+void live_note_repeated(struct live *l);
+
+/* ---- the daemon ------------------------------------------------------------------------------------------ */
+
+struct daemon {
+	struct conf conf;
+	struct store *store;
+	struct keyring *keyring;
+	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
+	struct live *live;
+	struct queue queue;
+	int32_t open_day;
+	struct front *front[THREADS_MAX];
+	pthread_t writer, deliver, control;
+	int control_fd;
+	bool stopping;
+	struct { uint64_t commits, commit_ns, commit_ns_max, items_max, replay_events, replay_ns, refused_batches, busy; } stat;
+};
+int64_t clock_ms(void);		/* wall clock; the only reader besides log.c */
+uint64_t clock_ns(void);	/* monotonic */
+
+int fronts_start(struct daemon *d);
+void fronts_stop(struct daemon *d);
+/* Hand an answered item back to its front; the front frees it. */
+void front_answer(struct item *item);
+uint64_t fronts_connections(const struct daemon *d);
+
+int writer_open(struct daemon *d);	/* replays the inbox */
+int writer_start(struct daemon *d);
+/* Run a call in the writer's next transaction and wait for it to be durable. */
+int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg);
+
+int control_start(struct daemon *d);
+void control_stop(struct daemon *d);
+
+int deliver_start(struct daemon *d);
+/* One round: send what waits, fetch answers. 0 good, -ECONNREFUSED when a partner is out. */
+int deliver_round(struct daemon *d);
+
+#endif

@@ -1,0 +1,165 @@
+/*
+ * dump - the business rows of closed days as text, sorted by business key, with everything that tells only how
+ * and when they arrived left out. Two houses that were given the same taps print the same bytes.
+ */
+#include "clearing/clearing.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void hex_str(struct jsonw *j, const char *key, const uint8_t *p, size_t n)
+{
+	char text[2 * DIGEST_BYTES + 1];
+
+	hex_encode(p, n, text);
+	jsonw_kstr(j, key, text);
+}
+
+static void dump_postings(struct jsonw *j, const struct priced *p)
+{
+	jsonw_key(j, "postings");
+	jsonw_array(j);
+	for (uint8_t i = 0; i < p->posting_count; i++) {
+		jsonw_array(j);
+		jsonw_int(j, p->posting[i].debit);
+		jsonw_int(j, p->posting[i].credit);
+		jsonw_int(j, p->posting[i].amount.fen);
+		jsonw_int(j, p->posting[i].reason);
+		jsonw_int(j, p->posting[i].rule);
+		jsonw_array_end(j);
+	}
+	jsonw_array_end(j);
+}
+
+static void dump_fare(struct jsonw *j, const struct cleared *c)
+{
+	jsonw_kint(j, "published_fen", c->fare.published.fen);
+	jsonw_kint(j, "rated_fen", c->fare.paid.fen);
+	jsonw_kint(j, "absorbed_fen", c->fare.absorbed.fen);
+	jsonw_key(j, "funders");
+	jsonw_array(j);
+	for (uint8_t i = 0; i < c->fare.funder_count; i++) {
+		jsonw_array(j);
+		jsonw_int(j, c->fare.funder[i].treasury);
+		jsonw_int(j, c->fare.funder[i].amount.fen);
+		jsonw_array_end(j);
+	}
+	jsonw_array_end(j);
+	jsonw_kint(j, "group", c->fare.group);
+	jsonw_kint(j, "rule", c->fare.rule);
+	jsonw_kbool(j, "transfer", c->fare.transfer);
+	jsonw_kint(j, "tariff_version", c->tariff_version);
+}
+
+static int dump_cleared(struct jsonw *j, const struct iter *it)
+{
+	uint8_t digest[DIGEST_BYTES];
+	char id[TAP_ID_BYTES], day[11];
+	struct cleared c;
+	int ret;
+
+	if (it->key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it->val, it->val_bytes, &c))
+		return CLEARING_E_STORE;
+	ret = digest_sha256(c.raw, c.raw_bytes, digest);
+	if (ret != 0)
+		return ret;
+	day_format((int32_t)(be32_get(it->key) ^ 0x80000000u), day);
+	jsonw_object(j);
+	jsonw_kstr(j, "day", day);
+	if (it->key[4] == CLEARED_RIDE) {
+		tap_id_format(it->key + 5, id);
+		jsonw_kstr(j, "tap", id);
+	} else {
+		hex_str(j, "content", it->key + 5, TAP_KEY_BYTES);
+	}
+	jsonw_kint(j, "nth", be16_get(it->key + 23));
+	jsonw_kstr(j, "verdict", verdict_info((enum verdict)c.verdict)->name);
+	jsonw_kstr(j, "check", key_check_name((enum key_check)c.check));
+	jsonw_kint(j, "scheme", c.scheme);
+	jsonw_kint(j, "operator", c.operator_id);
+	jsonw_kint(j, "charged_fen", c.priced.charged.fen);
+	dump_fare(j, &c);
+	dump_postings(j, &c.priced);
+	hex_str(j, "record_sha256", digest, DIGEST_BYTES);
+	jsonw_object_end(j);
+	return 0;
+}
+
+static int dump_posting(struct jsonw *j, const struct iter *it)
+{
+	struct posting_row r;
+	char day[11];
+
+	if (!posting_decode(it->key, it->key_bytes, it->val, it->val_bytes, &r))
+		return CLEARING_E_STORE;
+	day_format(r.day, day);
+	jsonw_object(j);
+	jsonw_kstr(j, "day", day);
+	jsonw_kint(j, "debit", r.debit);
+	jsonw_kint(j, "credit", r.credit);
+	jsonw_kint(j, "scheme", r.scheme);
+	jsonw_kint(j, "reason", r.reason);
+	jsonw_kint(j, "rule", r.rule);
+	jsonw_kint(j, "count", (int64_t)r.count);
+	jsonw_kint(j, "sum_fen", r.sum_fen);
+	hex_str(j, "taps_sha256", r.digest, DIGEST_BYTES);
+	jsonw_object_end(j);
+	return 0;
+}
+
+static int dump_rows(struct txn *t, enum db db, int32_t day, FILE *out, int (*row)(struct jsonw *, const struct iter *))
+{
+	struct jsonw j;
+	struct iter it;
+	uint8_t prefix[4];
+	int ret = 0;
+
+	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
+	iter_open(t, db, prefix, day == DAY_NONE ? 0 : sizeof(prefix), &it);
+	while (ret == 0 && iter_next(&it)) {
+		jsonw_init(&j, out, false);
+		ret = row(&j, &it);
+		fputc('\n', out);
+	}
+	iter_close(&it);
+	return ret != 0 ? ret : t->error;
+}
+
+int dump_canonical(struct store *s, int32_t day, FILE *out)
+{
+	struct txn t;
+	int ret = txn_begin(s, false, &t);
+
+	if (ret != 0)
+		return ret;
+	ret = dump_rows(&t, DB_CLEARED, day, out, dump_cleared);
+	if (ret == 0)
+		ret = dump_rows(&t, DB_POSTING, day, out, dump_posting);
+	txn_abort(&t);
+	return ret != 0 ? ret : ferror(out) ? -EIO : 0;
+}
+
+static ssize_t digest_write(void *cookie, const char *p, size_t n)
+{
+	digest_add(cookie, p, n);
+	return (ssize_t)n;
+}
+
+int dump_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES])
+{
+	struct digest *d = NULL;
+	FILE *out = NULL;
+	int ret = digest_new(&d);
+
+	if (ret == 0) {
+		out = fopencookie(d, "w", (cookie_io_functions_t){ .write = digest_write });
+		ret = out == NULL ? -ENOMEM : dump_canonical(s, day, out);
+	}
+	if (out != NULL && fclose(out) != 0 && ret == 0)
+		ret = -EIO;
+	if (ret == 0)
+		digest_end(d, ret_digest);
+	digest_free(d);
+	return ret;
+}

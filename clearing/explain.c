@@ -1,0 +1,332 @@
+/*
+ * explain - why this fare: one tap, the rules that priced it with their documents, the rules that did not apply
+ * and why, who pays, the key check, where it lies in the inbox. The fare is computed again from the state before
+ * the ride, so the explanation is the calculation and not a story about it.
+ */
+#include "clearing/clearing.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct case_file {			/* everything about one row */
+	struct txn t;
+	int32_t day;
+	struct cleared row;
+	struct tap tap; bool decoded;
+	struct day_row day_row;
+	struct refdata *ref;
+	const struct tariff *tariff;
+	struct rate_notes notes;
+	struct fare again; bool rated_again;
+};
+
+static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct iter days;
+	bool found = false;
+
+	iter_open(&f->t, DB_DAY, NULL, 0, &days);
+	while (iter_next(&days)) {
+		uint8_t prefix[5 + TAP_KEY_BYTES];
+		struct iter it;
+		struct day_row day;
+
+		if (!day_decode(days.val, days.val_bytes, &day))
+			continue;
+		be32_put(prefix, (uint32_t)day.day ^ 0x80000000u);
+		prefix[4] = CLEARED_RIDE;
+		memcpy(prefix + 5, key, TAP_KEY_BYTES);
+		iter_open(&f->t, DB_CLEARED, prefix, sizeof(prefix), &it);
+		while (iter_next(&it)) {
+			struct cleared row;
+
+			/* the row that is money explains the tap; else the last day's first row */
+			if (!cleared_decode(it.val, it.val_bytes, &row) || (found && !verdict_info((enum verdict)row.verdict)->money))
+				continue;
+			f->row = row;
+			f->day = day.day;
+			f->day_row = day;
+			found = true;
+		}
+		iter_close(&it);
+	}
+	iter_close(&days);
+	return found;
+}
+
+struct ride_list { int64_t time_ms; uint8_t key[TAP_KEY_BYTES]; struct ride ride; };
+
+static int ride_order(const void *pa, const void *pb)
+{
+	const struct ride_list *a = pa, *b = pb;
+
+	return a->time_ms != b->time_ms ? (a->time_ms < b->time_ms ? -1 : 1) : memcmp(a->key, b->key, TAP_KEY_BYTES);
+}
+
+static void state_before_day(struct case_file *f, struct rider_state *ret)
+{
+	const uint8_t *found;
+	uint8_t key[12];
+	const void *val;
+	size_t n;
+
+	*ret = (struct rider_state){ 0 };
+	be64_put(key, f->row.person);
+	be32_put(key + 8, (uint32_t)(f->day - 1) ^ 0x80000000u);
+	if (txn_get_last_at(&f->t, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES && !rider_state_unpack(val, ret))
+		*ret = (struct rider_state){ 0 };
+}
+
+/* The person's rated rides of the day up to and including this one, rated in order once more. */
+static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_BYTES])
+{
+	struct ride_list *list = NULL;
+	size_t n = 0, space = 0;
+	struct rider_state state;
+	struct rider rider;
+	uint8_t prefix[4];
+	struct iter it;
+
+	be32_put(prefix, (uint32_t)f->day ^ 0x80000000u);
+	iter_open(&f->t, DB_CLEARED, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		struct cleared row;
+		const char *field;
+		struct tap tap;
+
+		if (!cleared_decode(it.val, it.val_bytes, &row) || row.person != f->row.person || !verdict_info((enum verdict)row.verdict)->money ||
+		    tap_decode(row.raw, row.raw_bytes, &tap, &field) != 0)
+			continue;
+		if (n == space) {
+			struct ride_list *wide = realloc(list, (space = space ? space * 2 : 16) * sizeof(*wide));
+
+			if (wide == NULL) {
+				iter_close(&it);
+				free(list);
+				return -ENOMEM;
+			}
+			list = wide;
+		}
+		list[n].time_ms = tap.time_ms;
+		memcpy(list[n].key, it.key + 5, TAP_KEY_BYTES);
+		tap_ride(&tap, f->tariff, &list[n].ride);
+		list[n++].ride.operator_id = row.operator_id;
+	}
+	iter_close(&it);
+	if (n > 1)
+		qsort(list, n, sizeof(list[0]), ride_order);
+	state_before_day(f, &state);
+	rider_find(&f->t, f->tap.pan, f->day_row.cut_seq, &rider);
+	for (size_t i = 0; i < n && !f->rated_again; i++) {
+		const struct tariff *t = refdata_tariff(f->ref, list[i].time_ms);
+
+		if (t == NULL)
+			continue;
+		rate(t, &rider, &state, &list[i].ride, &state, &f->again, &f->notes);
+		f->rated_again = memcmp(list[i].key, tap_key_bytes, TAP_KEY_BYTES) == 0;
+	}
+	free(list);
+	return f->t.error;
+}
+
+static const char *step_name(uint8_t kind)
+{
+	switch ((enum fare_step_kind)kind) {
+	case FARE_STEP_PUBLISHED: return "票面价";
+	case FARE_STEP_CONCESSION: return "优待";
+	case FARE_STEP_TRANSFER: return "换乘";
+	case FARE_STEP_LADDER: return "累计";
+	case FARE_STEP_CAP: return "封顶";
+	case FARE_STEP_ROUND: return "取整";
+	case FARE_STEP_HOLD: return "上车, 下车时计价";
+	case FARE_STEP_SETTLE: return "补足";
+	case FARE_STEP_QUOTA: return "次数";
+	}
+	return "?";
+}
+
+static void yuan(int64_t fen, char ret[32])
+{
+	snprintf(ret, 32, "%s%" PRId64 ".%02d", fen < 0 ? "-" : "+", (fen < 0 ? -fen : fen) / 100, (int)((fen < 0 ? -fen : fen) % 100));
+}
+
+static void print_steps(const struct case_file *f, FILE *out)
+{
+	for (uint8_t i = 0; i < f->row.fare.step_count; i++) {
+		const struct fare_step *s = &f->row.fare.step[i];
+		struct tariff_rule rule = { 0 };
+		char amount[32];
+
+		yuan(s->delta_fen, amount);
+		if (f->tariff != NULL && s->rule != 0 && tariff_rule(f->tariff, s->rule, &rule))
+			fprintf(out, "  %-8s %10s  %s  依据: %s  (%s %s:%u)\n", step_name(s->kind), amount, rule.title, rule.basis, tariff_name(f->tariff), rule.file, rule.line);
+		else
+			fprintf(out, "  %-8s %10s\n", step_name(s->kind), amount);
+	}
+}
+
+static void print_money(const struct case_file *f, FILE *out)
+{
+	char charged[32], rated[32], amount[32];
+
+	yuan(f->row.priced.charged.fen, charged);
+	yuan(f->row.fare.paid.fen, rated);
+	fprintf(out, "  实收 %s  规则应付 %s%s\n", charged, rated, f->row.priced.overcharge.fen > 0 ? "  多扣, 应退乘客" : f->row.priced.undercharge.fen > 0 ? "  少扣, 企业承担" : "");
+	for (uint8_t i = 0; i < f->row.fare.funder_count; i++) {
+		struct tariff_treasury treasury = { .title = "?" };
+
+		if (f->tariff != NULL)
+			tariff_treasury(f->tariff, f->row.fare.funder[i].treasury, &treasury);
+		yuan(f->row.fare.funder[i].amount.fen, amount);
+		fprintf(out, "  补贴 %s  %s\n", amount, treasury.title);
+	}
+	yuan(f->row.fare.absorbed.fen, amount);
+	fprintf(out, "  企业承担 %s\n", amount);
+}
+
+static void print_misses(const struct case_file *f, FILE *out)
+{
+	if (!f->rated_again || f->notes.count == 0)
+		return;
+	fputs("  未适用的规则:\n", out);
+	for (size_t i = 0; i < f->notes.count; i++) {
+		struct tariff_rule rule;
+
+		if (tariff_rule(f->tariff, f->notes.note[i].rule, &rule))
+			fprintf(out, "    %s: %s\n", rule.title, rule_miss_text(f->notes.note[i].miss));
+	}
+}
+
+static void print_postings(const struct case_file *f, FILE *out)
+{
+	for (uint8_t i = 0; i < f->row.priced.posting_count; i++) {
+		const struct posting *p = &f->row.priced.posting[i];
+		char amount[32];
+
+		yuan(p->amount.fen, amount);
+		fprintf(out, "  分录 %s  借 %s %u  贷 %s %u\n", amount, account_class_name(ACCOUNT_CLASS(p->debit)), ACCOUNT_PARTY(p->debit), account_class_name(ACCOUNT_CLASS(p->credit)),
+			ACCOUNT_PARTY(p->credit));
+	}
+}
+
+static void print_text(const struct case_file *f, const char *id, FILE *out)
+{
+	const struct verdict_info *v = verdict_info((enum verdict)f->row.verdict);
+	char time[32], pan[24], day[11];
+
+	time_format(f->tap.time_ms, time);
+	pan_masked(f->tap.pan, pan);
+	day_format(f->day, day);
+	fprintf(out, "%s\n%s  线路 %s  车辆 %s  终端设备 %s  卡 %s\n", id, time, f->tap.line, f->tap.vehicle[0] != '\0' ? f->tap.vehicle : "-", f->row.device, pan);
+	fprintf(out, "  判定 %s (%s)  结算日 %s\n", v->zh, v->name, day);
+	if (v->money) {
+		print_steps(f, out);
+		print_money(f, out);
+		print_misses(f, out);
+		print_postings(f, out);
+	} else {
+		fprintf(out, "  不入账%s\n", v->resend_helps ? "; 补传正确的记录后可重新判定" : "");
+	}
+	fprintf(out, "  鉴别 %s (密钥版本 %u, 算法 %u)  票价版本 %u  收件箱 #%" PRIu64 "\n", key_check_name((enum key_check)f->row.check), f->tap.key_version, f->tap.alg_id,
+		f->row.tariff_version, f->row.seq);
+}
+
+static void json_rules(struct jsonw *j, const struct case_file *f)
+{
+	jsonw_key(j, "steps");
+	jsonw_array(j);
+	for (uint8_t i = 0; i < f->row.fare.step_count; i++) {
+		struct tariff_rule rule = { .id = "published", .title = "票面价", .basis = "" };
+
+		if (f->tariff != NULL)
+			tariff_rule(f->tariff, f->row.fare.step[i].rule, &rule);
+		jsonw_object(j);
+		jsonw_kstr(j, "rule", rule.id);
+		jsonw_kstr(j, "title", rule.title);
+		jsonw_kstr(j, "basis", rule.basis);
+		jsonw_kint(j, "delta_fen", f->row.fare.step[i].delta_fen);
+		jsonw_object_end(j);
+	}
+	jsonw_array_end(j);
+	jsonw_key(j, "not_applied");
+	jsonw_array(j);
+	for (size_t i = 0; f->rated_again && i < f->notes.count; i++) {
+		struct tariff_rule rule;
+
+		if (!tariff_rule(f->tariff, f->notes.note[i].rule, &rule))
+			continue;
+		jsonw_object(j);
+		jsonw_kstr(j, "rule", rule.id);
+		jsonw_kstr(j, "why", rule_miss_text(f->notes.note[i].miss));
+		jsonw_object_end(j);
+	}
+	jsonw_array_end(j);
+}
+
+static void print_json(const struct case_file *f, const char *id, FILE *out)
+{
+	char time[32], pan[24], day[11];
+	struct jsonw j;
+
+	time_format(f->tap.time_ms, time);
+	pan_masked(f->tap.pan, pan);
+	day_format(f->day, day);
+	jsonw_init(&j, out, false);
+	jsonw_object(&j);
+	jsonw_kstr(&j, "schema", "qingfen.explain");
+	jsonw_kint(&j, "version", 1);
+	jsonw_kstr(&j, "tap", id);
+	jsonw_kstr(&j, "time", time);
+	jsonw_kstr(&j, "day", day);
+	jsonw_kstr(&j, "line", f->tap.line);
+	jsonw_kstr(&j, "card", pan);
+	jsonw_kstr(&j, "verdict", verdict_info((enum verdict)f->row.verdict)->name);
+	jsonw_kstr(&j, "check", key_check_name((enum key_check)f->row.check));
+	jsonw_kint(&j, "published_fen", f->row.fare.published.fen);
+	jsonw_kint(&j, "charged_fen", f->row.priced.charged.fen);
+	jsonw_kint(&j, "rated_fen", f->row.fare.paid.fen);
+	jsonw_kint(&j, "absorbed_fen", f->row.fare.absorbed.fen);
+	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
+	json_rules(&j, f);
+	jsonw_object_end(&j);
+	fputc('\n', out);
+}
+
+int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out)
+{
+	struct case_file *f = calloc(1, sizeof(*f));
+	char id[TAP_ID_BYTES];
+	const char *field;
+	int ret = f == NULL ? -ENOMEM : txn_begin(s, false, &f->t);
+
+	if (ret != 0) {
+		free(f);
+		return ret;
+	}
+	if (!row_find(f, key))
+		ret = f->t.error != 0 ? f->t.error : -ENOENT;
+	if (ret == 0)
+		ret = tap_decode(f->row.raw, f->row.raw_bytes, &f->tap, &field);
+	if (ret == 0)
+		ret = refdata_new(&f->ref);
+	if (ret == 0)
+		ret = refdata_replay(f->ref, &f->t, f->day_row.cut_seq);
+	if (ret == 0) {
+		f->tariff = refdata_tariff_version(f->ref, f->row.tariff_version);
+		if (f->tariff != NULL && verdict_info((enum verdict)f->row.verdict)->money)
+			ret = rate_again(f, key);
+	}
+	if (ret == 0) {
+		tap_id_format(key, id);
+		if (json)
+			print_json(f, id, out);
+		else
+			print_text(f, id, out);
+	}
+	refdata_free(f->ref);
+	txn_abort(&f->t);
+	free(f);
+	return ret;
+}

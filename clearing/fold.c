@@ -1,0 +1,211 @@
+/*
+ * fold - the day's rows summed up twice: into postings (the general ledger) and into cubes (what reports are
+ * made of). Reports, ledger and partner files agree because they are folds over the same rows.
+ */
+#include "clearing/fold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#define KEY_BYTES_MAX CUBE_KEY_BYTES_MAX
+
+struct cell {
+	uint8_t key[KEY_BYTES_MAX];
+	uint8_t key_bytes;
+	struct digest *digest;			/* postings only */
+	union { struct cube cube; struct posting_row posting; } sum;
+};
+struct cells { struct cell **cell; size_t count, space; uint32_t *slot; size_t mask; };
+struct fold { int32_t day; struct cells posting, cube; };
+
+int fold_new(int32_t day, struct fold **ret)
+{
+	struct fold *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return -ENOMEM;
+	f->day = day;
+	*ret = f;
+	return 0;
+}
+
+static void cells_done(struct cells *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		digest_free(c->cell[i]->digest);
+		free(c->cell[i]);
+	}
+	free(c->cell);
+	free(c->slot);
+}
+
+void fold_free(struct fold *f)
+{
+	if (f == NULL)
+		return;
+	cells_done(&f->posting);
+	cells_done(&f->cube);
+	free(f);
+}
+
+static int cells_grow(struct cells *c)
+{
+	size_t space = c->space ? c->space * 2 : 1024, mask = space * 2 - 1;
+	struct cell **cell = realloc(c->cell, space * sizeof(struct cell *));
+	uint32_t *slot = calloc(mask + 1, sizeof(*slot));
+
+	if (cell != NULL)
+		c->cell = cell;
+	if (cell == NULL || slot == NULL) {
+		free(slot);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < c->count; i++) {
+		size_t at = XXH3_64bits(c->cell[i]->key, c->cell[i]->key_bytes) & mask;
+
+		while (slot[at] != 0)
+			at = (at + 1) & mask;
+		slot[at] = (uint32_t)i + 1;
+	}
+	free(c->slot);
+	c->slot = slot;
+	c->mask = mask;
+	c->space = space;
+	return 0;
+}
+
+/* The cell of a key, made when it is new (*ret_new). NULL: out of memory. */
+static struct cell *cell_of(struct cells *c, const uint8_t *key, size_t n, bool *ret_new)
+{
+	struct cell *cell;
+	size_t at;
+
+	*ret_new = false;
+	if (c->count == c->space && cells_grow(c) != 0)
+		return NULL;
+	for (at = XXH3_64bits(key, n) & c->mask; c->slot[at] != 0; at = (at + 1) & c->mask) {
+		cell = c->cell[c->slot[at] - 1];
+		if (cell->key_bytes == n && memcmp(cell->key, key, n) == 0)
+			return cell;
+	}
+	cell = calloc(1, sizeof(*cell));
+	if (cell == NULL)
+		return NULL;
+	memcpy(cell->key, key, n);
+	cell->key_bytes = (uint8_t)n;
+	c->cell[c->count++] = cell;
+	c->slot[at] = (uint32_t)c->count;
+	*ret_new = true;
+	return cell;
+}
+
+int fold_posting(struct fold *f, const struct posting *p, enum scheme scheme, uint32_t tariff_version, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct posting_row row = { .day = f->day, .debit = p->debit, .credit = p->credit, .scheme = (uint8_t)scheme, .reason = p->reason, .rule = p->rule,
+				   .tariff_version = tariff_version };
+	uint8_t bytes[POSTING_KEY_BYTES];
+	struct cell *cell;
+	bool new;
+
+	posting_key(&row, bytes);
+	cell = cell_of(&f->posting, bytes, sizeof(bytes), &new);
+	if (cell == NULL)
+		return -ENOMEM;
+	if (new) {
+		int ret = digest_new(&cell->digest);
+
+		cell->sum.posting = row;
+		if (ret != 0)
+			return ret;
+	}
+	cell->sum.posting.count++;
+	cell->sum.posting.sum_fen = money_add(money_of_fen(cell->sum.posting.sum_fen), p->amount).fen;
+	digest_add(cell->digest, key, TAP_KEY_BYTES);
+	return 0;
+}
+
+static void cube_add(struct cube *c, const struct cleared *row)
+{
+	c->taps++;
+	c->transfers += row->fare.transfer;
+	c->published_fen += row->priced.published.fen;
+	c->charged_fen += row->priced.charged.fen;
+	c->rated_fen += row->priced.rated.fen;
+	c->absorbed_fen += row->priced.absorbed.fen;
+	c->overcharge_fen += row->priced.overcharge.fen;
+	c->undercharge_fen += row->priced.undercharge.fen;
+	for (uint8_t i = 0; i < row->fare.funder_count; i++) {
+		uint8_t k = 0;
+
+		while (k < c->funder_count && c->funder[k].treasury != row->fare.funder[i].treasury)
+			k++;
+		if (k == c->funder_count) {
+			if (k == FARE_FUNDERS_MAX)
+				abort();	/* one fund rule has at most that many treasuries, and the key holds the rule and the line */
+			c->funder[c->funder_count++].treasury = row->fare.funder[i].treasury;
+		}
+		c->funder[k].fen += row->fare.funder[i].amount.fen;
+	}
+}
+
+int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct cube cube = { .day = f->day, .verdict = c->verdict, .operator_id = c->operator_id, .scheme = c->scheme, .group = c->fare.group,
+			     .rule = c->fare.rule, .fund_rule = c->fare.fund_rule, .tariff_version = c->tariff_version };
+	uint8_t bytes[CUBE_KEY_BYTES_MAX];
+	struct cell *cell;
+	int ret = 0;
+	bool new;
+
+	if (tap != NULL) {
+		cube.medium = (uint8_t)tap->medium;
+		cube.card_class = (uint8_t)tap->card_class;
+		memcpy(cube.line, tap->line, sizeof(cube.line));
+	}
+	cell = cell_of(&f->cube, bytes, cube_key(&cube, bytes), &new);
+	if (cell == NULL)
+		return -ENOMEM;
+	if (new)
+		cell->sum.cube = cube;
+	cube_add(&cell->sum.cube, c);
+	for (uint8_t i = 0; ret == 0 && i < c->priced.posting_count; i++)
+		ret = fold_posting(f, &c->priced.posting[i], (enum scheme)c->scheme, c->tariff_version, key);
+	return ret;
+}
+
+static int cell_compare(const void *pa, const void *pb)
+{
+	const struct cell *a = *(struct cell *const *)pa, *b = *(struct cell *const *)pb;
+	size_t n = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
+	int order = memcmp(a->key, b->key, n);
+
+	return order != 0 ? order : (int)a->key_bytes - (int)b->key_bytes;
+}
+
+int fold_write(struct fold *f, struct sink *sink)
+{
+	int ret = 0;
+
+	if (f->posting.count > 1)
+		qsort(f->posting.cell, f->posting.count, sizeof(struct cell *), cell_compare);
+	if (f->cube.count > 1)
+		qsort(f->cube.cell, f->cube.count, sizeof(struct cell *), cell_compare);
+	for (size_t i = 0; ret == 0 && i < f->posting.count; i++) {
+		struct cell *c = f->posting.cell[i];
+		uint8_t value[POSTING_VALUE_BYTES];
+
+		digest_end(c->digest, c->sum.posting.digest);
+		posting_value(&c->sum.posting, value);
+		ret = sink->put(sink, DB_POSTING, c->key, c->key_bytes, value, sizeof(value));
+	}
+	for (size_t i = 0; ret == 0 && i < f->cube.count; i++) {
+		struct cell *c = f->cube.cell[i];
+		uint8_t value[CUBE_VALUE_BYTES_MAX];
+
+		ret = sink->put(sink, DB_CUBE, c->key, c->key_bytes, value, cube_value(&c->sum.cube, value));
+	}
+	return ret;
+}

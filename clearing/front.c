@@ -1,0 +1,656 @@
+/*
+ * front - the side that faces validators: TLS 1.3 with client certificates, frames, decoding, and the key
+ * checks. Each front is a thread with its own event base, key engine and QR verifier; nothing here touches
+ * money or the store. A connection has one batch on its way at a time: it is not read from until answered.
+ *
+ * What arrives is bounded before it is believed: frame length, batch size, queue bytes, connections, and the
+ * time each phase may take.
+ */
+#include "clearing/daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/listener.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#define ACCEPT_PAUSE_MS 100
+#define PART_BYTES_MAX (128 * 1024)
+
+struct conn {
+	struct conn *next, *prev;
+	struct front *front;
+	uint64_t id;
+	struct bufferevent *bev;
+	struct event *deadline;
+	char device[DEVICE_BYTES_MAX + 1];
+	bool greeted, waiting;		/* hello seen; a batch is with the writer */
+};
+struct front {
+	struct daemon *daemon;
+	pthread_t thread;
+	struct event_base *base;
+	struct evconnlistener *listener;
+	struct event *wake, *resume;
+	int wake_fd, reserve_fd;
+	SSL_CTX *tls;
+	struct mac_engine *engine;
+	struct qr_verifier *qr;
+	struct conn *conns;
+	uint64_t next_id;
+	size_t count;
+	pthread_mutex_t lock;
+	struct item *answered;		/* by the writer, under lock */
+	bool stopping;
+	uint8_t out[FRAME_HEAD_BYTES + PART_BYTES_MAX + 256];
+};
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+static void conn_close(struct conn *c, const char *reason)
+{
+	struct front *f = c->front;
+
+	if (reason != NULL)
+		log_event("connection-closed", "device=%s reason=\"%s\"", c->device[0] != '\0' ? c->device : "-", reason);
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		f->conns = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	event_free(c->deadline);
+	bufferevent_free(c->bev);
+	f->count--;
+	free(c);
+}
+
+static void deadline_set(struct conn *c, int64_t seconds)
+{
+	struct timeval tv = { .tv_sec = seconds };
+
+	event_add(c->deadline, &tv);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	conn_close(c, c->greeted ? "idle" : "no hello in time");
+}
+
+static void conn_send(struct conn *c, int n)
+{
+	if (n > 0)
+		bufferevent_write(c->bev, c->front->out, (size_t)n);
+}
+
+static void send_refuse(struct conn *c, uint32_t file_serial, int code, const char *text, bool retry)
+{
+	struct refuse m = { .file_serial = file_serial, .code = code, .retry = retry };
+
+	snprintf(m.text, sizeof(m.text), "%s", text);
+	conn_send(c, refuse_encode(&m, c->front->out, sizeof(c->front->out)));
+}
+
+/* ---- frames ----------------------------------------------------------------------------------------- */
+
+static bool on_hello(struct conn *c, const struct frame *f)
+{
+	struct daemon *d = c->front->daemon;
+	struct welcome w = { .protocol = 1, .clock_ms = clock_ms(), .batch_taps_max = BATCH_TAPS_MAX };
+	struct hello m;
+	size_t bytes;
+
+	if (hello_decode(f, &m) != 0) {
+		send_refuse(c, 0, TAP_E_SYNTAX, "hello cannot be read", false);
+		return false;
+	}
+	if (m.protocol != 1) {
+		send_refuse(c, 0, TAP_E_VERSION, "protocol 1 is spoken here", false);
+		return false;
+	}
+	if (strcmp(m.device, c->device) != 0) {
+		send_refuse(c, 0, TAP_E_RANGE, "device differs from the certificate", false);
+		return false;
+	}
+	pthread_rwlock_rdlock(&d->ref_lock);
+	w.list_version = refdata_list_version(d->ref);
+	refdata_tariff_blob(d->ref, &w.tariff_version, &bytes);
+	pthread_rwlock_unlock(&d->ref_lock);
+	c->greeted = true;
+	conn_send(c, welcome_encode(&w, c->front->out, sizeof(c->front->out)));
+	return true;
+}
+
+static void on_get(struct conn *c, const struct frame *f)
+{
+	struct daemon *d = c->front->daemon;
+	struct part m = { 0 };
+	struct get g;
+	const uint8_t *p = NULL;
+	size_t n = 0;
+
+	if (get_decode(f, &g) != 0) {
+		send_refuse(c, 0, TAP_E_SYNTAX, "get cannot be read", false);
+		return;
+	}
+	pthread_rwlock_rdlock(&d->ref_lock);
+	if (strcmp(g.what, "blacklist") == 0) {
+		p = refdata_blacklist_text(d->ref, &n);
+		m.version = refdata_list_version(d->ref);
+	} else if (strcmp(g.what, "tariff") == 0) {
+		p = refdata_tariff_blob(d->ref, &m.version, &n);
+	}
+	if (p != NULL && g.offset <= n) {
+		memcpy(m.what, g.what, sizeof(m.what));
+		m.offset = g.offset;
+		m.total = (uint32_t)n;
+		m.p = p + g.offset;
+		m.n = (uint32_t)(n - g.offset < PART_BYTES_MAX ? n - g.offset : PART_BYTES_MAX);
+		conn_send(c, part_encode(&m, c->front->out, sizeof(c->front->out)));
+	}
+	pthread_rwlock_unlock(&d->ref_lock);
+	if (p == NULL || g.offset > n)
+		send_refuse(c, 0, TAP_E_RANGE, "blacklist and tariff can be asked for", false);
+}
+
+/* What the key check finds; a function of the record and the keys alone. */
+static enum key_check tap_check(struct front *f, const struct tap *tap)
+{
+	struct purchase purchase;
+	struct tac_question q = { .purchase = &purchase, .issuer = tap->issuer, .pan = tap->pan, .key_version = (uint8_t)tap->key_version,
+				  .alg_id = (uint8_t)tap->alg_id, .at_ms = tap->time_ms, .tac = tap->tac };
+	struct qr_code code;
+	enum qr_verdict v;
+
+	switch ((enum tap_kind)tap->kind) {
+	case TAP_PURCHASE:
+	case TAP_BOARD:
+	case TAP_ALIGHT:
+	case TAP_PRODUCT:
+		tap_purchase(tap, &purchase);
+		return tac_verify(f->engine, f->daemon->keyring, &q);
+	case TAP_QR:
+		v = qr_verify(f->qr, tap->qr.p, tap->qr.n, tap->time_ms / 1000, &code);
+		if (v == QR_UNKNOWN_CA)
+			return KEY_CHECK_FOREIGN;
+		return v == QR_GOOD && memcmp(code.pan, tap->pan, sizeof(code.pan)) == 0 && memcmp(code.issuer, tap->issuer, 4) == 0 ? KEY_CHECK_GOOD : KEY_CHECK_BAD;
+	case TAP_BANK:
+	case TAP_BANK_QR:
+		return tap->oda != 0 ? KEY_CHECK_DEVICE : KEY_CHECK_BAD;
+	case TAP_MANUAL:
+		return KEY_CHECK_DEVICE;
+	case TAP_LOCK:
+	case TAP_SIGN_ON:
+	case TAP_SIGN_OFF:
+	case TAP_LINE_ON:
+		break;
+	}
+	return KEY_CHECK_NONE;
+}
+
+static void marks_make(struct front *f, struct item *item)
+{
+	for (uint32_t i = 0; i < item->batch.count; i++) {
+		const char *field;
+		struct tap tap;
+
+		item->marks[2 * i] = KEY_CHECK_NONE;
+		item->marks[2 * i + 1] = 0;
+		if (tap_decode(item->batch.tap[i].p, item->batch.tap[i].n, &tap, &field) != 0)
+			continue;
+		item->marks[2 * i] = (uint8_t)tap_check(f, &tap);
+		if (tap.time_ms > item->received_ms + judge_limits_default.future_ms_max)
+			item->marks[2 * i + 1] |= EVENT_BIT_FUTURE;
+	}
+}
+
+static void send_busy(struct conn *c)
+{
+	struct busy m = { .retry_ms = 200 };
+
+	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
+}
+
+static void on_batch(struct conn *c, const struct frame *f)
+{
+	struct daemon *d = c->front->daemon;
+	struct item *item;
+	int ret;
+
+	if (d->queue.bytes > (size_t)d->conf.queue_mib << 20) {
+		send_busy(c);
+		return;
+	}
+	item = calloc(1, sizeof(*item));
+	if (item == NULL || (item->bytes = malloc(f->bytes + 1)) == NULL) {
+		free(item);
+		send_busy(c);
+		return;
+	}
+	item->kind = ITEM_BATCH;
+	item->front = c->front;
+	item->conn = c->id;
+	item->bytes_count = f->bytes;
+	item->received_ms = clock_ms();
+	memcpy(item->bytes, f->body, f->bytes);
+	memcpy(item->device, c->device, sizeof(item->device));
+	ret = batch_decode(item->bytes, item->bytes_count, &item->batch);
+	if (ret == 0 && strcmp(item->batch.device, c->device) != 0)
+		ret = TAP_E_RANGE;
+	if (ret == 0)
+		ret = batch_check(&item->batch);
+	if (ret == 0) {
+		marks_make(c->front, item);
+		c->waiting = queue_put(&d->queue, item);
+	}
+	if (ret != 0) {
+		log_event("batch-refused", "device=%s file_serial=%u code=%d reason=\"%s\"", c->device, item->batch.file_serial, ret, tap_strerror(ret));
+		send_refuse(c, item->batch.file_serial, ret, tap_strerror(ret), false);
+	}
+	if (c->waiting) {
+		bufferevent_disable(c->bev, EV_READ);
+		return;
+	}
+	free(item->bytes);
+	free(item);
+}
+
+/* False: the connection must go. */
+static bool on_frame(struct conn *c, const struct frame *f)
+{
+	uint8_t pong[FRAME_HEAD_BYTES + 1];
+
+	if (!c->greeted && f->type != FRAME_HELLO) {
+		send_refuse(c, 0, TAP_E_FRAME, "hello comes first", false);
+		return false;
+	}
+	switch (f->type) {
+	case FRAME_HELLO: return on_hello(c, f);
+	case FRAME_BATCH: on_batch(c, f); return true;
+	case FRAME_GET: on_get(c, f); return true;
+	case FRAME_PING:
+		frame_head(FRAME_PONG, 1, pong);
+		pong[FRAME_HEAD_BYTES] = 0x90;
+		bufferevent_write(c->bev, pong, sizeof(pong));
+		return true;
+	default:
+		send_refuse(c, 0, TAP_E_FRAME, "a validator does not send this frame", false);
+		return false;
+	}
+}
+
+/* Refusal first, then close: what is written is flushed before the connection goes. */
+static void on_flushed(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	conn_close(arg, NULL);
+}
+
+static void on_end(struct bufferevent *bev, short what, void *arg);
+
+static void conn_close_after_flush(struct conn *c, const char *reason)
+{
+	log_event("connection-refused", "device=%s reason=\"%s\"", c->device[0] != '\0' ? c->device : "-", reason);
+	bufferevent_disable(c->bev, EV_READ);
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+		conn_close(c, NULL);
+	else
+		bufferevent_setcb(c->bev, NULL, on_flushed, on_end, c);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	struct conn *c = arg;
+	struct evbuffer *in = bufferevent_get_input(bev);
+
+	while (!c->waiting) {
+		size_t n = evbuffer_get_length(in), used = 0;
+		uint8_t head[FRAME_HEAD_BYTES];
+		struct frame frame;
+		int ret;
+
+		if (n < FRAME_HEAD_BYTES)
+			return;
+		evbuffer_copyout(in, head, sizeof(head));
+		ret = frame_next(head, sizeof(head), &frame, &used);
+		if (ret == 0) {
+			size_t whole = 4 + ((size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]);
+
+			if (n < whole)
+				return;
+			ret = frame_next(evbuffer_pullup(in, (ev_ssize_t)whole), whole, &frame, &used);
+		}
+		if (ret != 1) {
+			send_refuse(c, 0, TAP_E_FRAME, tap_strerror(TAP_E_FRAME), false);
+			conn_close_after_flush(c, "impossible frame");
+			return;
+		}
+		deadline_set(c, c->front->daemon->conf.idle_s);
+		if (!on_frame(c, &frame)) {
+			conn_close_after_flush(c, "frame refused");
+			return;
+		}
+		evbuffer_drain(in, used);
+	}
+}
+
+/* The device is who the certificate says. */
+static bool device_of(SSL *ssl, char ret_device[DEVICE_BYTES_MAX + 1])
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	char name[DEVICE_BYTES_MAX + 2];
+	int n = cert != NULL ? X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name, sizeof(name)) : -1;
+
+	if (n < 1 || n > DEVICE_BYTES_MAX || strlen(name) != (size_t)n)
+		return false;
+	memcpy(ret_device, name, (size_t)n + 1);
+	return true;
+}
+
+static void on_end(struct bufferevent *bev, short what, void *arg)
+{
+	struct conn *c = arg;
+	unsigned long code;
+
+	if ((what & BEV_EVENT_CONNECTED) != 0) {
+		if (!device_of(bufferevent_openssl_get_ssl(bev), c->device))
+			conn_close(c, "certificate names no device");
+		return;
+	}
+	code = bufferevent_get_openssl_error(bev);
+	if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		conn_close(c, ERR_reason_error_string(code) != NULL ? ERR_reason_error_string(code) : "TLS error");
+	else
+		conn_close(c, NULL);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int bytes, void *arg)
+{
+	struct front *f = arg;
+	struct conn *c;
+	SSL *ssl;
+	int one = 1;
+
+	(void)listener;
+	(void)address;
+	(void)bytes;
+	ERR_clear_error();
+	if (f->count * (size_t)f->daemon->conf.threads >= (size_t)f->daemon->conf.connections_max) {
+		close(fd);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	ssl = c != NULL ? SSL_new(f->tls) : NULL;
+	if (ssl != NULL)
+		c->bev = bufferevent_openssl_socket_new(f->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+	if (ssl == NULL || c->bev == NULL) {
+		SSL_free(ssl);
+		free(c);
+		close(fd);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	c->front = f;
+	c->id = ++f->next_id;
+	c->deadline = evtimer_new(f->base, on_deadline, c);
+	c->next = f->conns;
+	if (c->next != NULL)
+		c->next->prev = c;
+	f->conns = c;
+	f->count++;
+	bufferevent_setcb(c->bev, on_read, NULL, on_end, c);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	deadline_set(c, f->daemon->conf.handshake_s);
+}
+
+/* Out of descriptors: give the reserve one to the next in the backlog so that it is closed and not left
+ * hanging, then pause accepting instead of spinning. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct front *f = arg;
+	struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
+
+	if (f->reserve_fd >= 0) {
+		close(f->reserve_fd);
+		f->reserve_fd = accept(evconnlistener_get_fd(listener), NULL, NULL);
+		if (f->reserve_fd >= 0)
+			close(f->reserve_fd);
+		f->reserve_fd = dup(STDERR_FILENO);
+	}
+	evconnlistener_disable(listener);
+	event_add(f->resume, &pause);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct front *f = arg;
+
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(f->listener);
+}
+
+/* ---- answers from the writer ------------------------------------------------------------------------------ */
+
+void front_answer(struct item *item)
+{
+	struct front *f = item->front;
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&f->lock);
+	item->next = f->answered;
+	f->answered = item;
+	pthread_mutex_unlock(&f->lock);
+	if (write(f->wake_fd, &one, sizeof(one)) < 0)
+		return;		/* the counter is full: the front is awake anyway */
+}
+
+static struct conn *conn_find(struct front *f, uint64_t id)
+{
+	for (struct conn *c = f->conns; c != NULL; c = c->next)
+		if (c->id == id)
+			return c;
+	return NULL;
+}
+
+static void answer_send(struct front *f, const struct item *item)
+{
+	struct conn *c = conn_find(f, item->conn);
+
+	if (c == NULL)
+		return;		/* gone; it will send again and get the same receipt */
+	c->waiting = false;
+	if (item->busy)
+		send_busy(c);
+	else if (item->refused)
+		send_refuse(c, item->refuse.file_serial, item->refuse.code, item->refuse.text, item->refuse.retry);
+	else
+		conn_send(c, receipt_encode(&item->receipt, f->out, sizeof(f->out)));
+	bufferevent_enable(c->bev, EV_READ);
+	on_read(c->bev, c);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct front *f = arg;
+	struct item *item, *next;
+	uint64_t count;
+
+	(void)what;
+	if (read((int)fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return;
+	pthread_mutex_lock(&f->lock);
+	item = f->answered;
+	f->answered = NULL;
+	pthread_mutex_unlock(&f->lock);
+	for (; item != NULL; item = next) {
+		next = item->next;
+		answer_send(f, item);
+		free(item->bytes);
+		free(item);
+	}
+	if (f->stopping)
+		event_base_loopbreak(f->base);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+static SSL_CTX *tls_new(const struct conf *conf)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+
+	if (tls == NULL)
+		return NULL;
+	SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
+	SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_num_tickets(tls, 0);
+	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	if (SSL_CTX_use_certificate_chain_file(tls, conf->tls_cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, conf->tls_key, SSL_FILETYPE_PEM) == 1 &&
+	    SSL_CTX_load_verify_locations(tls, conf->tls_client_ca, NULL) == 1) {
+		SSL_CTX_set_client_CA_list(tls, SSL_load_client_CA_file(conf->tls_client_ca));
+		return tls;
+	}
+	log_event("tls-files", "cert=%s key=%s ca=%s reason=\"%s\"", conf->tls_cert, conf->tls_key, conf->tls_client_ca, ERR_reason_error_string(ERR_peek_last_error()));
+	SSL_CTX_free(tls);
+	return NULL;
+}
+
+static int listen_on(struct front *f)
+{
+	const struct conf *conf = &f->daemon->conf;
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)conf->listen_port) };
+
+	if (inet_pton(AF_INET, conf->listen_host, &a.sin_addr) != 1)
+		return -EINVAL;
+	f->listener = evconnlistener_new_bind(f->base, on_accept, f, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT, 4096,
+					      (struct sockaddr *)&a, sizeof(a));
+	if (f->listener == NULL)
+		return -errno;
+	evconnlistener_set_error_cb(f->listener, on_accept_error);
+	return 0;
+}
+
+static void *front_main(void *arg)
+{
+	struct front *f = arg;
+
+	event_base_dispatch(f->base);
+	while (f->conns != NULL)
+		conn_close(f->conns, NULL);
+	return NULL;
+}
+
+static void front_free(struct front *f)
+{
+	if (f == NULL)
+		return;
+	if (f->listener != NULL)
+		evconnlistener_free(f->listener);
+	if (f->wake != NULL)
+		event_free(f->wake);
+	if (f->resume != NULL)
+		event_free(f->resume);
+	if (f->base != NULL)
+		event_base_free(f->base);
+	if (f->wake_fd >= 0)
+		close(f->wake_fd);
+	if (f->reserve_fd >= 0)
+		close(f->reserve_fd);
+	SSL_CTX_free(f->tls);
+	mac_engine_free(f->engine);
+	qr_verifier_free(f->qr);
+	free(f);
+}
+
+static int front_open(struct daemon *d, struct front **ret)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	char error[256];
+	int code = 0;
+
+	if (f == NULL)
+		return -ENOMEM;
+	f->daemon = d;
+	pthread_mutex_init(&f->lock, NULL);
+	f->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	f->reserve_fd = dup(STDERR_FILENO);
+	f->base = event_base_new();
+	f->tls = tls_new(&d->conf);
+	if (f->wake_fd < 0 || f->base == NULL || f->tls == NULL)
+		code = -EINVAL;
+	if (code == 0)
+		code = mac_engine_new(&f->engine);
+	if (code == 0)
+		code = qr_verifier_new(&f->qr);
+	if (code == 0 && d->conf.qr_ca[0] != '\0')
+		code = qr_verifier_load_ca(f->qr, d->conf.qr_ca, error, sizeof(error));
+	if (code == 0) {
+		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, on_wake, f);
+		f->resume = evtimer_new(f->base, on_resume, f);
+		event_add(f->wake, NULL);
+		code = listen_on(f);
+	}
+	if (code != 0) {
+		front_free(f);
+		return code;
+	}
+	*ret = f;
+	return 0;
+}
+
+int fronts_start(struct daemon *d)
+{
+	int ret = 0;
+
+	for (int64_t i = 0; ret == 0 && i < d->conf.threads; i++) {
+		ret = front_open(d, &d->front[i]);
+		if (ret == 0)
+			ret = -pthread_create(&d->front[i]->thread, NULL, front_main, d->front[i]);
+	}
+	return ret;
+}
+
+void fronts_stop(struct daemon *d)
+{
+	uint64_t one = 1;
+
+	for (int i = 0; i < THREADS_MAX; i++) {
+		struct front *f = d->front[i];
+
+		if (f == NULL)
+			continue;
+		f->stopping = true;
+		if (write(f->wake_fd, &one, sizeof(one)) == sizeof(one))
+			pthread_join(f->thread, NULL);
+		front_free(f);
+		d->front[i] = NULL;
+	}
+}
+
+uint64_t fronts_connections(const struct daemon *d)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < THREADS_MAX; i++)
+		n += d->front[i] != NULL ? d->front[i]->count : 0;
+	return n;
+}

@@ -1,0 +1,303 @@
+/*
+ * live - what the writer remembers of the open day: which taps it has seen, by both keys, and which receipt it
+ * gave for which batch. All of it is a function of the inbox and is rebuilt by replay.
+ *
+ * The verdicts here are provisional: they go into receipts. The final ones are decided by the clear.
+ */
+#include "clearing/daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#define SLOTS_FIRST 4096
+
+struct seen { uint8_t key[TAP_KEY_BYTES]; uint8_t used, grey; uint64_t content; };
+struct counted { uint8_t key[12], tac[4]; bool used; };
+struct answer { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint8_t digest[DIGEST_BYTES]; struct receipt *receipt; };
+struct live {
+	struct seen *seen; size_t seen_count, seen_mask;
+	struct counted *counted; size_t counted_count, counted_mask;
+	struct answer *answer; size_t answer_count, answer_mask;
+	struct live_totals totals;
+};
+
+int live_new(struct live **ret)
+{
+	struct live *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return -ENOMEM;
+	l->seen_mask = l->counted_mask = l->answer_mask = SLOTS_FIRST - 1;
+	l->seen = calloc(SLOTS_FIRST, sizeof(*l->seen));
+	l->counted = calloc(SLOTS_FIRST, sizeof(*l->counted));
+	l->answer = calloc(SLOTS_FIRST, sizeof(*l->answer));
+	if (l->seen == NULL || l->counted == NULL || l->answer == NULL) {
+		live_free(l);
+		return -ENOMEM;
+	}
+	*ret = l;
+	return 0;
+}
+
+void live_free(struct live *l)
+{
+	if (l == NULL)
+		return;
+	for (size_t i = 0; l->answer != NULL && i <= l->answer_mask; i++)
+		free(l->answer[i].receipt);
+	free(l->seen);
+	free(l->counted);
+	free(l->answer);
+	free(l);
+}
+
+void live_reset_day(struct live *l)
+{
+	memset(l->seen, 0, (l->seen_mask + 1) * sizeof(*l->seen));
+	memset(l->counted, 0, (l->counted_mask + 1) * sizeof(*l->counted));
+	l->seen_count = l->counted_count = 0;
+	l->totals = (struct live_totals){ 0 };
+}
+
+const struct live_totals *live_totals(const struct live *l) { return &l->totals; }
+
+void live_note_repeated(struct live *l) { l->totals.repeated++; }
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+static struct seen *seen_slot(struct seen *table, size_t mask, const uint8_t key[TAP_KEY_BYTES])
+{
+	size_t at = XXH3_64bits(key, TAP_KEY_BYTES) & mask;
+
+	while (table[at].used && memcmp(table[at].key, key, TAP_KEY_BYTES) != 0)
+		at = (at + 1) & mask;
+	return &table[at];
+}
+
+static int seen_room(struct live *l)
+{
+	size_t mask = l->seen_mask * 2 + 1;
+	struct seen *wide;
+
+	if (l->seen_count * 2 < l->seen_mask)
+		return 0;
+	wide = calloc(mask + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i <= l->seen_mask; i++)
+		if (l->seen[i].used)
+			*seen_slot(wide, mask, l->seen[i].key) = l->seen[i];
+	free(l->seen);
+	l->seen = wide;
+	l->seen_mask = mask;
+	return 0;
+}
+
+static struct counted *counted_slot(struct counted *table, size_t mask, const uint8_t key[12])
+{
+	size_t at = XXH3_64bits(key, 12) & mask;
+
+	while (table[at].used && memcmp(table[at].key, key, 12) != 0)
+		at = (at + 1) & mask;
+	return &table[at];
+}
+
+static int counted_room(struct live *l)
+{
+	size_t mask = l->counted_mask * 2 + 1;
+	struct counted *wide;
+
+	if (l->counted_count * 2 < l->counted_mask)
+		return 0;
+	wide = calloc(mask + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i <= l->counted_mask; i++)
+		if (l->counted[i].used)
+			*counted_slot(wide, mask, l->counted[i].key) = l->counted[i];
+	free(l->counted);
+	l->counted = wide;
+	l->counted_mask = mask;
+	return 0;
+}
+
+static struct answer *answer_slot(struct answer *table, size_t mask, const char *device, uint32_t file_serial)
+{
+	size_t at = (XXH3_64bits(device, strlen(device)) + file_serial * 0x9E3779B97F4A7C15ULL) & mask;
+
+	while (table[at].receipt != NULL && (table[at].file_serial != file_serial || strcmp(table[at].device, device) != 0))
+		at = (at + 1) & mask;
+	return &table[at];
+}
+
+static int answer_room(struct live *l)
+{
+	size_t mask = l->answer_mask * 2 + 1;
+	struct answer *wide;
+
+	if (l->answer_count * 2 < l->answer_mask)
+		return 0;
+	wide = calloc(mask + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i <= l->answer_mask; i++)
+		if (l->answer[i].receipt != NULL)
+			*answer_slot(wide, mask, l->answer[i].device, l->answer[i].file_serial) = l->answer[i];
+	free(l->answer);
+	l->answer = wide;
+	l->answer_mask = mask;
+	return 0;
+}
+
+const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs)
+{
+	const struct answer *a = answer_slot(l->answer, l->answer_mask, device, b->file_serial);
+
+	*ret_differs = a->receipt != NULL && memcmp(a->digest, b->digest, DIGEST_BYTES) != 0;
+	return *ret_differs ? NULL : a->receipt;
+}
+
+/* ---- judging -------------------------------------------------------------------------------------- */
+
+static bool earlier_day(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t open_day)
+{
+	const void *val;
+	size_t n;
+
+	return txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) && n >= 4 && (int32_t)be32_get(val) < open_day;
+}
+
+static enum seen_before seen_tap(struct live *l, struct txn *t, int32_t open_day, const struct tap *tap, enum key_check check, uint64_t content,
+				 struct seen **ret_slot)
+{
+	uint8_t key[TAP_KEY_BYTES];
+	struct seen *s;
+	bool grey = check == KEY_CHECK_GREY;
+
+	tap_key(tap, key);
+	s = *ret_slot = seen_slot(l->seen, l->seen_mask, key);
+	if (!s->used) {
+		memcpy(s->key, key, sizeof(key));
+		return earlier_day(t, key, open_day) ? (grey ? SEEN_GREY_RECOVERED : SEEN_SAME) : SEEN_NO;
+	}
+	if (grey)
+		return s->grey ? SEEN_SAME : SEEN_GREY_RECOVERED;
+	if (s->grey)
+		return SEEN_NO;		/* its recovery */
+	return s->content == content ? SEEN_SAME : SEEN_OTHER;
+}
+
+static bool counter_taken(struct live *l, const struct tap *tap)
+{
+	struct counted *c;
+	uint8_t key[12];
+
+	if (tap->kind > TAP_PRODUCT || tap->card_counter == 0)
+		return false;
+	memcpy(key, tap->pan, 10);
+	be16_put(key + 10, (uint16_t)tap->card_counter);
+	c = counted_slot(l->counted, l->counted_mask, key);
+	if (c->used)
+		return memcmp(c->tac, tap->tac, 4) != 0;
+	memcpy(c->key, key, sizeof(key));
+	memcpy(c->tac, tap->tac, 4);
+	c->used = true;
+	l->counted_count++;
+	return false;
+}
+
+static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const uint8_t *raw,
+			      uint32_t n, const uint8_t *mark)
+{
+	struct judge_input in = { .check = (enum key_check)mark[0], .device = device, .future = (mark[1] & EVENT_BIT_FUTURE) != 0, .open_day = open_day,
+				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &judge_limits_default };
+	uint64_t content = XXH3_64bits(raw, n);
+	struct seen *slot;
+	const char *field;
+	struct tap tap;
+	enum verdict v;
+
+	if (tap_decode(raw, n, &tap, &field) != 0)
+		return judge(&in);
+	in.tap = &tap;
+	in.terminal = refdata_terminal(ref, tap.terminal, tap.time_ms);
+	in.issuer = refdata_issuer(ref, tap.issuer, tap.time_ms);
+	in.blacklisted = refdata_blacklisted(ref, tap.pan, tap.time_ms);
+	v = judge(&in);
+	l->totals.amount_fen += tap.amount_fen;
+	if (v == VERDICT_TERMINAL_UNKNOWN || v == VERDICT_TERMINAL_MISMATCH || v == VERDICT_TEST || v == VERDICT_BAD_MAC)
+		return v;
+	in.seen = seen_tap(l, t, open_day, &tap, in.check, content, &slot);
+	if (in.seen == SEEN_NO) {
+		l->seen_count += !slot->used;
+		slot->used = 1;
+		slot->grey = in.check == KEY_CHECK_GREY;
+		slot->content = content;
+		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, &tap))
+			in.seen = SEEN_COUNTER;
+	}
+	return judge(&in);
+}
+
+static void receipt_count(struct receipt *r, enum verdict v)
+{
+	if (v == VERDICT_ACCEPTED || v == VERDICT_EVENT)
+		r->accepted++;
+	else if (v == VERDICT_PENDING || v == VERDICT_GREY)
+		r->pending++;
+	else if (v == VERDICT_DUPLICATE || v == VERDICT_GREY_SUPERSEDED)
+		r->duplicate++;
+	else
+		r->refused++;
+}
+
+static int remember(struct live *l, const char *device, const struct batch *b, const struct receipt *r)
+{
+	struct answer *a = answer_slot(l->answer, l->answer_mask, device, b->file_serial);
+	struct receipt *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL)
+		return -ENOMEM;
+	*copy = *r;
+	if (a->receipt == NULL)
+		l->answer_count++;
+	free(a->receipt);
+	*a = (struct answer){ .file_serial = b->file_serial, .receipt = copy };
+	snprintf(a->device, sizeof(a->device), "%.15s", device);
+	memcpy(a->digest, b->digest, DIGEST_BYTES);
+	return 0;
+}
+
+int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
+	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt)
+{
+	struct receipt r = { .file_serial = b->file_serial, .inbox_seq = seq, .count = b->count };
+	int ret = 0;
+
+	for (uint32_t i = 0; ret == 0 && i < b->count; i++) {
+		enum verdict v;
+
+		ret = seen_room(l);
+		if (ret == 0)
+			ret = counted_room(l);
+		if (ret != 0)
+			break;
+		v = judge_tap(l, ref, t, open_day, device, b->tap[i].p, b->tap[i].n, marks + 2 * i);
+		r.verdict[i] = (uint8_t)v;
+		receipt_count(&r, v);
+		l->totals.verdict[v]++;
+		l->totals.taps++;
+	}
+	if (ret == 0)
+		ret = answer_room(l);
+	if (ret == 0)
+		ret = remember(l, device, b, &r);
+	if (ret != 0)
+		return ret;
+	l->totals.batches++;
+	*ret_receipt = r;
+	return t->error;
+}

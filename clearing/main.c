@@ -1,0 +1,170 @@
+/*
+ * clearingd - the clearing daemon: configuration, keys, store, replay, threads; then wait for a signal.
+ * Opened once, closed once, in reverse.
+ */
+#include "clearing/daemon.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const char usage[] = "usage: clearingd -c FILE [--check-config]\n"
+			    "  清分服务. 说明见 clearingd(8), 配置见 clearing.conf(5)\n";
+
+static int keyring_load(struct daemon *d)
+{
+	char line[256] = "";
+	FILE *f = fopen(d->conf.passphrase_file, "re");
+	int ret;
+
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL) {
+		log_event("passphrase", "file=%s reason=\"cannot be read\"", d->conf.passphrase_file);
+		if (f != NULL)
+			fclose(f);
+		return -ENOENT;
+	}
+	fclose(f);
+	line[strcspn(line, "\r\n")] = '\0';
+	ret = keyring_open(d->conf.keyring, line, &d->keyring);
+	key_wipe(line, sizeof(line));
+	if (ret != 0)
+		log_event("keyring", "file=%s reason=\"%s\"", d->conf.keyring, clearing_strerror(ret));
+	else
+		log_event("keyring", "backend=software keys=%zu note=\"keys are in this process; production wants a key device\"", keyring_count(d->keyring));
+	return ret;
+}
+
+static int limits_set(void)
+{
+	struct rlimit files = { 65536, 65536 }, core = { 0, 0 };
+
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	return setrlimit(RLIMIT_CORE, &core);	/* a core would hold keys */
+}
+
+static int options_read(int argc, char **argv, const char **ret_conf, bool *ret_check)
+{
+	static const struct option longs[] = { { "check-config", no_argument, NULL, 'k' }, { "help", no_argument, NULL, 'h' }, { "options", no_argument, NULL, 'o' }, { NULL, 0, NULL, 0 } };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c': *ret_conf = optarg; break;
+		case 'k': *ret_check = true; break;
+		case 'o': conf_print_options(stdout); return -1;
+		case 'h': fputs(usage, stdout); return -1;
+		default: fputs(usage, stderr); return 2;
+		}
+	}
+	if (*ret_conf == NULL || optind != argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	return 0;
+}
+
+static int daemon_open(struct daemon *d)
+{
+	int ret = keyring_load(d);
+
+	if (ret == 0)
+		ret = store_open(d->conf.store, false, (size_t)d->conf.map_mib << 20, &d->store);
+	if (ret != 0) {
+		log_event("store", "dir=%s reason=\"%s\"", d->conf.store, clearing_strerror(ret));
+		return ret;
+	}
+	pthread_rwlock_init(&d->ref_lock, NULL);
+	queue_init(&d->queue);
+	ret = writer_open(d);
+	if (ret != 0) {
+		log_event("replay", "reason=\"%s\"", clearing_strerror(ret));
+		return ret;
+	}
+	log_event("replayed", "events=%llu ms=%llu", (unsigned long long)d->stat.replay_events, (unsigned long long)(d->stat.replay_ns / 1000000));
+	return 0;
+}
+
+/* Days that were cut and not cleared when the process ended. */
+static void days_resume(struct daemon *d)
+{
+	for (int32_t day = d->open_day - 60; day < d->open_day; day++) {
+		struct clear_stats stats;
+		struct day_row row;
+		struct txn t;
+		bool cut;
+
+		if (txn_begin(d->store, false, &t) != 0)
+			return;
+		cut = day_get(&t, day, &row) && row.state == DAY_CUT;
+		txn_abort(&t);
+		if (cut)
+			log_event("day-resumed", "day=%d code=%d", (int)day, day_clear(d->store, day, &stats));
+	}
+}
+
+static int daemon_run(struct daemon *d)
+{
+	sigset_t set;
+	int ret, caught;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	ret = writer_start(d);
+	if (ret == 0)
+		ret = fronts_start(d);
+	if (ret == 0)
+		ret = control_start(d);
+	if (ret == 0)
+		ret = deliver_start(d);
+	if (ret != 0) {
+		log_event("start-failed", "reason=\"%s\"", strerror(-ret));
+		return ret;
+	}
+	days_resume(d);
+	log_event("ready", "listen=%s:%d store=%s", d->conf.listen_host, (int)d->conf.listen_port, d->conf.store);
+	sigwait(&set, &caught);
+	log_event("stopping", "signal=%d", caught);
+	d->stopping = true;
+	control_stop(d);
+	queue_stop(&d->queue);
+	pthread_join(d->writer, NULL);
+	fronts_stop(d);
+	pthread_join(d->deliver, NULL);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	const char *conf = NULL;
+	bool check = false;
+	int ret = options_read(argc, argv, &conf, &check);
+
+	if (ret != 0)
+		return ret < 0 ? 0 : ret;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	if (conf_read(conf, &d.conf) != 0)
+		return 3;
+	if (check)
+		return 0;
+	ret = limits_set();
+	if (ret == 0)
+		ret = daemon_open(&d);
+	if (ret == 0)
+		ret = daemon_run(&d);
+	live_free(d.live);
+	refdata_free(d.ref);
+	store_close(d.store);
+	keyring_free(d.keyring);
+	return ret == 0 ? 0 : ret == CLEARING_E_BUSY ? 6 : 4;
+}

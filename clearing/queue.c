@@ -1,0 +1,61 @@
+/* queue - batches and calls on their way to the one writer: a list under a lock, taken whole. */
+#include "clearing/daemon.h"
+
+void queue_init(struct queue *q)
+{
+	*q = (struct queue){ 0 };
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->signal, NULL);
+	q->last = &q->first;
+}
+
+bool queue_put(struct queue *q, struct item *item)
+{
+	bool put;
+
+	item->next = NULL;
+	pthread_mutex_lock(&q->lock);
+	put = !q->stopping;
+	if (put) {
+		*q->last = item;
+		q->last = &item->next;
+		q->bytes += item->bytes_count;
+		q->count++;
+		pthread_cond_signal(&q->signal);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return put;
+}
+
+struct item *queue_take(struct queue *q, size_t items_max)
+{
+	struct item *first, *item;
+
+	pthread_mutex_lock(&q->lock);
+	while (q->first == NULL && !q->stopping)
+		pthread_cond_wait(&q->signal, &q->lock);
+	first = item = q->first;
+	for (size_t i = 0; item != NULL; i++) {
+		q->bytes -= item->bytes_count;
+		q->count--;
+		if (i + 1 == items_max || item->next == NULL)
+			break;
+		item = item->next;
+	}
+	if (item != NULL) {
+		q->first = item->next;
+		item->next = NULL;
+		if (q->first == NULL)
+			q->last = &q->first;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return first;
+}
+
+void queue_stop(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->stopping = true;
+	pthread_cond_broadcast(&q->signal);
+	pthread_mutex_unlock(&q->lock);
+}

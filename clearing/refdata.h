@@ -1,0 +1,29 @@
+/* refdata - what refdata.c and refdata_rider.c share. Private to clearing/. */
+#ifndef CLEARING_REFDATA_H
+#define CLEARING_REFDATA_H
+
+#include "clearing/clearing.h"
+
+#define PACKS_MAX 64
+struct black_row { uint8_t pan[10]; int64_t from_ms, to_ms; };
+struct terminals { struct terminal_row *row; size_t count; uint32_t *slot; size_t slot_mask; };
+struct blacklist { uint32_t version; struct black_row *row; size_t count; uint32_t *slot; size_t slot_mask; char *text; size_t text_bytes; };
+struct ref_pack { int64_t valid_from_ms; void *blob; size_t bytes; struct tariff *tariff; };
+struct refdata {
+	struct terminals terminal;
+	struct issuer_row *issuer; size_t issuer_count;
+	struct blacklist blacklist;
+	struct ref_pack pack[PACKS_MAX]; size_t pack_count;
+};
+
+/* A reference CSV being read: refusals carry name:line:column and the offending text. */
+struct ref_reading { const char *name; struct csv *csv; int column[16]; const char *const *field; unsigned line; char *error; size_t error_bytes; };
+int ref_open(struct ref_reading *r, const char *name, const void *p, size_t n, const char *const *names, int count, char *error, size_t error_bytes);
+int ref_next(struct ref_reading *r);	/* 1, 0, or CLEARING_E_REFERENCE */
+const char *ref_cell(const struct ref_reading *r, int column);
+int ref_refuse(const struct ref_reading *r, int column, const char *reason);
+
+/* Entitlement batch into DB_PERSON and DB_RIDER under seq; t NULL: only check. */
+int riders_apply(const struct refdata *r, struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);
+
+#endif

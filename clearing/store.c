@@ -1,0 +1,350 @@
+/*
+ * store - one LMDB environment with named databases, one writing process.
+ *
+ * Durability is LMDB's default: a commit that returned is on disk. The unsafe modes are never used
+ * (tests/layers.sh). A transaction remembers its first error, so a run of puts is straight code with one
+ * look at the end. Keys are big-endian: iteration order is report order.
+ */
+#include "clearing/clearing.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STORE_FORMAT 1
+#define MAP_BYTES_DEFAULT (16ULL << 30)
+
+static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "counter", "cleared", "state", "person",
+	"rider", "posting", "cube", "outbox", "file", "item" };
+
+struct store {
+	MDB_env *env;
+	MDB_dbi dbi[DB_COUNT_];
+	int lock_fd;
+	bool read_only;
+};
+
+/* LMDB's own codes pass through; its positive errno is negated. */
+static int store_code(int rc) { return rc > 0 ? -rc : rc; }
+
+static int dir_sync(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = fsync(fd) == 0 ? 0 : -errno;
+	close(fd);
+	return ret;
+}
+
+/* One writing process: LMDB would serialise two, but their memory state would not know of each other. */
+static int writer_lock(struct store *s, const char *dir)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/writer.lock", dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (s->lock_fd < 0)
+		return -errno;
+	return flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : CLEARING_E_BUSY;
+}
+
+static int format_check(struct txn *t)
+{
+	uint8_t format[4];
+	const void *val;
+	size_t n;
+
+	if (txn_get(t, DB_META, "format", 6, &val, &n))
+		return n == 4 && be32_get(val) >= 1 ? be32_get(val) > STORE_FORMAT ? CLEARING_E_NEWER : 0 : CLEARING_E_STORE;
+	if (!t->write)
+		return CLEARING_E_STORE;
+	be32_put(format, STORE_FORMAT);
+	txn_put(t, DB_META, "format", 6, format, sizeof(format));
+	return t->error;
+}
+
+static int databases_open(struct store *s)
+{
+	struct txn t;
+	int ret = txn_begin(s, !s->read_only, &t);
+
+	for (int i = 0; ret == 0 && i < DB_COUNT_; i++)
+		ret = store_code(mdb_dbi_open(t.mdb, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]));
+	if (ret == 0)
+		ret = format_check(&t);
+	if (ret != 0) {
+		txn_abort(&t);
+		return ret == MDB_NOTFOUND ? CLEARING_E_STORE : ret;
+	}
+	return txn_commit(&t);
+}
+
+int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	int ret = 0, fd;
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->lock_fd = -1;
+	s->read_only = read_only;
+	if (!read_only && mkdir(dir, 0750) != 0 && errno != EEXIST)
+		ret = -errno;
+	if (ret == 0 && !read_only)
+		ret = writer_lock(s, dir);
+	if (ret == 0)
+		ret = store_code(mdb_env_create(&s->env));
+	if (ret == 0)
+		ret = store_code(mdb_env_set_mapsize(s->env, map_bytes != 0 ? map_bytes : MAP_BYTES_DEFAULT));
+	if (ret == 0)
+		ret = store_code(mdb_env_set_maxdbs(s->env, DB_COUNT_));
+	if (ret == 0)
+		ret = store_code(mdb_env_open(s->env, dir, MDB_NOTLS | (read_only ? MDB_RDONLY : 0), 0640));
+	if (ret == 0 && mdb_env_get_fd(s->env, &fd) == 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (ret == 0)
+		ret = databases_open(s);
+	if (ret == 0 && !read_only)
+		ret = dir_sync(dir);
+	if (ret != 0) {
+		store_close(s);
+		return ret;
+	}
+	*ret_store = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	if (s->env != NULL)
+		mdb_env_close(s->env);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s);
+}
+
+int store_copy(struct store *s, const char *dir) { return store_code(mdb_env_copy2(s->env, dir, MDB_CP_COMPACT)); }
+
+uint64_t store_used_bytes(struct store *s)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+
+	if (mdb_env_info(s->env, &info) != 0 || mdb_env_stat(s->env, &stat) != 0)
+		return 0;
+	return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+int txn_begin(struct store *s, bool write, struct txn *ret_txn)
+{
+	struct txn t = { .store = s, .write = write };
+	int ret = store_code(mdb_txn_begin(s->env, NULL, write ? 0 : MDB_RDONLY, &t.mdb));
+
+	if (ret == 0)
+		*ret_txn = t;
+	return ret;
+}
+
+int txn_commit(struct txn *t)
+{
+	MDB_txn *mdb = t->mdb;
+
+	t->mdb = NULL;
+	if (t->error != 0) {
+		mdb_txn_abort(mdb);
+		return t->error;
+	}
+	return store_code(mdb_txn_commit(mdb));
+}
+
+void txn_abort(struct txn *t)
+{
+	if (t->mdb != NULL)
+		mdb_txn_abort(t->mdb);
+	t->mdb = NULL;
+}
+
+static MDB_val val_of(const void *p, size_t n) { return (MDB_val){ .mv_size = n, .mv_data = (void *)(uintptr_t)p }; }
+
+static void put(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes, unsigned flags)
+{
+	MDB_val k = val_of(key, key_bytes), v = val_of(val, val_bytes);
+
+	if (t->error == 0)
+		t->error = store_code(mdb_put(t->mdb, t->store->dbi[db], &k, &v, flags));
+}
+
+void txn_put(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
+{
+	put(t, db, key, key_bytes, val, val_bytes, 0);
+}
+
+void txn_append(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
+{
+	put(t, db, key, key_bytes, val, val_bytes, MDB_APPEND);
+}
+
+void *txn_reserve_append(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t val_bytes)
+{
+	MDB_val k = val_of(key, key_bytes), v = val_of(NULL, val_bytes);
+
+	if (t->error == 0)
+		t->error = store_code(mdb_put(t->mdb, t->store->dbi[db], &k, &v, MDB_APPEND | MDB_RESERVE));
+	return t->error == 0 ? v.mv_data : NULL;
+}
+
+void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes)
+{
+	MDB_val k = val_of(key, key_bytes);
+	int rc;
+
+	if (t->error != 0)
+		return;
+	rc = mdb_del(t->mdb, t->store->dbi[db], &k, NULL);
+	if (rc != MDB_NOTFOUND)
+		t->error = store_code(rc);
+}
+
+bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes)
+{
+	MDB_val k = val_of(key, key_bytes), v;
+	int rc;
+
+	if (t->error != 0)
+		return false;
+	rc = mdb_get(t->mdb, t->store->dbi[db], &k, &v);
+	if (rc != 0) {
+		if (rc != MDB_NOTFOUND)
+			t->error = store_code(rc);
+		return false;
+	}
+	*ret_val = v.mv_data;
+	*ret_bytes = v.mv_size;
+	return true;
+}
+
+void iter_open(struct txn *t, enum db db, const void *prefix, size_t prefix_bytes, struct iter *ret_iter)
+{
+	*ret_iter = (struct iter){ .txn = t, .prefix_bytes = prefix_bytes };
+	assert(prefix_bytes <= sizeof(ret_iter->prefix));
+	if (prefix_bytes > 0)
+		memcpy(ret_iter->prefix, prefix, prefix_bytes);
+	if (t->error == 0)
+		t->error = store_code(mdb_cursor_open(t->mdb, t->store->dbi[db], &ret_iter->cursor));
+}
+
+bool iter_next(struct iter *it)
+{
+	MDB_val k = val_of(it->prefix, it->prefix_bytes), v;
+	int rc;
+
+	if (it->txn->error != 0 || it->cursor == NULL)
+		return false;
+	if (it->on)
+		rc = mdb_cursor_get(it->cursor, &k, &v, MDB_NEXT);
+	else
+		rc = mdb_cursor_get(it->cursor, &k, &v, it->prefix_bytes > 0 ? MDB_SET_RANGE : MDB_FIRST);
+	it->on = true;
+	if (rc != 0) {
+		if (rc != MDB_NOTFOUND)
+			it->txn->error = store_code(rc);
+		return false;
+	}
+	if (k.mv_size < it->prefix_bytes || memcmp(k.mv_data, it->prefix, it->prefix_bytes) != 0)
+		return false;
+	it->key = k.mv_data;
+	it->key_bytes = k.mv_size;
+	it->val = v.mv_data;
+	it->val_bytes = v.mv_size;
+	return true;
+}
+
+bool iter_seek(struct iter *it, const void *key, size_t key_bytes)
+{
+	MDB_val k = val_of(key, key_bytes), v;
+	int rc;
+
+	if (it->txn->error != 0 || it->cursor == NULL)
+		return false;
+	rc = mdb_cursor_get(it->cursor, &k, &v, MDB_SET_RANGE);
+	it->on = true;
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		it->txn->error = store_code(rc);
+	if (rc != 0 || k.mv_size < it->prefix_bytes || memcmp(k.mv_data, it->prefix, it->prefix_bytes) != 0)
+		return false;
+	it->key = k.mv_data;
+	it->key_bytes = k.mv_size;
+	it->val = v.mv_data;
+	it->val_bytes = v.mv_size;
+	return true;
+}
+
+void iter_close(struct iter *it)
+{
+	if (it->cursor != NULL)
+		mdb_cursor_close(it->cursor);
+	it->cursor = NULL;
+}
+
+bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t prefix_bytes, const uint8_t **ret_key,
+		     const void **ret_val, size_t *ret_bytes)
+{
+	MDB_val k = val_of(key, key_bytes), v;
+	MDB_cursor *cursor;
+	int rc;
+
+	if (t->error != 0)
+		return false;
+	rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &cursor);
+	if (rc != 0) {
+		t->error = store_code(rc);
+		return false;
+	}
+	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
+		rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+	else if (rc == 0 && (k.mv_size != key_bytes || memcmp(k.mv_data, key, key_bytes) != 0))
+		rc = mdb_cursor_get(cursor, &k, &v, MDB_PREV);
+	mdb_cursor_close(cursor);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		t->error = store_code(rc);
+	if (rc != 0 || k.mv_size < prefix_bytes || memcmp(k.mv_data, key, prefix_bytes) != 0)
+		return false;
+	*ret_key = k.mv_data;
+	*ret_val = v.mv_data;
+	*ret_bytes = v.mv_size;
+	return true;
+}
+
+void be16_put(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+void be32_put(uint8_t *p, uint32_t v)
+{
+	be16_put(p, (uint16_t)(v >> 16));
+	be16_put(p + 2, (uint16_t)v);
+}
+
+void be64_put(uint8_t *p, uint64_t v)
+{
+	be32_put(p, (uint32_t)(v >> 32));
+	be32_put(p + 4, (uint32_t)v);
+}
+
+uint16_t be16_get(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
+uint32_t be32_get(const uint8_t *p) { return (uint32_t)be16_get(p) << 16 | be16_get(p + 2); }
+uint64_t be64_get(const uint8_t *p) { return (uint64_t)be32_get(p) << 32 | be32_get(p + 4); }
