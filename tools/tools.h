@@ -32,6 +32,16 @@ int verb_load(int argc, char **argv) __attribute__((weak));
 int verb_status(int argc, char **argv) __attribute__((weak));
 int verb_sim(int argc, char **argv) __attribute__((weak));
 
+/* The options verbs share; a verb names in its usage the ones it takes. Words that are not options follow in
+ * argv from first on. 0: go on; -1: help was printed; else an exit code. */
+struct options { const char *store, *socket, *form, *format, *out, *date, *to, *from, *key, *trust, *who; int64_t version; bool json, canonical;
+	int first; };
+int options_read(int argc, char **argv, const char *usage, struct options *ret);
+/* Send a request to the daemon and print its answer (JSON with --json, else as lines); exit code. */
+int daemon_call(const struct options *o, const char *request, const void *bulk, size_t bulk_bytes, bool quiet);
+/* The store of --store, opened for reading; complains. */
+int store_open_reading(const struct options *o, struct store **ret_store);
+
 /* One line on stderr: "qingfen: what: where: what to do". */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Exit code of a library error. */

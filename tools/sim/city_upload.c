@@ -1,0 +1,135 @@
+/*
+ * Records become sealed batches, device by device, and the batches one file. A batch that is sent
+ * again as it was is an entry marked so; one sent again under a new file serial is a batch like any
+ * other, whose records are all duplicates.
+ */
+#include "city.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tools/tools.h"
+
+#include "upload.h"
+
+#define BATCH_TAPS 64
+
+struct upload_job {
+	struct city *c;
+	FILE *f;
+	uint32_t again_left, new_left;
+	uint8_t out[BATCH_BYTES_MAX];
+};
+
+static int batch_write(struct upload_job *j, struct city_device *d, struct batch *b, bool resent)
+{
+	struct upload_entry e = {.resent = resent, .taps = b->count, .batch = j->out};
+	int n = batch_encode(b, j->out, sizeof(j->out));
+
+	if (n < 0)
+		return n;
+	memcpy(e.device, d->name, sizeof(e.device));
+	memcpy(e.terminal, d->terminal, sizeof(e.terminal));
+	e.bytes = (size_t)n;
+	if (!upload_write(j->f, &e))
+		return -EIO;
+	j->c->plan.batches += !resent;
+	j->c->plan.resent_batches += resent;
+	j->c->plan.resent_taps += resent ? b->count : 0;
+	return 0;
+}
+
+/* The batch's plain records once more under a new file serial: duplicates, all of them. */
+static int batch_again_new(struct upload_job *j, struct city_device *d, struct batch *b,
+			   const struct city_tap *from)
+{
+	uint32_t kept = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		const char *field;
+		struct tap tap;
+
+		if (!from[i].plain || tap_decode(b->tap[i].p, b->tap[i].n, &tap, &field) != 0)
+			continue;
+		city_plan_fault(&j->c->plan, FAULT_BATCH_NEW_SERIAL, &tap);
+		b->tap[kept++] = b->tap[i];
+	}
+	if (kept == 0)
+		return 0;
+	j->new_left--;
+	b->count = kept;
+	b->file_serial = d->file_serial++;
+	j->c->plan.sent += kept;
+	j->c->plan.verdict[VERDICT_DUPLICATE] += kept;
+	ret = batch_seal(b);
+	return ret != 0 ? ret : batch_write(j, d, b, false);
+}
+
+/* Spread over the devices: every n-th one's first batches until there were enough. */
+static bool batch_due(const struct upload_job *j, const struct city_device *d,
+		      enum city_fault fault)
+{
+	uint32_t step = j->c->device_count / fault_wanted(fault, j->c->taps_wanted);
+
+	return (uint32_t)(d - j->c->device) % (step > 0 ? step : 1) == 0;
+}
+
+static int batch_send(struct upload_job *j, struct city_device *d, const struct city_taps *list,
+		      uint32_t from)
+{
+	static struct batch b; /* large; one job at a time */
+	int ret;
+
+	memset(&b, 0, sizeof(b));
+	memcpy(b.device, d->name, sizeof(b.device));
+	b.file_serial = d->file_serial++;
+	for (uint32_t i = from; i < list->count && b.count < BATCH_TAPS; i++, b.count++) {
+		b.tap[b.count].p = j->c->arena + list->tap[i].at;
+		b.tap[b.count].n = list->tap[i].bytes;
+	}
+	ret = batch_seal(&b);
+	if (ret == 0)
+		ret = batch_write(j, d, &b, false);
+	if (ret == 0 && j->again_left > 0 && batch_due(j, d, FAULT_BATCH_AGAIN)) {
+		j->again_left--;
+		j->c->plan.fault[FAULT_BATCH_AGAIN]++;
+		ret = batch_write(j, d, &b, true);
+	}
+	if (ret == 0 && j->new_left > 0 && batch_due(j, d, FAULT_BATCH_NEW_SERIAL))
+		ret = batch_again_new(j, d, &b, list->tap + from);
+	return ret;
+}
+
+static int device_send(struct upload_job *j, struct city_device *d)
+{
+	int ret = 0;
+
+	for (uint32_t at = 0; at < d->now.count && ret == 0; at += BATCH_TAPS)
+		ret = batch_send(j, d, &d->now, at);
+	for (uint32_t at = 0; at < d->later.count && ret == 0; at += BATCH_TAPS)
+		ret = batch_send(j, d, &d->later, at);
+	return ret;
+}
+
+int city_upload_write(struct city *c)
+{
+	static struct upload_job j;
+	int ret = 0;
+
+	j = (struct upload_job){.c = c,
+				.f = city_create(c, "upload.qfu"),
+				.again_left = fault_wanted(FAULT_BATCH_AGAIN, c->taps_wanted),
+				.new_left = fault_wanted(FAULT_BATCH_NEW_SERIAL, c->taps_wanted)};
+	if (j.f == NULL)
+		return -EIO;
+	if (!upload_write_head(j.f))
+		ret = -EIO;
+	for (uint32_t i = 0; i < c->device_count && ret == 0; i++)
+		ret = device_send(&j, &c->device[i]);
+	if (!city_close(c, "upload.qfu", j.f) && ret == 0)
+		ret = -EIO;
+	if (ret != 0)
+		complain("sim city: upload.qfu: %s", clearing_strerror(ret));
+	return ret;
+}

@@ -1,0 +1,83 @@
+/*
+ * validators - the devices of a generated city as clients: which batches each still owes (fleet),
+ * and the TLS connection one of them holds while it sends (link). Shared by the validators_*.c
+ * files.
+ */
+#ifndef TOOLS_SIM_VALIDATORS_H
+#define TOOLS_SIM_VALIDATORS_H
+
+#include <event2/event.h>
+#include <openssl/ssl.h>
+
+#include "clearing/clearing.h"
+#include "validator/validator.h"
+
+#include "city.h"
+#include "upload.h"
+
+/* The first receipt of a (device, file serial); every later one must say the same. */
+struct fleet_receipt {
+	bool got;
+	uint32_t taps;
+	uint8_t *verdict;
+};
+struct fleet_batch {
+	const uint8_t *p;
+	size_t n;
+	uint32_t file_serial, receipt;
+};
+struct fleet_device {
+	char name[DEVICE_BYTES_MAX + 1];
+	uint8_t terminal[6];
+	uint32_t first, count, at; /* batches [first, first + count); at: how many are through */
+	bool over;		   /* nothing left, or given up: counted once */
+};
+struct fleet {
+	struct upload *upload;
+	struct fleet_batch *batch;
+	uint32_t batch_count;
+	struct fleet_receipt *receipt;
+	uint32_t receipt_count;
+	struct fleet_device *device;
+	uint32_t device_count;
+	uint32_t *order, order_at; /* devices in the order they connect */
+	uint32_t over;
+	/* totals */
+	uint64_t sent, receipted, verdict[VERDICT_COUNT], refused_batches;
+	uint64_t batches_through, repeated, mismatched, reconnects;
+	uint32_t *wait_us;
+	uint32_t wait_count; /* batch to receipt, first answers only */
+};
+/* Read the upload file; at most devices_max devices (0: all). */
+int fleet_open(const char *dir, uint32_t devices_max, struct fleet *ret_fleet);
+void fleet_close(struct fleet *f);
+/* Another order of devices, and of each device's batches. */
+void fleet_shuffle(struct fleet *f, uint64_t seed);
+/* The next device that wants a connection; NULL: none waits. */
+struct fleet_device *fleet_take(struct fleet *f);
+/* Book an answer to the device's current batch and go on to its next one. */
+void fleet_receipted(struct fleet *f, struct fleet_device *d, const struct receipt *m,
+		     uint32_t wait_us);
+void fleet_refused(struct fleet *f, struct fleet_device *d);
+/* Milliseconds below which this share of answers came, in microseconds. Sorts the waits. */
+uint32_t fleet_wait_us(struct fleet *f, uint32_t per_1000);
+
+/* ---- link ---------------------------------------------------------------------------------------
+ */
+
+struct link_host { /* what all links share */
+	struct event_base *base;
+	SSL_CTX *tls;
+	const char *dir;
+	struct sockaddr_storage *address;
+	int address_bytes;
+	struct fleet *fleet;
+	void (*progress)(void *arg); /* after every answer */
+	void *arg;
+};
+struct link;
+/* A worker that takes devices from the fleet one after the other until none is left. */
+int link_new(struct link_host *host, struct link **ret_link);
+void link_free(struct link *l);
+
+#endif
