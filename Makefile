@@ -3,6 +3,7 @@
 #   make check      all tests         make bench    benchmarks, one JSON line each
 #   SAN=1           address and undefined behaviour sanitizers      CC=clang   the other compiler
 CC ?= gcc
+Q := $(if $(V:0=),,@)
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -50,7 +51,7 @@ $(O)/libclearing.a: $(LIB_CLEARING)
 	@rm -f $@ && ar rcsD $@ $^
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 link = @mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVES) $(LIBS) $(1)
 $(B)/clearingd: $(O)/clearing/main.o $(ARCHIVES)
 	$(call link)
