@@ -85,7 +85,7 @@ static const char *text_copy(struct build *b, const yaml_event_t *e)
 
 static int node_read(struct build *b, yaml_event_t *e, unsigned depth, struct node **ret);
 
-/* Room for one more in arrays that double inside the arena. */
+/* Room for one more; arrays grow to twice their size inside the arena. */
 static bool grow(struct build *b, struct node *n, size_t *space)
 {
 	size_t wide = *space ? *space * 2 : 8;
