@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
-			return verbs[i].run != NULL ? verbs[i].run(argc - 1, argv + 1) : EXIT_USAGE;
+			return verbs[i].run(argc - 1, argv + 1);
 	complain("%s: no such verb; qingfen --help lists them", argv[1]);
 	return EXIT_USAGE;
 }

@@ -13,24 +13,24 @@ enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_CONFIG = 3, EXIT_STORE = 4
 /* A verb gets argv with argv[0] = its own name. */
 struct verb { const char *name; int (*run)(int argc, char **argv); const char *zh; const char *en; };
 
-int verb_keys(int argc, char **argv) __attribute__((weak));
-int verb_card(int argc, char **argv) __attribute__((weak));
-int verb_qr(int argc, char **argv) __attribute__((weak));
-int verb_tariff(int argc, char **argv) __attribute__((weak));
-int verb_taps(int argc, char **argv) __attribute__((weak));
-int verb_day(int argc, char **argv) __attribute__((weak));
-int verb_report(int argc, char **argv) __attribute__((weak));
-int verb_explain(int argc, char **argv) __attribute__((weak));
-int verb_check(int argc, char **argv) __attribute__((weak));
-int verb_dump(int argc, char **argv) __attribute__((weak));
-int verb_recompute(int argc, char **argv) __attribute__((weak));
-int verb_verify(int argc, char **argv) __attribute__((weak));
-int verb_evidence(int argc, char **argv) __attribute__((weak));
-int verb_backup(int argc, char **argv) __attribute__((weak));
-int verb_restore(int argc, char **argv) __attribute__((weak));
-int verb_load(int argc, char **argv) __attribute__((weak));
-int verb_status(int argc, char **argv) __attribute__((weak));
-int verb_sim(int argc, char **argv) __attribute__((weak));
+int verb_keys(int argc, char **argv);
+int verb_card(int argc, char **argv);
+int verb_qr(int argc, char **argv);
+int verb_tariff(int argc, char **argv);
+int verb_taps(int argc, char **argv);
+int verb_day(int argc, char **argv);
+int verb_report(int argc, char **argv);
+int verb_explain(int argc, char **argv);
+int verb_check(int argc, char **argv);
+int verb_dump(int argc, char **argv);
+int verb_recompute(int argc, char **argv);
+int verb_verify(int argc, char **argv);
+int verb_evidence(int argc, char **argv);
+int verb_backup(int argc, char **argv);
+int verb_restore(int argc, char **argv);
+int verb_load(int argc, char **argv);
+int verb_status(int argc, char **argv);
+int verb_sim(int argc, char **argv);
 
 /* The options verbs share; a verb names in its usage the ones it takes. Words that are not options follow in
  * argv from first on. 0: go on; -1: help was printed; else an exit code. */
