@@ -1,0 +1,330 @@
+/*
+ * gate - one tap at the kerb: read the card, price the ride with the same rate() as the clearing house, and run the
+ * purchase between card and PSAM. The record exists before the debit: if the card leaves the field then, what is
+ * kept is a grey record, and when the card comes back the card itself says whether it had paid.
+ */
+#include "validator/validator.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TORN_MAX 64			/* grey records a gate waits for; older ones stay grey */
+
+struct torn { bool used; struct tap tap; };
+struct gate {
+	struct reader *psam;
+	uint8_t terminal[6];
+	struct torn torn[TORN_MAX];
+	unsigned torn_next;
+	/* riders seen lately, for transfers and repeat taps on this vehicle */
+	struct { uint8_t pan[10]; struct rider_state state; } rider[256];
+	unsigned rider_next;
+};
+
+struct apdu { uint8_t out[160], in[160]; int n; };
+
+/* Status 9000 and the data bytes before it; else the status, or -EIO. */
+static int send(struct reader *r, struct apdu *a, const uint8_t head[4], const uint8_t *data, size_t lc)
+{
+	memcpy(a->out, head, 4);
+	a->out[4] = (uint8_t)lc;
+	if (lc > 0)
+		memcpy(a->out + 5, data, lc);
+	a->n = r->transmit(r, a->out, 5 + lc, a->in, sizeof(a->in));
+	if (a->n < 2)
+		return -EIO;
+	a->n -= 2;
+	return a->in[a->n] << 8 | a->in[a->n + 1];
+}
+
+static void put(uint8_t *p, uint32_t v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+}
+
+static uint32_t be(const uint8_t *p, size_t n)
+{
+	uint32_t v = 0;
+
+	for (size_t i = 0; i < n; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+int gate_new(struct reader *psam, struct gate **ret_gate)
+{
+	struct gate *g = calloc(1, sizeof(*g));
+	struct apdu a;
+
+	if (g == NULL)
+		return -ENOMEM;
+	g->psam = psam;
+	if (send(psam, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x16, 0x00 }, NULL, 0) != 0x9000 || a.n != 6) {
+		free(g);
+		return -EIO;
+	}
+	memcpy(g->terminal, a.in, 6);
+	*ret_gate = g;
+	return 0;
+}
+
+void gate_free(struct gate *g) { free(g); }
+
+/* ---- reading the card ---------------------------------------------------------------------------------- */
+
+struct session { struct gate *g; struct reader *card; const struct gate_setting *s; int64_t now_ms; struct card_info info; struct card_log last; bool has_last; };
+
+static enum gate_answer card_read(struct session *x)
+{
+	static const uint8_t aid[] = { 0xA0, 0x00, 0x00, 0x06, 0x32, 0x01, 0x01, 0x05 };
+	const char *reason;
+	struct apdu a;
+
+	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xA4, 0x04, 0x00 }, aid, sizeof(aid)) != 0x9000)
+		return a.n < 0 ? GATE_TAP_AGAIN : GATE_CARD_REFUSED;
+	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x15, 0x00 }, NULL, 0) != 0x9000)
+		return GATE_TAP_AGAIN;
+	if (card_parse_15(a.in, (size_t)a.n, &x->info, &reason) != 0 || x->info.app_type != 2 || x->info.app_version != 1)
+		return GATE_CARD_REFUSED;
+	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x17, 0x00 }, NULL, 0) != 0x9000)
+		return GATE_TAP_AGAIN;
+	if (card_parse_17(a.in, (size_t)a.n, &x->info, &reason) != 0)
+		return GATE_CARD_REFUSED;
+	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB2, 1, 0xC4 }, NULL, 0) != 0x9000)
+		return GATE_TAP_AGAIN;
+	x->has_last = card_parse_18(a.in, (size_t)a.n, &x->last, &reason) == 0;
+	return GATE_GO;
+}
+
+static enum gate_answer card_allowed(const struct session *x)
+{
+	if (day_of_ms(x->now_ms) > x->info.expiry || day_of_ms(x->now_ms) < x->info.start)
+		return GATE_EXPIRED;
+	if (x->s->hotlist != NULL && hotlist_has(x->s->hotlist, x->info.pan))
+		return GATE_BLACKLISTED;
+	if (x->info.card_class == 0 || x->info.card_class > 5)
+		return GATE_CARD_REFUSED;
+	return GATE_GO;
+}
+
+/* ---- pricing ------------------------------------------------------------------------------------------------ */
+
+static struct rider_state *rider_of(struct gate *g, const uint8_t pan[10])
+{
+	for (size_t i = 0; i < 256; i++)
+		if (memcmp(g->rider[i].pan, pan, 10) == 0)
+			return &g->rider[i].state;
+	g->rider_next = (g->rider_next + 1) % 256;
+	memcpy(g->rider[g->rider_next].pan, pan, 10);
+	g->rider[g->rider_next].state = (struct rider_state){ 0 };
+	return &g->rider[g->rider_next].state;
+}
+
+static struct tap record_start(const struct session *x)
+{
+	struct tap t = { .version = TAP_VERSION, .kind = TAP_PURCHASE, .medium = MEDIUM_PURSE, .card_city = x->info.city, .card_class = x->info.card_class,
+			 .card_subtype = x->info.subtype, .txn_type = 0x09, .time_ms = x->now_ms / 1000 * 1000, .operator_id = x->s->operator_id,
+			 .direction = x->s->direction, .stop = x->s->stop, .driver = x->s->driver, .accept_city = x->s->city, .list_version = x->s->list_version,
+			 .tariff_version = tariff_version(x->s->tariff) };
+
+	memcpy(t.pan, x->info.pan, 10);
+	memcpy(t.issuer, x->info.issuer, 4);
+	memcpy(t.acquirer, x->s->acquirer, 4);
+	memcpy(t.terminal, x->g->terminal, 6);
+	memcpy(t.psam, x->g->terminal, 6);
+	memcpy(t.line, x->s->line, sizeof(t.line));
+	memcpy(t.vehicle, x->s->vehicle, sizeof(t.vehicle));
+	if (x->has_last) {
+		t.prev_counter = x->last.counter;
+		t.prev_amount_fen = x->last.amount_fen;
+		t.prev_type = x->last.type;
+		t.prev_time_ms = x->last.time_ms;
+		memcpy(t.prev_terminal, x->last.terminal, 6);
+	}
+	return t;
+}
+
+static enum gate_answer ride_price(const struct session *x, struct tap *t, struct rider_state *ret_state)
+{
+	static const struct rider nobody = { .birth = DAY_NONE, .issued = DAY_NONE };
+	struct ride ride;
+	struct fare fare;
+
+	tap_ride(t, x->s->tariff, &ride);
+	rate(x->s->tariff, &nobody, rider_of(x->g, t->pan), &ride, ret_state, &fare, NULL);
+	if (fare.reject != FARE_OK)
+		return fare.reject == FARE_REPEAT_TAP ? GATE_REPEAT : GATE_NO_PRICE;
+	t->list_fen = (uint32_t)fare.published.fen;
+	t->amount_fen = (uint32_t)fare.paid.fen;
+	return GATE_GO;
+}
+
+/* ---- purchase ------------------------------------------------------------------------------------------------- */
+
+static enum gate_answer card_init(const struct session *x, struct tap *t)
+{
+	uint8_t data[11] = { 0x01 };
+	struct apdu a;
+	int sw;
+
+	put(data + 1, t->amount_fen, 4);
+	memcpy(data + 5, t->terminal, 6);
+	sw = send(x->card, &a, (uint8_t[]){ 0x80, 0x50, 0x03, 0x02 }, data, sizeof(data));
+	if (sw == 0x9401)
+		return GATE_LOW_BALANCE;
+	if (sw != 0x9000 || a.n != 15)
+		return sw == -EIO ? GATE_TAP_AGAIN : GATE_CARD_ERROR;
+	t->balance_before = be(a.in, 4) & 0x7FFFFFFF;
+	t->balance_after = t->balance_before - t->amount_fen;
+	t->card_counter = be(a.in + 4, 2);
+	t->key_version = a.in[9];
+	t->alg_id = a.in[10];
+	memcpy(t->random, a.in + 11, 4);
+	return GATE_GO;
+}
+
+static enum gate_answer sam_init(const struct session *x, struct tap *t, uint8_t ret_mac1[4])
+{
+	struct mac_time time = mac_time_of_ms(t->time_ms);
+	uint8_t data[0x24];
+	struct apdu a;
+
+	memcpy(data, t->random, 4);
+	put(data + 4, t->card_counter, 2);
+	put(data + 6, t->amount_fen, 4);
+	data[10] = (uint8_t)t->txn_type;
+	memcpy(data + 11, time.bcd, 7);
+	data[18] = (uint8_t)t->key_version;
+	data[19] = (uint8_t)t->alg_id;
+	memcpy(data + 20, t->pan + 2, 8);
+	memcpy(data + 28, t->issuer, 4);
+	memset(data + 32, 0xFF, 4);
+	if (send(x->g->psam, &a, (uint8_t[]){ 0x80, 0x70, 0x00, 0x00 }, data, sizeof(data)) != 0x9000 || a.n != 8)
+		return GATE_CARD_REFUSED;	/* no key for this issuer in the PSAM */
+	t->terminal_serial = be(a.in, 4);
+	memcpy(ret_mac1, a.in + 4, 4);
+	return GATE_GO;
+}
+
+static enum gate_answer cache_update(const struct session *x, const struct tap *t)
+{
+	struct mac_time time = mac_time_of_ms(t->time_ms);
+	uint8_t record[48] = { 0x06 };
+	struct apdu a;
+
+	memcpy(record + 3, t->terminal, 6);
+	record[9] = 0x02;
+	put(record + 17, t->amount_fen, 4);
+	put(record + 21, (uint32_t)t->balance_after, 4);
+	memcpy(record + 25, time.bcd, 7);
+	put(record + 32, x->s->city, 2);
+	memcpy(record + 34, x->s->acquirer, 4);
+	memset(record + 38, 0xFF, 4);
+	return send(x->card, &a, (uint8_t[]){ 0x80, 0xDC, 0x00, 0xF0 }, record, sizeof(record)) == 0x9000 ? GATE_GO : GATE_TAP_AGAIN;
+}
+
+static void torn_keep(struct gate *g, const struct tap *t)
+{
+	g->torn[g->torn_next % TORN_MAX] = (struct torn){ true, *t };
+	g->torn_next++;
+}
+
+static enum gate_answer card_debit(const struct session *x, struct tap *t, const uint8_t mac1[4])
+{
+	struct mac_time time = mac_time_of_ms(t->time_ms);
+	uint8_t data[15];
+	struct apdu a;
+	int sw;
+
+	put(data, t->terminal_serial, 4);
+	memcpy(data + 4, time.bcd, 7);
+	memcpy(data + 11, mac1, 4);
+	sw = send(x->card, &a, (uint8_t[]){ 0x80, 0x54, 0x01, 0x00 }, data, sizeof(data));
+	if (sw == -EIO) {
+		memset(t->tac, 0xFF, 4);
+		t->flags |= TAP_GREY;
+		torn_keep(x->g, t);
+		return GATE_TAP_AGAIN;
+	}
+	if (sw != 0x9000 || a.n != 8)
+		return GATE_CARD_ERROR;
+	memcpy(t->tac, a.in, 4);
+	return send(x->g->psam, &a, (uint8_t[]){ 0x80, 0x72, 0x00, 0x00 }, a.in + 4, 4) == 0x9000 ? GATE_GO : GATE_CARD_ERROR;
+}
+
+/* The card is back: did the torn purchase commit? Then its TAC completes the record, and the ride is paid. */
+static bool recover(const struct session *x, struct tap *ret_tap)
+{
+	for (size_t i = 0; i < TORN_MAX; i++) {
+		struct torn *torn = &x->g->torn[i];
+		uint8_t counter[2];
+		struct apdu a;
+
+		if (!torn->used || memcmp(torn->tap.pan, x->info.pan, 10) != 0)
+			continue;
+		put(counter, torn->tap.card_counter + 1u, 2);
+		torn->used = false;
+		if (send(x->card, &a, (uint8_t[]){ 0x80, 0x5A, 0x00, (uint8_t)torn->tap.txn_type }, counter, 2) != 0x9000 || a.n != 8)
+			return false;	/* it had not: the passenger pays now */
+		*ret_tap = torn->tap;
+		ret_tap->flags = (ret_tap->flags & ~(uint32_t)TAP_GREY) | TAP_RECOVERED;
+		memcpy(ret_tap->tac, a.in + 4, 4);
+		return true;
+	}
+	return false;
+}
+
+enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms, struct tap ret_tap[2], unsigned *ret_count)
+{
+	struct session x = { .g = g, .card = card, .s = s, .now_ms = now_ms };
+	enum gate_answer answer = card_read(&x);
+	struct rider_state after;
+	uint8_t mac1[4];
+	struct tap t;
+
+	*ret_count = 0;
+	if (answer == GATE_GO)
+		answer = card_allowed(&x);
+	if (answer != GATE_GO)
+		return answer;
+	t = record_start(&x);
+	if (recover(&x, &ret_tap[0])) {
+		*ret_count = 1;
+		ride_price(&x, &t, &after);
+		*rider_of(g, t.pan) = after;
+		return GATE_GO;
+	}
+	answer = ride_price(&x, &t, &after);
+	if (answer == GATE_GO)
+		answer = card_init(&x, &t);
+	if (answer == GATE_GO)
+		answer = sam_init(&x, &t, mac1);
+	if (answer == GATE_GO)
+		answer = cache_update(&x, &t);
+	if (answer != GATE_GO)
+		return answer;
+	answer = card_debit(&x, &t, mac1);
+	if (answer == GATE_GO || (t.flags & TAP_GREY) != 0)
+		ret_tap[(*ret_count)++] = t;
+	if (answer == GATE_GO)
+		*rider_of(g, t.pan) = after;
+	return answer;
+}
+
+const char *gate_answer_name(enum gate_answer a)
+{
+	switch (a) {
+	case GATE_GO: return "go";
+	case GATE_TAP_AGAIN: return "tap-again";
+	case GATE_LOW_BALANCE: return "low-balance";
+	case GATE_BLACKLISTED: return "blacklisted";
+	case GATE_CARD_REFUSED: return "card-refused";
+	case GATE_EXPIRED: return "expired";
+	case GATE_NO_PRICE: return "no-price";
+	case GATE_REPEAT: return "repeat-tap";
+	case GATE_CARD_ERROR: return "card-error";
+	}
+	return "?";
+}
