@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The published vectors through the command line, and keyrings that refuse to be opened wrongly.
+. "$(dirname "$0")/lib.sh"
+q() { "$B/qingfen" "$@" 2>&1; }
+common="--terminal 001122334455 --serial 00000001 --time 20120229135100 --amount 4096"
+is "the published MAC1 comes back" F15CAB75 "$(q keys mac1 --alg 3des --key 11223344556677888877665544332211 $common --type 06 --random 11223344 --counter 0000)"
+is "the published MAC2 comes back" 56988A13 "$(q keys mac2 --alg 3des --key 11223344556677888877665544332211 $common --type 06 --random 11223344 --counter 0000)"
+is "the TAC of type 09 comes back" 3C07F9C0 "$(q keys tac --alg 3des --key 00112233445566778899AABBCCDDEEFF $common --type 09)"
+is "root to issuer to card derives the purchase key" BE73F90E665E20908DB183619756C9CE \
+	"$(q keys derive --alg 3des --root 0123456789ABCDEFFEDCBA9876543210 --factor 02184280FFFFFFFF --factor 4730100000000017)"
+is "the SM4 derivation comes back" 61539FF830ED9F1B1EEF0532E1DA810C "$(q keys derive --alg sm4 --root 0123456789ABCDEFFEDCBA9876543210 --factor 1047301000000001)"
+q keys derive --alg des --root 00 --factor 00 >/dev/null; is "an unknown algorithm is a usage error" 2 $?
+q keys tac --alg 3des --key 00112233445566778899AABBCCDDEEFF --terminal 001122334455 --serial 00000001 --time 20120230135100 --amount 1 --type 06 >/dev/null
+is "a date that does not exist is refused" 2 $?
+echo secret >"$dir/pass"; echo wrong >"$dir/wrong"; echo 404142434445464748494A4B4C4D4E4F >"$dir/root"
+q keys ring create --ring "$dir/ring" --passphrase-file "$dir/pass" && q keys ring add --ring "$dir/ring" --passphrase-file "$dir/pass" --purpose tac --alg 3des --issuer 02184280 --version 1 --root-file "$dir/root"
+is "a keyring lists its keys by check value, never by value" "tac       3des  issuer 02184280 version 1 check value 8BAF47" "$(q keys ring list --ring "$dir/ring" --passphrase-file "$dir/pass")"
+q keys ring list --ring "$dir/ring" --passphrase-file "$dir/wrong" >/dev/null; is "a wrong passphrase is refused" 1 $?
+is "a keyring is for its owner's eyes" 600 "$(stat -c %a "$dir/ring")"
+size=$(stat -c %s "$dir/ring") bad=0
+for at in 0 5 11 13 30 41 50 $((size - 1)); do
+	cp "$dir/ring" "$dir/flipped"
+	byte=$(od -An -tu1 -j$at -N1 "$dir/ring"); printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$dir/flipped" bs=1 seek=$at conv=notrunc 2>/dev/null
+	timeout 20 "$B/qingfen" keys ring list --ring "$dir/flipped" --passphrase-file "$dir/pass" >/dev/null 2>&1 && bad=$((bad + 1))
+done
+is "a keyring with one bit changed is refused" 0 $bad
+card='{"15":"00083010FFFFFFFF0201031048300100064125072022030120491231 0000","17":"00000156584058400001010000","18":["042D000000000001F40930008900034020241229141740","00"]}'
+answer=$(tr -d ' ' <<<"$card" | "$B/qingfen" card parse); code=$?
+grep -q '"pan":"3104830010006412507".*"card_class_name":"ordinary".*"amount_fen":500.*"time":"2024-12-29T14:17:40+08:00".*"errors":\[{"file":"18","index":1,"reason":"23 bytes are needed"}\]' <<<"$answer" && [ $code -eq 1 ]
+say "a real card's files parse, and a bad record is named without hiding the rest" $? "$answer"
+exit $status

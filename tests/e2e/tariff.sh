@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Packs with mistakes: each mistake is named with file, line, column and what to do.
+. "$(dirname "$0")/lib.sh"
+fresh() { rm -rf "$dir/pack"; cp -r tariffs/packs/ganzhou "$dir/pack"; }
+refused() { # sentence, pattern
+	local answer code
+	answer=$("$B/qingfen" tariff check "$dir/pack" 2>&1); code=$?
+	[ $code -eq 3 ] && grep -qE "$2" <<<"$answer"; say "$1" $? "exit $code: $answer"
+}
+for p in ganzhou shenzhen; do "$B/qingfen" tariff check tariffs/packs/$p >"$dir/out" 2>&1; say "the $p pack and all its cases pass" $? "$(cat "$dir/out")"; done
+fresh; sed -i 's/^    price: 90%/    prize: 90%/' "$dir/pack/rules.yaml"
+refused "a misspelt key is refused with a suggestion" 'rules.yaml:[0-9]+:5: unknown key "prize", did you mean "price"'
+fresh; sed -i 's/^stacking: cheapest/stacking: unique/' "$dir/pack/pack.yaml"; sed -i '0,/precedence: 10/s//precedence: 0/' "$dir/pack/rules.yaml"
+refused "two rules of equal precedence that can meet are refused" 'rules.yaml:[0-9]+:[0-9]+: .* and .* have equal precedence and can apply to one ride'
+fresh; sed -i '0,/    basis: .*/s//    basis:/' "$dir/pack/rules.yaml"
+refused "a rule without its document is refused" 'rules.yaml:[0-9]+:[0-9]+: basis: a text is needed'
+fresh; sed -i 's/who: \[pupil\]/who: [pupils]/' "$dir/pack/rules.yaml"
+refused "a group that does not exist is refused" 'who: no group is called "pupils"'
+fresh; sed -i 's/, lapsed: ordinary//' "$dir/pack/groups.yaml"
+refused "a yearly check without its fallback is refused" 'groups.yaml:[0-9]+:[0-9]+: "lapsed" is missing'
+fresh; sed -i 's/^18,18路,gz-bus,flat1/18,18路,gz-bus,/' "$dir/pack/lines.csv"
+refused "a line without a class is refused with its column" 'lines.csv:[0-9]+:[0-9]+: a line needs a class'
+fresh; sed -i 's/^18,.*/&,extra/' "$dir/pack/lines.csv"
+refused "a row wider than the header is refused" 'lines.csv:[0-9]+:1: more fields than the header'
+fresh; printf 'x: &a 1\n' >>"$dir/pack/pack.yaml"
+refused "an anchor is refused" 'pack.yaml:[0-9]+:[0-9]+: anchors and tags are not allowed'
+fresh; printf 'title: again\n' >>"$dir/pack/pack.yaml"
+refused "a key given twice is refused" 'pack.yaml:[0-9]+:1: duplicate key: title'
+fresh; sed -i 's/,90,0,10,no,一元线 9 折/,91,0,9,no,一元线/' "$dir/pack/cases.csv"
+refused "a pack whose own case fails is refused" 'cases.csv:2:[0-9]+: case ordinary: expected fare 91'
+fresh; sed -i 's/^    class: \[flat2\]/    class: [flat3]/; s/^    who: \[staff\]/    who: [stuff]/' "$dir/pack/rules.yaml"
+answer=$("$B/qingfen" tariff check "$dir/pack" 2>&1); [ "$(grep -c 'rules.yaml' <<<"$answer")" -ge 2 ]; say "every mistake is reported in one run" $? "$answer"
+fresh; sed -i '/^2025-/d; /^2026-/d' "$dir/pack/calendar.csv"; sed -i 's/^    price: free\n    fund: full-gap/X/; 0,/    who: \[elder65\]/s//    who: [elder65]\n    shut: ["07:00-08:30"]\n    shut_days: workday\n    shut_price: other/' "$dir/pack/rules.yaml"
+refused "a missing holiday year is refused when a rule asks for workdays" 'the holidays of 2025 are missing'
+rate() { "$B/qingfen" tariff rate tariffs/packs/ganzhou <<<"$1"; }
+is "rate prints fare, subsidy, operator part and funders" '"fare_fen":50,"subsidy_fen":40,"absorbed_fen":10' \
+	"$(rate '{"card":"a","time":"2025-11-03T08:00:00","line":"18","holds":["pupil"]}' | grep -o '"fare_fen":[0-9]*,"subsidy_fen":[0-9]*,"absorbed_fen":[0-9]*')"
+is "rate keeps a card's rides in mind" "90 130" "$(printf '%s\n' '{"card":"a","time":"2025-11-03T08:00:00","line":"18","vehicle":"V1"}' \
+	'{"card":"a","time":"2025-11-03T08:40:00","line":"101","vehicle":"V2"}' | "$B/qingfen" tariff rate tariffs/packs/ganzhou | grep -o '"fare_fen":[0-9]*' | cut -d: -f2 | tr '\n' ' ' | sed 's/ $//')"
+answer=$(rate '{"card":"a","time":"2025-13-03","line":"18"}' 2>&1); [ $? -eq 2 ] && grep -q '(stdin):1:1: time' <<<"$answer"; say "a tap without a time is refused with its line" $? "$answer"
+exit $status

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Every verb explains itself, and a wrong call is a usage error.
+. "$(dirname "$0")/lib.sh"
+verbs=$("$B/qingfen" --help | sed -n 's/^  \([a-z]*\) .*/\1/p')
+n=0 bad="" wrong=""
+for v in $verbs; do
+	n=$((n + 1))
+	"$B/qingfen" $v --help 2>/dev/null | grep -q usage || bad="$bad $v"
+	"$B/qingfen" $v --no-such-option >/dev/null 2>&1 </dev/null; [ $? -eq 2 ] || wrong="$wrong $v"
+done
+[ $n -ge 18 ] && [ -z "$bad" ]; say "each of the verbs has --help" $? "$bad of $n"
+[ -z "$wrong" ]; say "an unknown option is a usage error in every verb" $? "$wrong"
+"$B/qingfen" nosuch 2>/dev/null; is "an unknown verb is a usage error" 2 $?
+"$B/qingfen" check --store "$dir/none" 2>/dev/null; code=$?; [ $code -ne 0 ]; say "a store that is not there is an error" $? "$code"
+"$B/qingfen" status --socket "$dir/none" 2>/dev/null; is "no daemon is told as unreachable" 7 $?
+exit $status
