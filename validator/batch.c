@@ -12,6 +12,8 @@ int batch_encode(const struct batch *b, uint8_t *out, size_t out_bytes)
 {
 	struct writer_cursor c = { out, out + out_bytes, 0 };
 
+	if (b->count > BATCH_TAPS_MAX)
+		return TAP_E_RANGE;
 	put_array(&c, BATCH_FIELDS);
 	put_uint(&c, 1);
 	put_str(&c, b->device);
@@ -22,7 +24,7 @@ int batch_encode(const struct batch *b, uint8_t *out, size_t out_bytes)
 	put_uint(&c, b->amount_total_fen);
 	put_bin(&c, b->digest, DIGEST_BYTES);
 	put_array(&c, b->count);
-	for (uint32_t i = 0; i < b->count && i < BATCH_TAPS_MAX; i++)
+	for (uint32_t i = 0; i < b->count; i++)
 		put_bin(&c, b->tap[i].p, b->tap[i].n);
 	return c.error != 0 ? c.error : (int)(c.p - out);
 }
@@ -98,7 +100,7 @@ int batch_seal(struct batch *b)
 int batch_check(const struct batch *b)
 {
 	static _Thread_local struct batch measured;
-	int ret = batch_measure(b, &measured);
+	int ret = b->count > BATCH_TAPS_MAX ? TAP_E_COUNT : batch_measure(b, &measured);
 
 	if (ret != 0)
 		return ret;

@@ -2,6 +2,9 @@
  * gate - one tap at the kerb: read the card, price the ride with the same rate() as the clearing house, and run the
  * purchase between card and PSAM. The record exists before the debit: if the card leaves the field then, what is
  * kept is a grey record, and when the card comes back the card itself says whether it had paid.
+ *
+ * The invariant: whatever a card may have paid has a record. A debit whose outcome is not known is grey; a
+ * recovered record is the grey one with its code, so both have one business key.
  */
 #include "validator/validator.h"
 
@@ -10,15 +13,19 @@
 #include <string.h>
 
 #define TORN_MAX 64			/* grey records a gate waits for; older ones stay grey */
+#define TORN_SAME_RIDE_MS 60000		/* back within a minute: the same boarding; later: a new ride */
 
-struct torn { bool used; struct tap tap; };
+#define CARD_CLASS_TEST 4
+#define RIDERS_MAX 256
+
+struct torn { bool used; struct tap tap; struct rider_state after; };
 struct gate {
 	struct reader *psam;
 	uint8_t terminal[6];
 	struct torn torn[TORN_MAX];
 	unsigned torn_next;
 	/* riders seen lately, for transfers and repeat taps on this vehicle */
-	struct { uint8_t pan[10]; struct rider_state state; } rider[256];
+	struct { uint8_t pan[10]; struct rider_state state; } rider[RIDERS_MAX];
 	unsigned rider_next;
 };
 
@@ -32,8 +39,10 @@ static int send(struct reader *r, struct apdu *a, const uint8_t head[4], const u
 	if (lc > 0)
 		memcpy(a->out + 5, data, lc);
 	a->n = r->transmit(r, a->out, 5 + lc, a->in, sizeof(a->in));
-	if (a->n < 2)
+	if (a->n < 2 || a->n > (int)sizeof(a->in)) {
+		a->n = -EIO;
 		return -EIO;
+	}
 	a->n -= 2;
 	return a->in[a->n] << 8 | a->in[a->n + 1];
 }
@@ -76,6 +85,9 @@ void gate_free(struct gate *g) { free(g); }
 
 struct session { struct gate *g; struct reader *card; const struct gate_setting *s; int64_t now_ms; struct card_info info; struct card_log last; bool has_last; };
 
+/* No answer: the card left. A status: it is not a card we take. */
+static enum gate_answer read_failed(const struct apdu *a) { return a->n < 0 ? GATE_TAP_AGAIN : GATE_CARD_REFUSED; }
+
 static enum gate_answer card_read(struct session *x)
 {
 	static const uint8_t aid[] = { 0xA0, 0x00, 0x00, 0x06, 0x32, 0x01, 0x01, 0x05 };
@@ -83,17 +95,17 @@ static enum gate_answer card_read(struct session *x)
 	struct apdu a;
 
 	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xA4, 0x04, 0x00 }, aid, sizeof(aid)) != 0x9000)
-		return a.n < 0 ? GATE_TAP_AGAIN : GATE_CARD_REFUSED;
+		return read_failed(&a);
 	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x15, 0x00 }, NULL, 0) != 0x9000)
-		return GATE_TAP_AGAIN;
+		return read_failed(&a);
 	if (card_parse_15(a.in, (size_t)a.n, &x->info, &reason) != 0 || x->info.app_type != 2 || x->info.app_version != 1)
 		return GATE_CARD_REFUSED;
 	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x17, 0x00 }, NULL, 0) != 0x9000)
-		return GATE_TAP_AGAIN;
+		return read_failed(&a);
 	if (card_parse_17(a.in, (size_t)a.n, &x->info, &reason) != 0)
 		return GATE_CARD_REFUSED;
-	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB2, 1, 0xC4 }, NULL, 0) != 0x9000)
-		return GATE_TAP_AGAIN;
+	if (send(x->card, &a, (uint8_t[]){ 0x00, 0xB2, 1, 0xC4 }, NULL, 0) != 0x9000 && a.n < 0)
+		return GATE_TAP_AGAIN;		/* a card without any log answers 6A83 and is welcome */
 	x->has_last = card_parse_18(a.in, (size_t)a.n, &x->last, &reason) == 0;
 	return GATE_GO;
 }
@@ -106,6 +118,8 @@ static enum gate_answer card_allowed(const struct session *x)
 		return GATE_BLACKLISTED;
 	if (x->info.card_class == 0 || x->info.card_class > 5)
 		return GATE_CARD_REFUSED;
+	if (x->info.city != x->s->city && x->info.interop != 1)
+		return GATE_CARD_REFUSED;	/* another city's card that is good only at home */
 	return GATE_GO;
 }
 
@@ -113,10 +127,10 @@ static enum gate_answer card_allowed(const struct session *x)
 
 static struct rider_state *rider_of(struct gate *g, const uint8_t pan[10])
 {
-	for (size_t i = 0; i < 256; i++)
+	for (size_t i = 0; i < RIDERS_MAX; i++)
 		if (memcmp(g->rider[i].pan, pan, 10) == 0)
 			return &g->rider[i].state;
-	g->rider_next = (g->rider_next + 1) % 256;
+	g->rider_next = (g->rider_next + 1) % RIDERS_MAX;
 	memcpy(g->rider[g->rider_next].pan, pan, 10);
 	g->rider[g->rider_next].state = (struct rider_state){ 0 };
 	return &g->rider[g->rider_next].state;
@@ -129,6 +143,8 @@ static struct tap record_start(const struct session *x)
 			 .direction = x->s->direction, .stop = x->s->stop, .driver = x->s->driver, .accept_city = x->s->city, .list_version = x->s->list_version,
 			 .tariff_version = tariff_version(x->s->tariff) };
 
+	if (x->info.card_class == CARD_CLASS_TEST)
+		t.flags |= TAP_TEST;
 	memcpy(t.pan, x->info.pan, 10);
 	memcpy(t.issuer, x->info.issuer, 4);
 	memcpy(t.acquirer, x->s->acquirer, 4);
@@ -225,13 +241,23 @@ static enum gate_answer cache_update(const struct session *x, const struct tap *
 	return send(x->card, &a, (uint8_t[]){ 0x80, 0xDC, 0x00, 0xF0 }, record, sizeof(record)) == 0x9000 ? GATE_GO : GATE_TAP_AGAIN;
 }
 
-static void torn_keep(struct gate *g, const struct tap *t)
+static void torn_keep(struct gate *g, const struct tap *t, const struct rider_state *after)
 {
-	g->torn[g->torn_next % TORN_MAX] = (struct torn){ true, *t };
+	g->torn[g->torn_next % TORN_MAX] = (struct torn){ true, *t, *after };
 	g->torn_next++;
 }
 
-static enum gate_answer card_debit(const struct session *x, struct tap *t, const uint8_t mac1[4])
+/* The PSAM's check of MAC2 comes after the card has paid: whatever it says, the record stays. */
+static enum gate_answer sam_credit(const struct session *x, const uint8_t mac2[4])
+{
+	struct apdu a;
+	int sw = send(x->g->psam, &a, (uint8_t[]){ 0x80, 0x72, 0x00, 0x00 }, mac2, 4);
+
+	return sw == 0x9000 || sw == -EIO ? GATE_GO : GATE_CARD_ERROR;
+}
+
+/* *ret_paid: the card paid, or may have. */
+static enum gate_answer card_debit(const struct session *x, struct tap *t, const uint8_t mac1[4], bool *ret_paid)
 {
 	struct mac_time time = mac_time_of_ms(t->time_ms);
 	uint8_t data[15];
@@ -242,74 +268,112 @@ static enum gate_answer card_debit(const struct session *x, struct tap *t, const
 	memcpy(data + 4, time.bcd, 7);
 	memcpy(data + 11, mac1, 4);
 	sw = send(x->card, &a, (uint8_t[]){ 0x80, 0x54, 0x01, 0x00 }, data, sizeof(data));
-	if (sw == -EIO) {
+	*ret_paid = sw == -EIO || sw == 0x9000;
+	if (sw == -EIO || (sw == 0x9000 && a.n != 8)) {
 		memset(t->tac, 0xFF, 4);
 		t->flags |= TAP_GREY;
-		torn_keep(x->g, t);
 		return GATE_TAP_AGAIN;
 	}
-	if (sw != 0x9000 || a.n != 8)
+	if (sw != 0x9000)
 		return GATE_CARD_ERROR;
 	memcpy(t->tac, a.in, 4);
-	return send(x->g->psam, &a, (uint8_t[]){ 0x80, 0x72, 0x00, 0x00 }, a.in + 4, 4) == 0x9000 ? GATE_GO : GATE_CARD_ERROR;
+	return sam_credit(x, a.in + 4);
 }
 
-/* The card is back: did the torn purchase commit? Then its TAC completes the record, and the ride is paid. */
-static bool recover(const struct session *x, struct tap *ret_tap)
+/* The card's newest log entry is the torn purchase itself, not one that another terminal made with the
+ * counter ours left unused. */
+static bool log_is_of(const struct session *x, const struct tap *t)
 {
-	for (size_t i = 0; i < TORN_MAX; i++) {
-		struct torn *torn = &x->g->torn[i];
-		uint8_t counter[2];
-		struct apdu a;
-
-		if (!torn->used || memcmp(torn->tap.pan, x->info.pan, 10) != 0)
-			continue;
-		put(counter, torn->tap.card_counter + 1u, 2);
-		torn->used = false;
-		if (send(x->card, &a, (uint8_t[]){ 0x80, 0x5A, 0x00, (uint8_t)torn->tap.txn_type }, counter, 2) != 0x9000 || a.n != 8)
-			return false;	/* it had not: the passenger pays now */
-		*ret_tap = torn->tap;
-		ret_tap->flags = (ret_tap->flags & ~(uint32_t)TAP_GREY) | TAP_RECOVERED;
-		memcpy(ret_tap->tac, a.in + 4, 4);
-		return true;
-	}
-	return false;
+	return x->has_last && x->last.counter == t->card_counter && x->last.amount_fen == t->amount_fen &&
+	       x->last.time_ms == t->time_ms && memcmp(x->last.terminal, t->terminal, 6) == 0;
 }
 
-enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms, struct tap ret_tap[2], unsigned *ret_count)
+static struct torn *torn_of(struct gate *g, const uint8_t pan[10])
+{
+	for (size_t i = 0; i < TORN_MAX; i++)
+		if (g->torn[i].used && memcmp(g->torn[i].tap.pan, pan, 10) == 0)
+			return &g->torn[i];
+	return NULL;
+}
+
+/*
+ * The card is back: did the torn purchase commit? Then its code completes the record. GATE_GO: asked and
+ * answered; *ret_count says whether it had paid. GATE_TAP_AGAIN: the card left before it could say.
+ */
+static enum gate_answer recover(const struct session *x, struct torn *torn, struct tap *ret_tap, unsigned *ret_count)
+{
+	uint8_t counter[2];
+	struct apdu a;
+	int sw;
+
+	if (!log_is_of(x, &torn->tap)) {
+		torn->used = false;
+		return GATE_GO;
+	}
+	put(counter, torn->tap.card_counter + 1u, 2);
+	sw = send(x->card, &a, (uint8_t[]){ 0x80, 0x5A, 0x00, (uint8_t)torn->tap.txn_type }, counter, 2);
+	if (sw == -EIO)
+		return GATE_TAP_AGAIN;
+	torn->used = false;
+	if (sw != 0x9000 || a.n != 8)
+		return GATE_GO;
+	*ret_tap = torn->tap;
+	ret_tap->flags = (ret_tap->flags & ~(uint32_t)TAP_GREY) | TAP_RECOVERED;
+	memcpy(ret_tap->tac, a.in + 4, 4);
+	*ret_count = 1;
+	*rider_of(x->g, ret_tap->pan) = torn->after;
+	return GATE_GO;
+}
+
+/* Price, INIT, SAM, cache, debit. One record when the card paid or may have. */
+static enum gate_answer purchase(const struct session *x, struct tap *ret_tap, unsigned *ret_count)
+{
+	struct tap t = record_start(x);
+	struct rider_state after;
+	uint8_t mac1[4];
+	bool paid = false;
+	enum gate_answer answer = ride_price(x, &t, &after);
+
+	if (answer == GATE_GO)
+		answer = card_init(x, &t);
+	if (answer == GATE_GO)
+		answer = sam_init(x, &t, mac1);
+	if (answer == GATE_GO)
+		answer = cache_update(x, &t);
+	if (answer == GATE_GO)
+		answer = card_debit(x, &t, mac1, &paid);
+	if (!paid)
+		return answer;
+	if ((t.flags & TAP_GREY) != 0)
+		torn_keep(x->g, &t, &after);
+	else
+		*rider_of(x->g, t.pan) = after;
+	*ret_tap = t;
+	*ret_count = 1;
+	return answer;
+}
+
+enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms,
+			  struct tap ret_tap[2], unsigned *ret_count)
 {
 	struct session x = { .g = g, .card = card, .s = s, .now_ms = now_ms };
 	enum gate_answer answer = card_read(&x);
-	struct rider_state after;
-	uint8_t mac1[4];
-	struct tap t;
+	unsigned recovered = 0, bought = 0;
+	struct torn *torn;
 
 	*ret_count = 0;
-	if (answer == GATE_GO)
-		answer = card_allowed(&x);
 	if (answer != GATE_GO)
 		return answer;
-	t = record_start(&x);
-	if (recover(&x, &ret_tap[0])) {
-		*ret_count = 1;
-		ride_price(&x, &t, &after);
-		*rider_of(g, t.pan) = after;
-		return GATE_GO;
-	}
-	answer = ride_price(&x, &t, &after);
+	torn = torn_of(g, x.info.pan);
+	if (torn != NULL)
+		answer = recover(&x, torn, &ret_tap[0], &recovered);
+	*ret_count = recovered;
+	if (answer != GATE_GO || (recovered == 1 && now_ms - ret_tap[0].time_ms < TORN_SAME_RIDE_MS))
+		return answer;			/* the boarding is paid, whatever the lists say by now */
+	answer = card_allowed(&x);
 	if (answer == GATE_GO)
-		answer = card_init(&x, &t);
-	if (answer == GATE_GO)
-		answer = sam_init(&x, &t, mac1);
-	if (answer == GATE_GO)
-		answer = cache_update(&x, &t);
-	if (answer != GATE_GO)
-		return answer;
-	answer = card_debit(&x, &t, mac1);
-	if (answer == GATE_GO || (t.flags & TAP_GREY) != 0)
-		ret_tap[(*ret_count)++] = t;
-	if (answer == GATE_GO)
-		*rider_of(g, t.pan) = after;
+		answer = purchase(&x, &ret_tap[recovered], &bought);
+	*ret_count += bought;
 	return answer;
 }
 

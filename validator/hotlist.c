@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOTLIST_RANGES_MAX 4000000	/* 80 MB; a national list has some hundred thousand */
+#define LINE_BYTES 64
+
 struct range { uint8_t from[10], to[10]; };
 struct hotlist { size_t count, space; struct range *range; };
 
@@ -16,6 +19,8 @@ static int range_compare(const void *a, const void *b) { return memcmp(a, b, 10)
 
 static int range_add(struct hotlist *h, const struct range *r)
 {
+	if (h->count == HOTLIST_RANGES_MAX)
+		return -E2BIG;
 	if (h->count == h->space) {
 		size_t space = h->space ? h->space * 2 : 1024;
 		struct range *p = realloc(h->range, space * sizeof(*p));
@@ -51,33 +56,51 @@ static bool ranges_disjoint(const struct hotlist *h)
 	return true;
 }
 
+/* One line without its end: nothing, a comment, a card number, or a range. */
+static int line_add(struct hotlist *h, const char *p, size_t bytes)
+{
+	struct range range;
+	char line[LINE_BYTES];
+
+	if (bytes > 0 && p[bytes - 1] == '\r')
+		bytes--;
+	if (bytes == 0 || p[0] == '#')
+		return 0;
+	if (bytes >= sizeof(line) || memchr(p, '\0', bytes) != NULL)
+		return -EINVAL;
+	memcpy(line, p, bytes);
+	line[bytes] = '\0';
+	return line_parse(line, &range) ? range_add(h, &range) : -EINVAL;
+}
+
+static const char *fault_text(int error)
+{
+	switch (error) {
+	case -EINVAL: return "a card number, or \"from,to\", of at most 20 digits is needed";
+	case -E2BIG: return "more than 4000000 lines";
+	default: return "out of memory";
+	}
+}
+
 int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **ret_list, char *ret_error, size_t error_bytes)
 {
 	struct hotlist *h = calloc(1, sizeof(*h));
-	const char *at = p, *end = at + n;
+	const char *at = p;
 	unsigned number = 0;
 	int ret = h == NULL ? -ENOMEM : 0;
 
-	while (ret == 0 && at < end) {
-		const char *stop = memchr(at, '\n', (size_t)(end - at));
-		size_t bytes = (size_t)((stop != NULL ? stop : end) - at);
-		struct range range;
-		char line[64];
+	while (ret == 0 && n > 0) {
+		const char *stop = memchr(at, '\n', n);
+		size_t bytes = stop != NULL ? (size_t)(stop - at) : n, whole = bytes + (stop != NULL);
 
 		number++;
-		snprintf(line, sizeof(line), "%.*s", (int)(bytes < sizeof(line) ? bytes : sizeof(line) - 1), at);
-		line[strcspn(line, "\r")] = '\0';
-		at = stop != NULL ? stop + 1 : end;
-		if (line[0] == '\0' || line[0] == '#')
-			continue;
-		if (bytes >= sizeof(line) || !line_parse(line, &range)) {
-			snprintf(ret_error, error_bytes, "%s:%u:1: a card number, or \"from,to\", of at most 20 digits is needed", name, number);
-			ret = -EINVAL;
-		} else {
-			ret = range_add(h, &range);
-		}
+		ret = line_add(h, at, bytes);
+		at += whole;
+		n -= whole;
 	}
-	if (ret == 0 && h->count > 0)
+	if (ret != 0)
+		snprintf(ret_error, error_bytes, "%s:%u:1: %s", name, number, fault_text(ret));
+	if (ret == 0 && h->count > 1)
 		qsort(h->range, h->count, sizeof(h->range[0]), range_compare);
 	if (ret == 0 && !ranges_disjoint(h)) {
 		snprintf(ret_error, error_bytes, "%s:1:1: ranges overlap", name);

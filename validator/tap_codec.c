@@ -11,7 +11,10 @@
 #define TAP_PUT_UINT(name, arg)	put_uint(&c, tap->name);
 #define TAP_PUT_INT(name, arg)	put_int(&c, tap->name);
 #define TAP_PUT_BIN(name, arg)	put_bin(&c, tap->name, arg);
-#define TAP_PUT_VAR(name, arg)	put_bin(&c, tap->name.p, tap->name.n);
+#define TAP_PUT_VAR(name, arg) \
+	if (tap->name.n > (arg)) \
+		return TAP_E_RANGE; \
+	put_bin(&c, tap->name.p, tap->name.n);
 #define TAP_PUT_STR(name, arg)	put_str(&c, tap->name);
 #define TAP_PUT_FIELD(name, type, arg, text) TAP_PUT_##type(name, arg)
 
@@ -47,17 +50,27 @@ static bool bcd_valid(const uint8_t *p, size_t n)
 #define TIME_MS_MIN 946684800000LL	/* 2000-01-01 */
 #define TIME_MS_MAX 4102444800000LL	/* 2100-01-01 */
 
+#define BALANCE_FEN_MAX	0x7fffffffLL	/* a purse answers 4 bytes, the top one is no money */
+
+static bool balance_valid(int64_t fen) { return fen >= -BALANCE_FEN_MAX && fen <= BALANCE_FEN_MAX; }
+
 /* What the types alone cannot say. NULL: sane; else the field at fault. */
 static const char *tap_fault(const struct tap *t)
 {
 	if (!tap_kind_is_ride((uint8_t)t->kind) && t->kind != TAP_LOCK && (t->kind < TAP_SIGN_ON || t->kind > TAP_LINE_ON))
 		return "kind";
+	if (t->medium > MEDIUM_MANUAL || (t->medium == 0 && tap_kind_is_ride((uint8_t)t->kind)))
+		return "medium";
 	if (!bcd_valid(t->pan, sizeof(t->pan)))
 		return "pan";
 	if (!bcd_valid(t->issuer, sizeof(t->issuer)))
 		return "issuer";
 	if (!bcd_valid(t->terminal, sizeof(t->terminal)))
 		return "terminal";
+	if (!balance_valid(t->balance_before))
+		return "balance_before";
+	if (!balance_valid(t->balance_after))
+		return "balance_after";
 	if (t->time_ms < TIME_MS_MIN || t->time_ms >= TIME_MS_MAX)
 		return "time_ms";
 	return NULL;
@@ -73,7 +86,7 @@ int tap_decode(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret
 	if (c.error == 0 && count < TAP_FIELD_COUNT)
 		c.error = TAP_E_SYNTAX;
 	TAP_FIELDS(TAP_GET_FIELD)
-	if (c.error == 0 && t.version != TAP_VERSION && count == TAP_FIELD_COUNT) {
+	if (c.error == 0 && (t.version < TAP_VERSION || (t.version > TAP_VERSION && count == TAP_FIELD_COUNT))) {
 		c.error = TAP_E_VERSION;
 		field = "version";
 	}

@@ -15,6 +15,7 @@ struct uplink {
 	struct uplink_events on;
 	enum uplink_state state;
 	uint32_t file_serial;		/* of the batch that waits for its answer */
+	uint32_t asked;			/* gets without their part or refusal yet */
 	struct bytes in, out;
 };
 
@@ -76,13 +77,12 @@ static void batch_send(struct uplink *u)
 	uint8_t *room;
 	size_t n;
 
-	if (u->on.next(u->on.arg, &p, &n, &u->file_serial) != 1) {
-		u->state = UPLINK_IDLE;
+	u->state = UPLINK_IDLE;
+	if (u->on.next(u->on.arg, &p, &n, &u->file_serial) != 1 || n > BATCH_BYTES_MAX)
 		return;
-	}
 	room = bytes_room(&u->out, FRAME_HEAD_BYTES + n);
 	if (room == NULL)
-		return;
+		return;		/* idle: uplink_retry looks again */
 	frame_head(FRAME_BATCH, (uint32_t)n, room);
 	memcpy(room + FRAME_HEAD_BYTES, p, n);
 	u->out.n += FRAME_HEAD_BYTES + n;
@@ -106,7 +106,21 @@ void uplink_lost(struct uplink *u)
 {
 	bytes_reset(&u->in);
 	bytes_reset(&u->out);
+	u->asked = 0;
 	u->state = UPLINK_NEW;
+}
+
+void uplink_clock(struct uplink *u, int64_t clock_ms) { u->hello.clock_ms = clock_ms; }
+
+void uplink_ping(struct uplink *u)
+{
+	uint8_t *room = bytes_room(&u->out, FRAME_HEAD_BYTES + 1);
+
+	if (room == NULL)
+		return;
+	frame_head(FRAME_PING, 1, room);
+	room[FRAME_HEAD_BYTES] = 0x90;		/* an empty array */
+	u->out.n += FRAME_HEAD_BYTES + 1;
 }
 
 void uplink_retry(struct uplink *u)
@@ -123,8 +137,10 @@ void uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t o
 
 	strncpy(m.what, what, sizeof(m.what) - 1);
 	n = room != NULL ? get_encode(&m, room, SMALL_MESSAGE_BYTES) : -ENOMEM;
-	if (n > 0)
-		u->out.n += (size_t)n;
+	if (n <= 0)
+		return;
+	u->out.n += (size_t)n;
+	u->asked++;
 }
 
 static int on_welcome(struct uplink *u, const struct frame *f)
@@ -156,6 +172,8 @@ static int on_receipt(struct uplink *u, const struct frame *f)
 	return 0;
 }
 
+/* A refusal without file serial answers a get when one waits; else it is about the batch, whose header the
+ * daemon could not read, or about the hello, and then the daemon hangs up. */
 static int on_refuse(struct uplink *u, const struct frame *f)
 {
 	struct refuse m;
@@ -163,9 +181,12 @@ static int on_refuse(struct uplink *u, const struct frame *f)
 
 	if (ret != 0)
 		return ret;
+	if (m.file_serial == 0 && u->asked > 0)
+		u->asked--;
+	else if (u->state == UPLINK_WAITING)
+		u->state = UPLINK_IDLE;
 	if (u->on.refused != NULL)
 		u->on.refused(u->on.arg, &m);
-	u->state = UPLINK_IDLE;
 	return 0;
 }
 
@@ -174,9 +195,14 @@ static int on_part(struct uplink *u, const struct frame *f)
 	struct part m;
 	int ret = part_decode(f, &m);
 
-	if (ret == 0 && u->on.part != NULL)
+	if (ret != 0)
+		return ret;
+	if (u->asked == 0)
+		return TAP_E_FRAME;
+	u->asked--;
+	if (u->on.part != NULL)
 		u->on.part(u->on.arg, &m);
-	return ret;
+	return 0;
 }
 
 static int on_busy(struct uplink *u, const struct frame *f)
@@ -186,7 +212,8 @@ static int on_busy(struct uplink *u, const struct frame *f)
 
 	if (ret != 0)
 		return ret;
-	u->state = UPLINK_BUSY;
+	if (u->state == UPLINK_WAITING)
+		u->state = UPLINK_BUSY;
 	if (u->on.busy != NULL)
 		u->on.busy(u->on.arg, m.retry_ms);
 	return 0;

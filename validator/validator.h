@@ -126,7 +126,7 @@ struct tap { TAP_FIELDS(TAP_STRUCT_FIELD) };
 #define TAP_COUNT_FIELD(name, type, arg, text) + 1
 enum { TAP_FIELD_COUNT = 0 TAP_FIELDS(TAP_COUNT_FIELD) };
 
-/* Encode into out; returns the length or TAP_E_SPACE. */
+/* Encode into out; returns the length, TAP_E_SPACE, or TAP_E_RANGE when the QR payload is too long. */
 int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes) VALIDATOR_MUST_CHECK;
 /* Decode one record; *ret_tap.qr points into p. Checks every type, bound, BCD nibble of pan, issuer and
  * terminal, and that nothing follows. On failure *ret_field names the field (static text). */
@@ -170,7 +170,8 @@ struct batch {
 	struct { const uint8_t *p; uint32_t n; } tap[BATCH_TAPS_MAX];	/* borrowed */
 };
 int batch_encode(const struct batch *b, uint8_t *out, size_t out_bytes) VALIDATOR_MUST_CHECK;
-/* Structure only: header and slices. */
+/* Structure only: header and slices. On failure what was read of the header stays in *ret_batch, so that
+ * the refusal can name the file serial; its taps are then not to be used. */
 int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch) VALIDATOR_MUST_CHECK;
 /* Fill count, serials, total and digest of encoded taps. A record that does not decode counts as
  * amount 0, serial ignored. */
@@ -311,7 +312,8 @@ enum uplink_state {
 	UPLINK_BUSY,		/* the daemon asked to wait; uplink_retry sends again */
 	UPLINK_IDLE,		/* nothing to send; uplink_retry looks again */
 };
-struct uplink_events {		/* callbacks; any but next may be NULL */
+/* Callbacks; any but next may be NULL. They may call uplink_ask and uplink_ping, nothing else here. */
+struct uplink_events {
 	/* The batch to send now, encoded: 1, or 0 for none. Bytes stay valid until receipt or refusal. */
 	int (*next)(void *arg, const uint8_t **ret_p, size_t *ret_n, uint32_t *ret_file_serial);
 	void (*welcome)(void *arg, const struct welcome *m);
@@ -330,6 +332,9 @@ int uplink_feed(struct uplink *u, const uint8_t *p, size_t n) VALIDATOR_MUST_CHE
 size_t uplink_output(struct uplink *u, const uint8_t **ret_p);
 void uplink_sent(struct uplink *u, size_t n);
 void uplink_retry(struct uplink *u);
+void uplink_ping(struct uplink *u);		/* keeps an idle connection; the pong needs no callback */
+/* The clock the next hello shows. */
+void uplink_clock(struct uplink *u, int64_t clock_ms);
 /* Ask for a list or the tariff from this offset; the answer comes as part. */
 void uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset);
 enum uplink_state uplink_state(const struct uplink *u);
