@@ -70,8 +70,7 @@ line ingest taps/s "$(rate "$sent" "$ms")" "$cpu" "$sent"
 line ingest-receipt-p50 us "$(field "$work/upload.json" receipt_us_p50)" "$cpu" "$sent"
 line ingest-receipt-p99 us "$(field "$work/upload.json" receipt_us_p99)" "$cpu" "$sent"
 
-before=$(cpu_s $pid) from=$(now_ms)
-"$B/qingfen" day close $day >"$work/day.log" 2>&1 || fail "day close"
-"$B/qingfen" day settle $day >>"$work/day.log" 2>&1 || fail "day settle"
-ms=$(($(now_ms) - from))
-line clear-and-settle taps/s "$(rate "$sent" "$ms")" "$(minus "$(cpu_s $pid)" "$before")" "$sent"
+before=$(cpu_s $pid)
+"$B/qingfen" day close $day --json >"$work/day.json" 2>"$work/day.log" || fail "day close"
+ms=$(field "$work/day.json" ms)
+line clear taps/s "$(rate "$sent" "$ms")" "$(minus "$(cpu_s $pid)" "$before")" "$sent"
