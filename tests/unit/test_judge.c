@@ -1,0 +1,219 @@
+/* The core: each verdict at its limit and one past it, precedence, and postings that always cover the fare. */
+#include "clearing/core/core.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tap tap;
+static struct terminal_row terminal;
+static struct issuer_row issuer;
+static struct judge_input in;
+
+static int set_up(void **state)
+{
+	(void)state;
+	tap = (struct tap){ .version = 1, .kind = TAP_PURCHASE, .card_class = 1, .amount_fen = 90, .list_fen = 100, .balance_before = 1000, .balance_after = 910,
+			    .time_ms = (int64_t)day_of_civil(2025, 11, 3) * 86400000 + 4 * 3600000 };
+	terminal = (struct terminal_row){ .device = "V-1", .operator_id = 101, .valid_to_ms = INT64_MAX };
+	issuer = (struct issuer_row){ .issuer = 0x02184280, .ours = true, .valid_to_ms = INT64_MAX };
+	in = (struct judge_input){ .tap = &tap, .check = KEY_CHECK_GOOD, .device = "V-1", .terminal = &terminal, .issuer = &issuer,
+				   .open_day = day_of_civil(2025, 11, 3), .cut_s = 3 * 3600, .limits = &judge_limits_default };
+	return 0;
+}
+
+static void a_sane_tap_is_accepted(void **state)
+{
+	(void)state;
+	assert_int_equal(judge(&in), VERDICT_ACCEPTED);
+}
+
+static void each_single_fault_has_its_verdict(void **state)
+{
+	(void)state;
+	in.tap = NULL;
+	assert_int_equal(judge(&in), VERDICT_MALFORMED);
+	set_up(NULL);
+	in.terminal = NULL;
+	assert_int_equal(judge(&in), VERDICT_TERMINAL_UNKNOWN);
+	set_up(NULL);
+	in.device = "V-2";
+	assert_int_equal(judge(&in), VERDICT_TERMINAL_MISMATCH);
+	set_up(NULL);
+	tap.psam[5] = 1;
+	assert_int_equal(judge(&in), VERDICT_TERMINAL_MISMATCH);
+	set_up(NULL);
+	tap.card_class = 4;
+	assert_int_equal(judge(&in), VERDICT_TEST);
+	set_up(NULL);
+	in.check = KEY_CHECK_BAD;
+	assert_int_equal(judge(&in), VERDICT_BAD_MAC);
+	set_up(NULL);
+	in.check = KEY_CHECK_GREY;
+	assert_int_equal(judge(&in), VERDICT_GREY);
+	in.seen = SEEN_GREY_RECOVERED;
+	assert_int_equal(judge(&in), VERDICT_GREY_SUPERSEDED);
+	set_up(NULL);
+	in.seen = SEEN_SAME;
+	assert_int_equal(judge(&in), VERDICT_DUPLICATE);
+	in.seen = SEEN_OTHER;
+	assert_int_equal(judge(&in), VERDICT_CONFLICT);
+	in.seen = SEEN_COUNTER;
+	assert_int_equal(judge(&in), VERDICT_COUNTER_REPEATED);
+	set_up(NULL);
+	in.issuer = NULL;
+	assert_int_equal(judge(&in), VERDICT_ISSUER_UNKNOWN);
+	set_up(NULL);
+	in.future = true;
+	assert_int_equal(judge(&in), VERDICT_FUTURE);
+	set_up(NULL);
+	in.blacklisted = true;
+	assert_int_equal(judge(&in), VERDICT_BLACKLISTED);
+	set_up(NULL);
+	in.check = KEY_CHECK_FOREIGN;
+	assert_int_equal(judge(&in), VERDICT_PENDING);
+	in.check = KEY_CHECK_NO_KEY;
+	assert_int_equal(judge(&in), VERDICT_PENDING);
+	set_up(NULL);
+	tap.kind = TAP_SIGN_ON;
+	assert_int_equal(judge(&in), VERDICT_EVENT);
+}
+
+static void late_begins_after_ten_days_and_too_old_after_thirty(void **state)
+{
+	static const struct { int days; enum verdict v; } row[] = { { 0, VERDICT_ACCEPTED }, { 10, VERDICT_ACCEPTED }, { 11, VERDICT_LATE }, { 30, VERDICT_LATE },
+		{ 31, VERDICT_TOO_OLD } };
+	int64_t today = tap.time_ms;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		tap.time_ms = today - row[i].days * 86400000LL;
+		assert_int_equal(judge(&in), row[i].v);
+	}
+}
+
+static void a_tap_before_the_cut_hour_is_of_the_day_before(void **state)
+{
+	(void)state;
+	tap.time_ms = (int64_t)day_of_civil(2025, 10, 24) * 86400000 - CIVIL_OFFSET_MS + 3 * 3600000 - 1;
+	assert_int_equal(judge(&in), VERDICT_LATE);
+	tap.time_ms++;
+	assert_int_equal(judge(&in), VERDICT_ACCEPTED);
+}
+
+static void amounts_at_the_limit_pass_and_one_past_do_not(void **state)
+{
+	(void)state;
+	tap.amount_fen = 50000;
+	tap.balance_before = 100000;
+	tap.balance_after = 50000;
+	assert_int_equal(judge(&in), VERDICT_ACCEPTED);
+	tap.amount_fen = 50001;
+	tap.balance_after = 49999;
+	assert_int_equal(judge(&in), VERDICT_AMOUNT);
+	set_up(NULL);
+	tap.balance_before = 100001;
+	tap.balance_after = tap.balance_before - tap.amount_fen;
+	assert_int_equal(judge(&in), VERDICT_AMOUNT);
+	set_up(NULL);
+	tap.balance_after++;
+	assert_int_equal(judge(&in), VERDICT_AMOUNT);
+	tap.kind = TAP_BANK;
+	assert_int_equal(judge(&in), VERDICT_ACCEPTED);
+}
+
+static void the_first_in_precedence_is_the_answer(void **state)
+{
+	(void)state;
+	in.blacklisted = true;
+	in.future = true;
+	tap.balance_after = 0;
+	assert_int_equal(judge(&in), VERDICT_FUTURE);
+	in.issuer = NULL;
+	assert_int_equal(judge(&in), VERDICT_ISSUER_UNKNOWN);
+	in.seen = SEEN_SAME;
+	assert_int_equal(judge(&in), VERDICT_DUPLICATE);
+	in.check = KEY_CHECK_BAD;
+	assert_int_equal(judge(&in), VERDICT_BAD_MAC);
+	in.terminal = NULL;
+	assert_int_equal(judge(&in), VERDICT_TERMINAL_UNKNOWN);
+}
+
+static void every_verdict_has_a_name_and_two_sentences(void **state)
+{
+	(void)state;
+	for (int v = 0; v < VERDICT_COUNT; v++) {
+		const struct verdict_info *i = verdict_info((enum verdict)v);
+
+		assert_non_null(i->name);
+		assert_true(i->zh[0] != '\0' && i->en[0] != '\0' && strlen(i->code) == 6);
+		assert_int_equal(i->money, v == VERDICT_ACCEPTED || v == VERDICT_PENDING);
+	}
+}
+
+static int64_t credited(const struct priced *p, unsigned account_class)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < p->posting_count; i++)
+		sum += ACCOUNT_CLASS(p->posting[i].credit) == account_class ? p->posting[i].amount.fen : 0;
+	return sum;
+}
+
+static void postings_cover_the_charge_and_the_subsidies(void **state)
+{
+	unsigned seed = 20251103;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	for (int i = 0; i < 100000; i++) {
+		int64_t published = rand_r(&seed) % 1000, paid = published > 0 ? rand_r(&seed) % (published + 1) : 0, subsidy = 0;
+		struct fare fare = { .published = money_of_fen(published), .paid = money_of_fen(paid), .funder_count = (uint8_t)(rand_r(&seed) % 4) };
+		bool pending = rand_r(&seed) % 4 == 0;
+		enum scheme scheme = (enum scheme)(1 + rand_r(&seed) % 4);
+		struct priced p;
+
+		for (uint8_t k = 0; k < fare.funder_count; k++) {
+			int64_t left = published - paid - subsidy;
+
+			fare.funder[k].treasury = (uint16_t)(k + 1);
+			fare.funder[k].amount = money_of_fen(left > 0 ? rand_r(&seed) % (left + 1) : 0);
+			subsidy += fare.funder[k].amount.fen;
+		}
+		fare.absorbed = money_of_fen(published - paid - subsidy);
+		tap.amount_fen = (uint32_t)(rand_r(&seed) % 3 == 0 ? rand_r(&seed) % 1000 : paid);
+		post_fare(&fare, &tap, scheme, pending, 101, &p);
+		assert_int_equal(credited(&p, pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR), (tap.amount_fen < paid ? tap.amount_fen : paid) + subsidy);
+		assert_int_equal(credited(&p, ACCOUNT_RIDER_REFUND), tap.amount_fen > paid ? tap.amount_fen - paid : 0);
+		assert_int_equal(p.charged.fen, p.rated.fen + p.overcharge.fen - p.undercharge.fen);
+	}
+}
+
+static void days_move_one_step_and_never_back(void **state)
+{
+	(void)state;
+	for (int from = DAY_OPEN; from <= DAY_RECONCILED; from++)
+		for (int to = DAY_OPEN; to <= DAY_RECONCILED; to++)
+			assert_int_equal(day_may_move((enum day_state)from, (enum day_state)to), to == from + 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_sane_tap_is_accepted, set_up),
+		cmocka_unit_test_setup(each_single_fault_has_its_verdict, set_up),
+		cmocka_unit_test_setup(late_begins_after_ten_days_and_too_old_after_thirty, set_up),
+		cmocka_unit_test_setup(a_tap_before_the_cut_hour_is_of_the_day_before, set_up),
+		cmocka_unit_test_setup(amounts_at_the_limit_pass_and_one_past_do_not, set_up),
+		cmocka_unit_test_setup(the_first_in_precedence_is_the_answer, set_up),
+		cmocka_unit_test_setup(every_verdict_has_a_name_and_two_sentences, set_up),
+		cmocka_unit_test_setup(postings_cover_the_charge_and_the_subsidies, set_up),
+		cmocka_unit_test(days_move_one_step_and_never_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

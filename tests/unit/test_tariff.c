@@ -1,0 +1,171 @@
+/* The engine on the Ganzhou pack: the identity of every fare, purity, and a blob that can never be read beyond. */
+#include "tariffs/tariffs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void *blob;
+static size_t blob_bytes;
+static struct tariff *tariff;
+
+static void to_message(void *arg, const char *text)
+{
+	(void)arg;
+	print_message("# %s\n", text);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return tariff_compile("tariffs/packs/ganzhou", to_message, NULL, &blob, &blob_bytes) != 0 || tariff_open(blob, blob_bytes, &tariff) != 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	tariff_close(tariff);
+	free(blob);
+	return 0;
+}
+
+static void random_rider(unsigned *seed, struct rider *r)
+{
+	*r = (struct rider){ .birth = rand_r(seed) % 3 == 0 ? DAY_NONE : day_of_civil(1940 + rand_r(seed) % 80, 1 + (unsigned)rand_r(seed) % 12, 1), .issued = DAY_NONE,
+			     .home = rand_r(seed) % 2 ? 360702 : 440300, .hold_count = (uint8_t)(rand_r(seed) % 3) };
+	for (uint8_t i = 0; i < r->hold_count; i++)
+		r->hold[i] = (struct hold){ .group = (uint16_t)(1 + rand_r(seed) % 7), .grade = (uint8_t)(rand_r(seed) % 4), .from = 0, .to = INT32_MAX,
+					    .verified_to = rand_r(seed) % 2 ? INT32_MAX : 0 };
+}
+
+static void random_ride(unsigned *seed, struct ride *r)
+{
+	static const char *const lines[] = { "18", "101", "102", "S1", "S6", "D1", "D8", "N1", "N20", "Y4", "R20", "ZZ" };
+
+	*r = (struct ride){ .time_ms = 1762131600000LL + rand_r(seed) % 86400000, .event = (enum ride_event)(1 + rand_r(seed) % 3), .medium = (enum ride_medium)(1 + rand_r(seed) % 6),
+			    .guest = (enum guest_class)(rand_r(seed) % 3), .card_class = (uint8_t)(rand_r(seed) % 6), .stop_on = (uint16_t)(rand_r(seed) % 14), .stop_off = (uint16_t)(rand_r(seed) % 14) };
+	strcpy(r->line, lines[rand_r(seed) % 12]);
+	strcpy(r->vehicle, rand_r(seed) % 2 ? "V1" : "V2");
+}
+
+static void every_fare_splits_into_rider_treasuries_and_operator(void **state)
+{
+	struct rider_state s[16] = { 0 };
+	unsigned seed = 42;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	for (int i = 0; i < 300000; i++) {
+		struct rider rider;
+		struct ride ride;
+		struct fare f;
+		int64_t funded = 0;
+
+		random_rider(&seed, &rider);
+		random_ride(&seed, &ride);
+		rate(tariff, &rider, &s[i % 16], &ride, &s[i % 16], &f, NULL);
+		for (uint8_t k = 0; k < f.funder_count; k++) {
+			assert_true(f.funder[k].amount.fen > 0);
+			funded += f.funder[k].amount.fen;
+		}
+		assert_int_equal(f.published.fen, f.paid.fen + funded + f.absorbed.fen);
+		assert_true(f.paid.fen >= 0 && f.paid.fen <= f.published.fen);
+		assert_true(f.reject == FARE_OK || (f.published.fen == 0 && funded == 0));
+	}
+}
+
+static void asking_why_changes_nothing(void **state)
+{
+	unsigned seed = 43;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	for (int i = 0; i < 50000; i++) {
+		struct rider_state s = { 0 }, a, b;
+		struct rate_notes notes;
+		struct rider rider;
+		struct ride ride;
+		struct fare f, g;
+
+		random_rider(&seed, &rider);
+		random_ride(&seed, &ride);
+		s.last_ms = s.last_out_ms = ride.time_ms - rand_r(&seed) % 7200000;
+		rate(tariff, &rider, &s, &ride, &a, &f, NULL);
+		rate(tariff, &rider, &s, &ride, &b, &g, &notes);
+		assert_memory_equal(&f, &g, sizeof(f));
+		assert_memory_equal(&a, &b, sizeof(a));
+	}
+}
+
+static void a_refused_ride_leaves_the_state_alone(void **state)
+{
+	struct rider_state s = { .last_ms = 5, .acc = { { 1, 2, 3 } } }, after;
+	struct rider rider = { .birth = DAY_NONE };
+	struct ride ride = { .time_ms = 1762131600000LL, .event = RIDE_SINGLE, .medium = MEDIUM_PURSE, .line = "no such line" };
+	struct fare f;
+
+	(void)state;
+	rate(tariff, &rider, &s, &ride, &after, &f, NULL);
+	assert_int_equal(f.reject, FARE_LINE_UNKNOWN);
+	assert_memory_equal(&s, &after, sizeof(s));
+}
+
+static void a_state_packs_and_unpacks_to_itself(void **state)
+{
+	struct rider_state s = { .last_ms = 1, .last_out_ms = -2, .last_line = 3, .window_ms = 4, .window_uses = 5, .open_hold_fen = -6, .acc = { [7] = { 8, 9, -10 } } }, back;
+	uint8_t bytes[RIDER_STATE_BYTES];
+
+	(void)state;
+	rider_state_pack(&s, bytes);
+	assert_true(rider_state_unpack(bytes, &back));
+	assert_int_equal(back.last_out_ms, -2);
+	assert_int_equal(back.acc[7].value, -10);
+	bytes[0]++;
+	assert_false(rider_state_unpack(bytes, &back));
+}
+
+static void a_changed_blob_is_refused(void **state)
+{
+	uint8_t *copy = malloc(blob_bytes);
+	struct tariff *t;
+	unsigned seed = 44;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	for (int i = 0; i < 2000; i++) {
+		memcpy(copy, blob, blob_bytes);
+		copy[(size_t)rand_r(&seed) % blob_bytes] ^= (uint8_t)(1u << rand_r(&seed) % 8);
+		assert_int_equal(tariff_open(copy, blob_bytes, &t), TARIFF_E_BLOB);
+	}
+	assert_int_equal(tariff_open(blob, blob_bytes - 8, &t), TARIFF_E_BLOB);
+	free(copy);
+}
+
+static void the_same_pack_compiles_to_the_same_bytes(void **state)
+{
+	void *again;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tariff_compile("tariffs/packs/ganzhou", to_message, NULL, &again, &n), 0);
+	assert_int_equal(n, blob_bytes);
+	assert_memory_equal(again, blob, n);
+	free(again);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_fare_splits_into_rider_treasuries_and_operator),
+		cmocka_unit_test(asking_why_changes_nothing),
+		cmocka_unit_test(a_refused_ride_leaves_the_state_alone),
+		cmocka_unit_test(a_state_packs_and_unpacks_to_itself),
+		cmocka_unit_test(a_changed_blob_is_refused),
+		cmocka_unit_test(the_same_pack_compiles_to_the_same_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
