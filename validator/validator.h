@@ -228,11 +228,14 @@ void spool_close(struct spool *s);
 /* Durable on return (fdatasync) when sync is true. */
 int spool_append(struct spool *s, const uint8_t *record, size_t n, bool sync) VALIDATOR_MUST_CHECK;
 /* Next batch of unreleased records, at most taps_max, the same one until released: file_serial rises by
- * one a batch and survives restarts. 1 a batch, 0 nothing to send. Slices live until the next call. */
+ * one a batch and survives restarts. 1 a batch, 0 nothing to send. Slices live until the next call. All but
+ * the device is filled in, and sealed. */
 int spool_next(struct spool *s, uint32_t taps_max, struct batch *ret_batch) VALIDATOR_MUST_CHECK;
-/* The batch of this file serial is receipted: forget it, durably. */
+/* The batch of this file serial, handed out by spool_next since the spool was opened, is receipted: forget
+ * it, durably. -EINVAL: another one. After -EIO or another write error only spool_open helps. */
 int spool_release(struct spool *s, uint32_t file_serial) VALIDATOR_MUST_CHECK;
 uint64_t spool_waiting(const struct spool *s);
+uint64_t spool_cut_bytes(const struct spool *s);	/* of a torn record, cut away at open */
 
 /* ---- card files (docs/card.md) ------------------------------------------------------------- */
 
