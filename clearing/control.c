@@ -253,6 +253,9 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "refused_batches", (int64_t)d->stat.refused_batches);
 	jsonw_kint(&j, "taps", (int64_t)l->taps);
 	jsonw_kint(&j, "amount_fen", l->amount_fen);
+	jsonw_kint(&j, "provisional_published_fen", l->published_fen);
+	jsonw_kint(&j, "provisional_rated_fen", l->rated_fen);
+	jsonw_kint(&j, "provisional_subsidy_fen", l->subsidy_fen);
 	jsonw_key(&j, "verdicts");
 	jsonw_object(&j);
 	for (int v = 0; v < VERDICT_COUNT; v++)

@@ -72,7 +72,8 @@ const struct receipt *live_answer(const struct live *l, const char *device, cons
 /* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
-struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen; };
+struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen;
+	int64_t published_fen, rated_fen, subsidy_fen; };	/* provisional fares */
 const struct live_totals *live_totals(const struct live *l);
 void live_note_repeated(struct live *l);
 

@@ -17,7 +17,9 @@
 struct seen { uint8_t key[TAP_KEY_BYTES]; uint8_t used, grey; uint64_t content; };
 struct counted { uint8_t key[12], tac[4]; bool used; };
 struct answer { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint8_t digest[DIGEST_BYTES]; struct receipt *receipt; };
+struct riding { uint64_t person; bool used; struct rider_state state; };	/* a person's rides of the open day so far */
 struct live {
+	struct riding *riding; size_t riding_count, riding_mask;
 	struct seen *seen; size_t seen_count, seen_mask;
 	struct counted *counted; size_t counted_count, counted_mask;
 	struct answer *answer; size_t answer_count, answer_mask;
@@ -30,11 +32,12 @@ int live_new(struct live **ret)
 
 	if (l == NULL)
 		return -ENOMEM;
-	l->seen_mask = l->counted_mask = l->answer_mask = SLOTS_FIRST - 1;
+	l->riding_mask = l->seen_mask = l->counted_mask = l->answer_mask = SLOTS_FIRST - 1;
+	l->riding = calloc(SLOTS_FIRST, sizeof(*l->riding));
 	l->seen = calloc(SLOTS_FIRST, sizeof(*l->seen));
 	l->counted = calloc(SLOTS_FIRST, sizeof(*l->counted));
 	l->answer = calloc(SLOTS_FIRST, sizeof(*l->answer));
-	if (l->seen == NULL || l->counted == NULL || l->answer == NULL) {
+	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->answer == NULL) {
 		live_free(l);
 		return -ENOMEM;
 	}
@@ -48,6 +51,7 @@ void live_free(struct live *l)
 		return;
 	for (size_t i = 0; l->answer != NULL && i <= l->answer_mask; i++)
 		free(l->answer[i].receipt);
+	free(l->riding);
 	free(l->seen);
 	free(l->counted);
 	free(l->answer);
@@ -58,7 +62,8 @@ void live_reset_day(struct live *l)
 {
 	memset(l->seen, 0, (l->seen_mask + 1) * sizeof(*l->seen));
 	memset(l->counted, 0, (l->counted_mask + 1) * sizeof(*l->counted));
-	l->seen_count = l->counted_count = 0;
+	memset(l->riding, 0, (l->riding_mask + 1) * sizeof(*l->riding));
+	l->seen_count = l->counted_count = l->riding_count = 0;
 	l->totals = (struct live_totals){ 0 };
 }
 
@@ -121,6 +126,34 @@ static int counted_room(struct live *l)
 	free(l->counted);
 	l->counted = wide;
 	l->counted_mask = mask;
+	return 0;
+}
+
+static struct riding *riding_slot(struct riding *table, size_t mask, uint64_t person)
+{
+	size_t at = XXH3_64bits(&person, sizeof(person)) & mask;
+
+	while (table[at].used && table[at].person != person)
+		at = (at + 1) & mask;
+	return &table[at];
+}
+
+static int riding_room(struct live *l)
+{
+	size_t mask = l->riding_mask * 2 + 1;
+	struct riding *wide;
+
+	if (l->riding_count * 2 < l->riding_mask)
+		return 0;
+	wide = calloc(mask + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i <= l->riding_mask; i++)
+		if (l->riding[i].used)
+			*riding_slot(wide, mask, l->riding[i].person) = l->riding[i];
+	free(l->riding);
+	l->riding = wide;
+	l->riding_mask = mask;
 	return 0;
 }
 
@@ -209,8 +242,55 @@ static bool counter_taken(struct live *l, const struct tap *tap)
 	return false;
 }
 
+/* ---- provisional fare ---------------------------------------------------------------------------------- */
+
+static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day, struct rider_state *ret)
+{
+	const uint8_t *found;
+	uint8_t key[12];
+	const void *val;
+	size_t n;
+
+	be64_put(key, person);
+	be32_put(key + 8, (uint32_t)(open_day - 1) ^ 0x80000000u);
+	*ret = (struct rider_state){ 0 };
+	if (txn_get_last_at(t, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES && !rider_state_unpack(val, ret))
+		*ret = (struct rider_state){ 0 };
+}
+
+/* The fare as it looks on arrival, for the running totals: entitlement by look-up, the person's rides so far in
+ * memory. Taps out of order make it differ from the clear's; nothing is promised by it. */
+static void rate_provisionally(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct tap *tap, uint64_t seq, uint32_t operator_id)
+{
+	const struct tariff *tariff = refdata_tariff(ref, tap->time_ms);
+	struct riding *r;
+	struct rider rider;
+	struct ride ride;
+	struct fare fare;
+	uint64_t person;
+
+	if (tariff == NULL)
+		return;
+	person = rider_find(t, tap->pan, seq, &rider);
+	r = riding_slot(l->riding, l->riding_mask, person);
+	if (!r->used) {
+		*r = (struct riding){ .person = person, .used = true };
+		state_of_last_close(t, person, open_day, &r->state);
+		l->riding_count++;
+	}
+	tap_ride(tap, tariff, &ride);
+	ride.operator_id = operator_id;
+	rate(tariff, &rider, &r->state, &ride, &r->state, &fare, NULL);
+	if (fare.reject != FARE_OK)
+		return;
+	l->totals.published_fen += fare.published.fen;
+	l->totals.rated_fen += fare.paid.fen;
+	for (uint8_t i = 0; i < fare.funder_count; i++)
+		l->totals.subsidy_fen += fare.funder[i].amount.fen;
+}
+
 static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const uint8_t *raw,
-			      uint32_t n, const uint8_t *mark)
+			      uint32_t n, const uint8_t *mark, uint64_t seq)
 {
 	struct judge_input in = { .check = (enum key_check)mark[0], .device = device, .future = (mark[1] & EVENT_BIT_FUTURE) != 0, .open_day = open_day,
 				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &judge_limits_default };
@@ -239,7 +319,10 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, &tap))
 			in.seen = SEEN_COUNTER;
 	}
-	return judge(&in);
+	v = judge(&in);
+	if (v == VERDICT_ACCEPTED || v == VERDICT_PENDING)
+		rate_provisionally(l, ref, t, open_day, &tap, seq, in.terminal->operator_id);
+	return v;
 }
 
 static void receipt_count(struct receipt *r, enum verdict v)
@@ -283,9 +366,11 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 		ret = seen_room(l);
 		if (ret == 0)
 			ret = counted_room(l);
+		if (ret == 0)
+			ret = riding_room(l);
 		if (ret != 0)
 			break;
-		v = judge_tap(l, ref, t, open_day, device, b->tap[i].p, b->tap[i].n, marks + 2 * i);
+		v = judge_tap(l, ref, t, open_day, device, b->tap[i].p, b->tap[i].n, marks + 2 * i, seq);
 		r.verdict[i] = (uint8_t)v;
 		receipt_count(&r, v);
 		l->totals.verdict[v]++;

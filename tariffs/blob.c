@@ -10,7 +10,7 @@
 
 #include <xxhash.h>
 
-static const uint32_t row_bytes[T_COUNT_] = {
+const uint32_t blob_row_bytes[T_COUNT_] = {
 	[T_TEXT] = 1, [T_LIST] = 4, [T_RULE] = sizeof(struct row_rule), [T_OPERATOR] = sizeof(struct row_operator),
 	[T_TREASURY] = sizeof(struct row_treasury), [T_CLASS] = sizeof(struct row_class), [T_LINE] = sizeof(struct row_line),
 	[T_LINE_HASH] = 4, [T_SECTION] = sizeof(struct row_section), [T_GROUP] = sizeof(struct row_group),
@@ -22,7 +22,7 @@ static const uint32_t row_bytes[T_COUNT_] = {
 static bool spans_ok(const struct blob_head *h, size_t bytes)
 {
 	for (int i = 0; i < T_COUNT_; i++) {
-		uint64_t end = h->table[i].offset + (uint64_t)h->table[i].count * row_bytes[i];
+		uint64_t end = h->table[i].offset + (uint64_t)h->table[i].count * blob_row_bytes[i];
 
 		if (h->table[i].offset < sizeof(*h) || h->table[i].offset % 8 != 0 || end > bytes)
 			return false;

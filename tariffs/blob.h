@@ -119,6 +119,7 @@ struct tariff {				/* an opened blob: typed views into it */
 	uint32_t any_line;			/* index + 1 of the line "*" */
 };
 
+extern const uint32_t blob_row_bytes[T_COUNT_];	/* size of one row of each table */
 uint32_t text_hash(const char *text);
 /* Row in force at a time: exact name, else the wildcard line "*". NULL: unknown. */
 const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms);

@@ -232,15 +232,6 @@ FIND(quota_find, T_QUOTA, struct row_quota, ROW(p, T_RULE, struct row_rule, row-
 
 /* ---- laying out ------------------------------------------------------------------------------------------ */
 
-static const size_t row_size[T_COUNT_] = {
-	[T_TEXT] = 1, [T_LIST] = 4, [T_RULE] = sizeof(struct row_rule), [T_OPERATOR] = sizeof(struct row_operator),
-	[T_TREASURY] = sizeof(struct row_treasury), [T_CLASS] = sizeof(struct row_class), [T_LINE] = sizeof(struct row_line),
-	[T_LINE_HASH] = 4, [T_SECTION] = sizeof(struct row_section), [T_GROUP] = sizeof(struct row_group),
-	[T_CONCESSION] = sizeof(struct row_concession), [T_BAND] = sizeof(struct row_band), [T_TRANSFER] = sizeof(struct row_transfer),
-	[T_QUOTA] = sizeof(struct row_quota), [T_FUND] = sizeof(struct row_fund), [T_CALENDAR] = sizeof(struct row_calendar),
-	[T_REGION] = sizeof(struct row_region),
-};
-
 static void hash_lines(struct pack *p)
 {
 	uint32_t size = 64, count = (uint32_t)p->table[T_LINE].count, zero = 0, *slot;
@@ -270,7 +261,7 @@ static int lay_out(struct pack *p, void **ret_blob, size_t *ret_bytes)
 	memcpy(p->head.magic, BLOB_MAGIC, 8);
 	for (int i = 0; i < T_COUNT_; i++) {
 		p->head.table[i] = (struct blob_span){ (uint32_t)at, (uint32_t)p->table[i].count };
-		at = (at + p->table[i].count * row_size[i] + 7) & ~(size_t)7;
+		at = (at + p->table[i].count * blob_row_bytes[i] + 7) & ~(size_t)7;
 	}
 	if (at > BLOB_BYTES_MAX)
 		return TARIFF_E_PACK;
@@ -281,7 +272,7 @@ static int lay_out(struct pack *p, void **ret_blob, size_t *ret_bytes)
 	memcpy(blob, &p->head, sizeof(p->head));
 	for (int i = 0; i < T_COUNT_; i++)
 		if (p->table[i].count > 0)
-			memcpy(blob + p->head.table[i].offset, p->table[i].p, p->table[i].count * row_size[i]);
+			memcpy(blob + p->head.table[i].offset, p->table[i].p, p->table[i].count * blob_row_bytes[i]);
 	((struct blob_head *)(void *)blob)->checksum = XXH3_64bits(blob + 16, at - 16);
 	*ret_blob = blob;
 	*ret_bytes = at;
