@@ -1,0 +1,296 @@
+/* The store and the inbox: one writer, sticky errors, what was committed survives a kill, versions by position. */
+#include "clearing/clearing.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MAP_BYTES (64u << 20)
+static char dir[64];
+static struct store *store;
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/qingfen-store-XXXXXX");
+	return mkdtemp(dir) == NULL || store_open(dir, false, MAP_BYTES, &store) != 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[128];
+
+	(void)state;
+	store_close(store);
+	store = NULL;
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command);
+}
+
+static uint64_t append(struct txn *t, uint8_t type, const char *body)
+{
+	const void *part = body;
+	size_t n = strlen(body);
+
+	return inbox_append(t, type, 1000, &part, &n, 1);
+}
+
+static void events_keep_their_order_and_their_bytes(void **state)
+{
+	struct inbox_iter it;
+	struct event e;
+	struct txn t;
+
+	(void)state;
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	assert_int_equal(append(&t, EVENT_DECISION, "one"), 1);
+	assert_int_equal(append(&t, EVENT_DECISION, "two"), 2);
+	assert_int_equal(append(&t, EVENT_DECISION, "three"), 3);
+	assert_int_equal(txn_commit(&t), 0);
+	assert_int_equal(txn_begin(store, false, &t), 0);
+	inbox_open(&t, 2, 3, &it);
+	assert_true(inbox_next(&it, &e));
+	assert_int_equal(e.seq, 2);
+	assert_memory_equal(e.body, "two", 3);
+	assert_true(inbox_next(&it, &e));
+	assert_int_equal(e.bytes, 5);
+	assert_false(inbox_next(&it, &e));
+	inbox_close(&it);
+	assert_int_equal(inbox_last(&t), 3);
+	txn_abort(&t);
+}
+
+static void a_transaction_remembers_its_first_error(void **state)
+{
+	static uint8_t big[600];
+	struct txn t;
+
+	(void)state;
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	txn_put(&t, DB_META, "a", 1, "1", 1);
+	txn_put(&t, DB_META, big, sizeof(big), "x", 1);		/* a key too long */
+	txn_put(&t, DB_META, "b", 1, "2", 1);
+	assert_int_equal(txn_commit(&t), MDB_BAD_VALSIZE);
+	assert_int_equal(txn_begin(store, false, &t), 0);
+	const void *val;
+	size_t n;
+	assert_false(txn_get(&t, DB_META, "a", 1, &val, &n));
+	txn_abort(&t);
+}
+
+static void a_second_writer_is_refused(void **state)
+{
+	struct store *other;
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		_exit(store_open(dir, false, MAP_BYTES, &other) == CLEARING_E_BUSY ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void the_latest_version_at_a_position_is_found(void **state)
+{
+	const uint8_t *key;
+	const void *val;
+	uint8_t k[12];
+	struct txn t;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	for (uint32_t v = 10; v <= 30; v += 10) {
+		be64_put(k, 7);
+		be32_put(k + 8, v);
+		txn_put(&t, DB_STATE, k, 12, &v, 4);
+	}
+	be64_put(k, 7);
+	be32_put(k + 8, 25);
+	assert_true(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	assert_int_equal(*(const uint32_t *)val, 20);
+	be32_put(k + 8, 30);
+	assert_true(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	assert_int_equal(*(const uint32_t *)val, 30);
+	be32_put(k + 8, 9);
+	assert_false(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	be64_put(k, 8);
+	be32_put(k + 8, 99);
+	assert_false(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	txn_abort(&t);
+}
+
+/* A child appends and reports each committed number through a pipe; it is killed at a random moment; what it
+ * reported must be there. */
+static void what_was_committed_survives_kill_9(void **state)
+{
+	unsigned seed = 3;
+	uint64_t reported = 0;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	store_close(store);
+	store = NULL;
+	for (int round = 0; round < 20; round++) {
+		struct txn t;
+		uint64_t seq;
+		int fd[2];
+		pid_t pid;
+
+		assert_int_equal(pipe(fd), 0);
+		pid = fork();
+		if (pid == 0) {
+			close(fd[0]);
+			if (store_open(dir, false, MAP_BYTES, &store) != 0)
+				_exit(1);
+			for (;;) {
+				if (txn_begin(store, true, &t) != 0)
+					_exit(2);
+				seq = append(&t, EVENT_DECISION, "a decision that must not be lost");
+				if (txn_commit(&t) != 0 || write(fd[1], &seq, sizeof(seq)) != sizeof(seq))
+					_exit(3);
+			}
+		}
+		close(fd[1]);
+		usleep(1000 + (useconds_t)rand_r(&seed) % 20000);
+		kill(pid, SIGKILL);
+		while (read(fd[0], &seq, sizeof(seq)) == sizeof(seq))
+			reported = seq;
+		close(fd[0]);
+		waitpid(pid, NULL, 0);
+		assert_int_equal(store_open(dir, false, MAP_BYTES, &store), 0);
+		assert_int_equal(txn_begin(store, false, &t), 0);
+		assert_true(inbox_last(&t) >= reported && inbox_last(&t) <= reported + 1);
+		txn_abort(&t);
+		store_close(store);
+		store = NULL;
+	}
+	assert_true(reported > 0);
+}
+
+static void a_day_is_cut_once_and_the_next_is_open(void **state)
+{
+	struct day_row row;
+	struct txn t;
+
+	(void)state;
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	day_open_init(&t, 20000);
+	assert_int_equal(day_cut(&t, 20001, 5), CLEARING_E_NO_DAY);
+	assert_int_equal(day_cut(&t, 20000, 5), 0);
+	assert_int_equal(day_cut(&t, 20000, 6), CLEARING_E_STATE);
+	assert_int_equal(day_open_get(&t), 20001);
+	assert_true(day_get(&t, 20000, &row));
+	assert_int_equal(row.state, DAY_CUT);
+	assert_int_equal(row.cut_seq, 1);
+	assert_int_equal(txn_commit(&t), 0);
+}
+
+static struct event reference(uint8_t type, const char *text, uint64_t seq)
+{
+	return (struct event){ .seq = seq, .type = type, .body = (const uint8_t *)text, .bytes = strlen(text) };
+}
+
+static void terminals_are_known_within_their_dates(void **state)
+{
+	static const char text[] = "terminal,psam,device,operator,valid_from,valid_to\n428000000001,428000000001,V-1,101,2025-01-01,2025-06-30\n428000000001,428000000001,V-9,102,2025-07-01,\n";
+	struct event e = reference(EVENT_TERMINALS, text, 1);
+	const struct terminal_row *row;
+	struct refdata *r;
+	uint8_t terminal[6];
+	struct txn t;
+	char error[256];
+	int64_t ms;
+
+	(void)state;
+	assert_int_equal(txn_begin(store, false, &t), 0);
+	assert_int_equal(refdata_new(&r), 0);
+	assert_int_equal(refdata_apply(r, &e, &t, error, sizeof(error)), 0);
+	assert_true(hex_decode("428000000001", terminal, 6));
+	assert_true(time_parse("2025-06-30T23:59:59", &ms));
+	row = refdata_terminal(r, terminal, ms);
+	assert_string_equal(row->device, "V-1");
+	row = refdata_terminal(r, terminal, ms + 1000);
+	assert_string_equal(row->device, "V-9");
+	assert_true(time_parse("2024-12-31T23:59:59", &ms));
+	assert_null(refdata_terminal(r, terminal, ms));
+	refdata_free(r);
+	txn_abort(&t);
+}
+
+static void reference_files_are_refused_whole_with_their_place(void **state)
+{
+	static const struct { uint8_t type; const char *text, *error; } row[] = {
+		{ EVENT_TERMINALS, "terminal,psam,device,operator,valid_from,valid_to\n42,428000000001,V,1,,\n", "terminals.csv:2:1: a terminal number of 12 digits is needed: \"42\"" },
+		{ EVENT_TERMINALS, "terminal,psam\n", "terminals.csv:1:1: column \"device\" is missing" },
+		{ EVENT_ISSUERS, "issuer,ours,valid_from,valid_to,name\n02184280,maybe,,,x\n", "issuers.csv:2:10: yes or no is needed: \"maybe\"" },
+		{ EVENT_BLACKLIST, "\0\0\0\1pan,from,to,action\n", NULL },
+		{ EVENT_RIDERS, "pan,person,birth,issued,home,group,grade,from,to,verified_to\n1,5,1950-02-30,,,,,,,\n", "riders.csv:2:5: a date YYYY-MM-DD that exists is needed: \"1950-02-30\"" },
+	};
+	struct refdata *r;
+	char error[256];
+
+	(void)state;
+	assert_int_equal(refdata_new(&r), 0);
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		if (row[i].error == NULL)
+			continue;
+		assert_int_equal(refdata_check(r, row[i].type, row[i].text, strlen(row[i].text), error, sizeof(error)), CLEARING_E_REFERENCE);
+		assert_string_equal(error, row[i].error);
+	}
+	assert_int_equal(refdata_terminal_count(r), 0);
+	refdata_free(r);
+}
+
+static void riders_are_known_as_of_a_position(void **state)
+{
+	static const char first[] = "pan,person,birth,issued,home,group,grade,from,to,verified_to\n0310473010000001,900,1950-01-01,,360702,,,,,\n";
+	static const char second[] = "pan,person,birth,issued,home,group,grade,from,to,verified_to\n0310473010000001,900,,,360900,,,,,\n";
+	struct event e1 = reference(EVENT_RIDERS, first, 10), e2 = reference(EVENT_RIDERS, second, 20);
+	struct rider rider;
+	struct refdata *r;
+	uint8_t pan[10];
+	char error[256] = "";
+	struct txn t;
+
+	(void)state;
+	assert_true(pan_parse("0310473010000001", pan));
+	assert_int_equal(refdata_new(&r), 0);
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	assert_int_equal(refdata_apply(r, &e1, &t, error, sizeof(error)), 0);
+	assert_int_equal(refdata_apply(r, &e2, &t, error, sizeof(error)), 0);
+	assert_int_equal(rider_find(&t, pan, 9, &rider) >> 63, 0);
+	assert_int_equal(rider.birth, DAY_NONE);
+	rider_find(&t, pan, 10, &rider);
+	assert_int_equal(rider.home, 360702);
+	rider_find(&t, pan, 25, &rider);
+	assert_int_equal(rider.home, 360900);
+	assert_int_equal(rider.birth, day_of_civil(1950, 1, 1));
+	txn_abort(&t);
+	refdata_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(events_keep_their_order_and_their_bytes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_transaction_remembers_its_first_error, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_second_writer_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_latest_version_at_a_position_is_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_committed_survives_kill_9, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_day_is_cut_once_and_the_next_is_open, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(terminals_are_known_within_their_dates, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(reference_files_are_refused_whole_with_their_place, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(riders_are_known_as_of_a_position, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
