@@ -1,0 +1,84 @@
+/*
+ * agent - what the files of validatord share: configuration, the link to the daemon, lists and tariff as
+ * files, simulated taps. Private to validator/. One thread, one event loop; the spool is the only memory
+ * that must not be lost.
+ */
+#ifndef VALIDATOR_AGENT_H
+#define VALIDATOR_AGENT_H
+
+#include <limits.h>
+#include <stdio.h>
+
+#include <event2/event.h>
+
+#include "validator/validator.h"
+
+/* ---- configuration: validatord.conf(5) ------------------------------------------------------- */
+
+struct agent_conf {
+	char device[DEVICE_BYTES_MAX + 1], host[256], server_name[256];
+	char spool[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_ca[PATH_MAX];
+	char keyring[PATH_MAX], passphrase_file[PATH_MAX], tariff[PATH_MAX], blacklist[PATH_MAX];
+	char line[LINE_BYTES_MAX + 1], vehicle[16];
+	uint8_t terminal[6], acquirer[4], city[2];
+	int64_t port, operator_id, direction, stop, driver, batch_taps, back_off_s, answer_s;
+};
+/* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */
+int agent_conf_read(const char *path, struct agent_conf *ret_conf);
+/* The options as a table, for the manual and its test: name, default, sentence. */
+void agent_conf_print(FILE *out);
+
+/* ---- log and clocks ----------------------------------------------------------------------------- */
+
+void agent_log(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int64_t agent_clock_ms(void);		/* wall clock of this machine */
+int64_t agent_steady_ms(void);		/* monotonic */
+
+/* ---- files that are replaced whole ---------------------------------------------------------------- */
+
+#define AGENT_FILE_BYTES_MAX (64 * 1024 * 1024)
+/* The file in memory, malloc'ed; -ENOENT: none. */
+int agent_file_load(const char *path, uint8_t **ret_p, size_t *ret_n);
+/* Beside the target, synced, renamed: a reader sees the old or the new, also after power loss. */
+int agent_file_store(const char *path, const void *p, size_t n);
+
+/* What is in force, from the files and from the daemon. */
+struct agent_lists {
+	struct hotlist *hotlist;
+	uint32_t list_version;
+	struct tariff *tariff;
+	uint8_t *blob;			/* under tariff */
+};
+int agent_lists_open(const struct agent_conf *conf, struct agent_lists *ret_lists);
+void agent_lists_done(struct agent_lists *l);
+/* Check a download whole, store it, put it in force. The old one stays on failure. */
+int agent_list_take(const struct agent_conf *conf, struct agent_lists *l, uint32_t version, const void *p, size_t n);
+int agent_tariff_take(const struct agent_conf *conf, struct agent_lists *l, const void *p, size_t n);
+
+/* ---- the agent ---------------------------------------------------------------------------------------- */
+
+struct agent_link;
+struct agent {
+	struct agent_conf conf;
+	struct spool *spool;
+	struct agent_lists lists;
+	struct event_base *base;
+	int64_t offset_ms;		/* daemon's clock minus ours, from the last welcome */
+	uint32_t serial;		/* next terminal serial */
+	bool once;			/* end when the spool is empty */
+	int result;			/* exit code */
+};
+/* Next serial from the file in the spool directory; reserve keeps so many for use before the next save. */
+int agent_serial_load(struct agent *a);
+int agent_serial_save(struct agent *a, uint32_t reserve);
+/* A sign-on, sign-off or line record into the spool. */
+int agent_event(struct agent *a, enum tap_kind kind);
+int agent_record(struct agent *a, const struct tap *tap);
+
+int agent_link_new(struct agent *a, struct agent_link **ret_link);
+void agent_link_free(struct agent_link *l);
+
+/* Taps of software cards through the gate into the spool; the PSAM is software too. */
+int agent_simulate(struct agent *a, unsigned taps, uint64_t seed);
+
+#endif
