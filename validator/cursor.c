@@ -4,6 +4,7 @@
  */
 #include "validator/cursor.h"
 
+#include <endian.h>
 #include <string.h>
 
 static void fail(struct reader_cursor *c, int error)
@@ -12,7 +13,7 @@ static void fail(struct reader_cursor *c, int error)
 		c->error = error;
 }
 
-static bool have(struct reader_cursor *c, uint64_t n)
+static inline bool have(struct reader_cursor *c, uint64_t n)
 {
 	if (c->error != 0)
 		return false;
@@ -23,15 +24,23 @@ static bool have(struct reader_cursor *c, uint64_t n)
 	return true;
 }
 
-static uint64_t take(struct reader_cursor *c, unsigned n)
+/* n is 1, 2, 4 or 8, mostly known where this is inlined. */
+static inline uint64_t take(struct reader_cursor *c, unsigned n)
 {
+	const uint8_t *p = c->p;
 	uint64_t v = 0;
 
 	if (!have(c, n))
 		return 0;
-	for (unsigned i = 0; i < n; i++)
-		v = v << 8 | *c->p++;
-	return v;
+	c->p += n;
+	switch (n) {
+	case 1: return p[0];
+	case 2: return (uint64_t)p[0] << 8 | p[1];
+	case 4: return (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
+	default:
+		memcpy(&v, p, sizeof(v));
+		return be64toh(v);
+	}
 }
 
 uint32_t cursor_array(struct reader_cursor *c)
@@ -84,7 +93,7 @@ int64_t cursor_int(struct reader_cursor *c)
 	}
 }
 
-uint64_t cursor_uint(struct reader_cursor *c, uint64_t max)
+uint64_t cursor_uint_any(struct reader_cursor *c, uint64_t max)
 {
 	int64_t v = cursor_int(c);
 
@@ -115,7 +124,7 @@ const uint8_t *cursor_bin(struct reader_cursor *c, uint32_t *ret_bytes, uint32_t
 	return p;
 }
 
-void cursor_bin_exact(struct reader_cursor *c, uint8_t *out, uint32_t n)
+void cursor_bin_any(struct reader_cursor *c, uint8_t *out, uint32_t n)
 {
 	uint32_t got;
 	const uint8_t *p = cursor_bin(c, &got, n);
@@ -131,7 +140,13 @@ static bool utf8_valid(const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		uint8_t b = p[i];
-		unsigned more = b < 0x80 ? 0 : b >= 0xC2 && b <= 0xDF ? 1 : (b & 0xF0) == 0xE0 ? 2 : b >= 0xF0 && b <= 0xF4 ? 3 : 9;
+		unsigned more;
+
+		if (b > 0 && b < 0x80) {
+			i++;
+			continue;
+		}
+		more = b < 0x80 ? 0 : b >= 0xC2 && b <= 0xDF ? 1 : (b & 0xF0) == 0xE0 ? 2 : b >= 0xF0 && b <= 0xF4 ? 3 : 9;
 
 		if (b == 0 || more == 9 || more >= n - i)
 			return false;

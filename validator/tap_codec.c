@@ -39,12 +39,14 @@ int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes)
 			field = #name; \
 	}
 
+/* A nibble above 9 carries into the next when 6 is added: no branch a byte. */
 static bool bcd_valid(const uint8_t *p, size_t n)
 {
+	unsigned bad = 0;
+
 	for (size_t i = 0; i < n; i++)
-		if (p[i] >> 4 > 9 || (p[i] & 15) > 9)
-			return false;
-	return true;
+		bad |= ((p[i] & 0x0Fu) + 6) >> 4 | ((unsigned)p[i] + 0x60) >> 8;
+	return bad == 0;
 }
 
 #define TIME_MS_MIN 946684800000LL	/* 2000-01-01 */

@@ -58,6 +58,10 @@ counted() { # verdict: how many the daemon gave
 	"$B/qingfen" status --json | python3 -c "import json, sys; print(json.load(sys.stdin)['verdicts'].get('$1', 0))"
 }
 
+missing=$("$B/validatord" --options | cut -f1 | while read -r name; do
+	grep -qx ".It Ic $name" docs/validatord.conf.5 || echo "$name"
+done)
+[ -z "$missing" ]; say "the manual names every option" $? "$missing"
 run --check-config; say "a good configuration passes --check-config" $?
 sed -e 's/^port:.*/port: 70000/' -e 's/^line:/lien:/' "$conf" >"$dir/bad.conf"
 "$B/validatord" -c "$dir/bad.conf" --check-config 2>"$dir/err"
