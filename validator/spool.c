@@ -303,7 +303,6 @@ static int spool_create(struct spool *s, bool segments)
 {
 	int ret = 0;
 
-	s->file_serial = 1;
 	s->first = (struct position){ 1, 0 };
 	if (!segments)
 		ret = segment_start(s, 1);
@@ -345,13 +344,16 @@ static int spool_lock(struct spool *s, const char *dir)
 	return flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno == EWOULDBLOCK ? -EBUSY : -errno;
 }
 
-int spool_open(const char *dir, struct spool **ret_spool)
+int spool_open(const char *dir, struct spool **ret_spool) { return spool_open_from(dir, 1, ret_spool); }
+
+int spool_open_from(const char *dir, uint32_t first_file_serial, struct spool **ret_spool)
 {
 	struct spool *s = calloc(1, sizeof(*s));
 	int ret;
 
 	if (s == NULL)
 		return -ENOMEM;
+	s->file_serial = first_file_serial;	/* until a state says otherwise */
 	s->dir_fd = s->lock_fd = s->tail_fd = -1;
 	s->segment = malloc(SEGMENT_BYTES_MAX);
 	s->batch_bytes = malloc(BATCH_BYTES_MAX);

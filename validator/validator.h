@@ -224,6 +224,9 @@ int busy_decode(const struct frame *f, struct busy *ret) VALIDATOR_MUST_CHECK;
  * gone only after spool_release, which follows the receipt. One process per spool (flock). */
 struct spool;
 int spool_open(const char *dir, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
+/* The same; a new spool numbers its batches from here, so that one that replaces a lost one does not use
+ * the lost one's file serials again: the daemon would refuse them as changed. */
+int spool_open_from(const char *dir, uint32_t first_file_serial, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
 void spool_close(struct spool *s);
 /* Durable on return (fdatasync) when sync is true. */
 int spool_append(struct spool *s, const uint8_t *record, size_t n, bool sync) VALIDATOR_MUST_CHECK;

@@ -308,6 +308,21 @@ static void one_process_holds_a_spool(void **state)
 	spool_close(s);
 }
 
+static void a_new_spool_counts_from_where_it_is_told_and_an_old_one_goes_on(void **state)
+{
+	struct spool *s;
+
+	(void)state;
+	for (uint32_t round = 0; round < 3; round++) {
+		assert_int_equal(spool_open_from(dir, 5000 + 100 * round, &s), 0);
+		append(s, round);
+		assert_int_equal(spool_next(s, 10, &batch), 1);
+		assert_int_equal(batch.file_serial, 5000 + round);
+		assert_int_equal(spool_release(s, batch.file_serial), 0);
+		spool_close(s);
+	}
+}
+
 /* A child appends and releases, telling each thing done through a pipe; it is killed at a random moment. */
 static void child_work(int to_parent, uint32_t first_serial)
 {
@@ -407,6 +422,7 @@ int main(void)
 		TEST(damage_before_the_tail_is_refused_and_left_alone),
 		TEST(a_damaged_state_or_a_missing_segment_is_refused),
 		TEST(one_process_holds_a_spool),
+		TEST(a_new_spool_counts_from_where_it_is_told_and_an_old_one_goes_on),
 		TEST(killed_at_any_moment_every_synced_record_is_there_once),
 	};
 
