@@ -20,6 +20,7 @@
 #define BULK_BYTES_MAX (256u << 20)
 #define SETTLE_ROUNDS_MAX 50
 #define SETTLE_PAUSE_MS 200
+#define SETTLE_FAILS_MAX 10		/* rounds in a row with a partner out: the rest waits in the outbox */
 
 struct session { struct daemon *daemon; int fd; };
 struct request { json_t *root; void *bulk; size_t bulk_bytes; };
@@ -214,14 +215,15 @@ static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 		ret = CLEARING_E_STATE;
 	if (ret == 0 && row.state == DAY_CLEARED)
 		ret = day_build(d->store, a.day);
-	for (int i = 0; ret == 0 && i < SETTLE_ROUNDS_MAX; i++) {
+	for (int i = 0, fails = 0; ret == 0 && i < SETTLE_ROUNDS_MAX; i++) {
 		int round;
 
 		ret = writer_call(d, advance_call, &a);
 		if (ret != 0 || a.state == DAY_RECONCILED)
 			break;
 		round = deliver_round(d);
-		if (round != 0 && i + 1 == SETTLE_ROUNDS_MAX)
+		fails = round != 0 ? fails + 1 : 0;
+		if (fails == SETTLE_FAILS_MAX)
 			ret = round;
 		usleep(SETTLE_PAUSE_MS * 1000);
 	}
