@@ -11,4 +11,13 @@ say "clearing.conf(5) names every option" "$missing"
 missing=""
 for v in $("${B:-bin}/qingfen" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do grep -q "^\.It Ic $v\b" docs/qingfen.1 || missing="$missing $v"; done
 say "qingfen(1) names every verb" "$missing"
+missing=""
+while read -r number name; do grep -q "^| $number | $name |" docs/verdicts.md || missing="$missing $number:$name"; done < <(
+	sed -n 's/^\tVERDICT_\([A-Z_]*\) = \([0-9]*\),.*/\2 \1/p' clearing/core/core.h | while read -r n v; do
+		echo "$n $(sed -n "s/.*\[VERDICT_$v\] = { \"\([^\"]*\)\".*/\1/p" clearing/core/verdict.c)"; done)
+say "docs/verdicts.md has every verdict with its number" "$missing"
+missing=""
+for f in $(sed -n 's/.*`\([a-z-]*\.\(md\|[158]\)\)`.*/\1/p' docs/architecture.md) $(grep -o '`[a-z-]*\.\(md\|[158]\)`' docs/architecture.md | tr -d '`'); do [ -f "docs/$f" ] || missing="$missing $f"; done
+for f in $(grep -oE '`(clearing|validator|keys|tariffs)/[a-z_/]*\.[ch]`' docs/architecture.md | tr -d '`'); do [ -f "$f" ] || missing="$missing $f"; done
+say "the map names only what exists" "$missing"
 exit $status
