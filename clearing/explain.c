@@ -143,6 +143,9 @@ static const char *step_name(uint8_t kind)
 	case FARE_STEP_HOLD: return "上车, 下车时计价";
 	case FARE_STEP_SETTLE: return "补足";
 	case FARE_STEP_QUOTA: return "次数";
+	case FARE_STEP_UNFINISHED: return "前程未刷下车";
+	case FARE_STEP_REFUND: return "月后返还";
+	case FARE_STEP_LOCK: return "连刷";
 	}
 	return "?";
 }

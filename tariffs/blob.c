@@ -1,6 +1,6 @@
 /*
- * blob - opening a compiled pack, and what callers may ask it. Every index and offset is checked here, so
- * that a damaged or hostile blob is refused and rate() never reads outside of it.
+ * blob - opening a compiled pack, and what callers may ask it. blob_check looks at every index and offset once,
+ * so that a damaged or hostile blob is refused and rate() never reads outside of it.
  */
 #include "tariffs/blob.h"
 
@@ -11,12 +11,10 @@
 #include <xxhash.h>
 
 const uint32_t blob_row_bytes[T_COUNT_] = {
-	[T_TEXT] = 1, [T_LIST] = 4, [T_RULE] = sizeof(struct row_rule), [T_OPERATOR] = sizeof(struct row_operator),
-	[T_TREASURY] = sizeof(struct row_treasury), [T_CLASS] = sizeof(struct row_class), [T_LINE] = sizeof(struct row_line),
-	[T_LINE_HASH] = 4, [T_SECTION] = sizeof(struct row_section), [T_GROUP] = sizeof(struct row_group),
-	[T_CONCESSION] = sizeof(struct row_concession), [T_BAND] = sizeof(struct row_band), [T_TRANSFER] = sizeof(struct row_transfer),
-	[T_QUOTA] = sizeof(struct row_quota), [T_FUND] = sizeof(struct row_fund), [T_CALENDAR] = sizeof(struct row_calendar),
-	[T_REGION] = sizeof(struct row_region),
+	[T_TEXT] = 1,
+#define X(table, member, type) [table] = sizeof(type),
+	BLOB_VIEWS(X)
+#undef X
 };
 
 static bool spans_ok(const struct blob_head *h, size_t bytes)
@@ -34,147 +32,14 @@ static void views(struct tariff *t, const uint8_t *p)
 {
 	const struct blob_span *s = t->head->table;
 
-	t->text = (const char *)p + s[T_TEXT].offset; t->text_bytes = s[T_TEXT].count;
-	t->list = (const void *)(p + s[T_LIST].offset); t->list_count = s[T_LIST].count;
-	t->rule = (const void *)(p + s[T_RULE].offset); t->rule_count = s[T_RULE].count;
-	t->op = (const void *)(p + s[T_OPERATOR].offset); t->op_count = s[T_OPERATOR].count;
-	t->treasury = (const void *)(p + s[T_TREASURY].offset); t->treasury_count = s[T_TREASURY].count;
-	t->class = (const void *)(p + s[T_CLASS].offset); t->class_count = s[T_CLASS].count;
-	t->line = (const void *)(p + s[T_LINE].offset); t->line_count = s[T_LINE].count;
-	t->line_hash = (const void *)(p + s[T_LINE_HASH].offset); t->line_hash_count = s[T_LINE_HASH].count;
-	t->section = (const void *)(p + s[T_SECTION].offset); t->section_count = s[T_SECTION].count;
-	t->group = (const void *)(p + s[T_GROUP].offset); t->group_count = s[T_GROUP].count;
-	t->concession = (const void *)(p + s[T_CONCESSION].offset); t->concession_count = s[T_CONCESSION].count;
-	t->band = (const void *)(p + s[T_BAND].offset); t->band_count = s[T_BAND].count;
-	t->transfer = (const void *)(p + s[T_TRANSFER].offset); t->transfer_count = s[T_TRANSFER].count;
-	t->quota = (const void *)(p + s[T_QUOTA].offset); t->quota_count = s[T_QUOTA].count;
-	t->fund = (const void *)(p + s[T_FUND].offset); t->fund_count = s[T_FUND].count;
-	t->calendar = (const void *)(p + s[T_CALENDAR].offset); t->calendar_count = s[T_CALENDAR].count;
-	t->region = (const void *)(p + s[T_REGION].offset); t->region_count = s[T_REGION].count;
-}
-
-static bool text_ok(const struct tariff *t, uint32_t offset) { return offset < t->text_bytes; }
-
-static bool range_ok(uint32_t first, uint32_t count, uint32_t all) { return first <= all && count <= all - first; }
-
-static bool text_list_ok(const struct tariff *t, uint32_t first, uint32_t count)
-{
-	if (!range_ok(first, count, t->list_count))
-		return false;
-	for (uint32_t i = 0; i < count; i++)
-		if (!text_ok(t, t->list[first + i]))
-			return false;
-	return true;
-}
-
-static bool names_ok(const struct tariff *t)
-{
-	for (uint32_t i = 0; i < t->rule_count; i++)
-		if (!text_ok(t, t->rule[i].id) || !text_ok(t, t->rule[i].title) || !text_ok(t, t->rule[i].basis) ||
-		    !text_ok(t, t->rule[i].kind) || !text_ok(t, t->rule[i].file))
-			return false;
-	for (uint32_t i = 0; i < t->op_count; i++)
-		if (!text_ok(t, t->op[i].code) || !text_ok(t, t->op[i].title))
-			return false;
-	for (uint32_t i = 0; i < t->treasury_count; i++)
-		if (!text_ok(t, t->treasury[i].name) || !text_ok(t, t->treasury[i].title))
-			return false;
-	for (uint32_t i = 0; i < t->class_count; i++)
-		if (!text_ok(t, t->class[i].name) || !text_ok(t, t->class[i].title))
-			return false;
-	return text_ok(t, t->head->name) && text_ok(t, t->head->title);
-}
-
-static bool lines_ok(struct tariff *t)
-{
-	uint32_t size = t->line_hash_count;
-
-	if (size == 0 || (size & (size - 1)) != 0 || size <= t->line_count)
-		return false;
-	for (uint32_t i = 0; i < size; i++)
-		if (t->line_hash[i] > t->line_count)
-			return false;
-	for (uint32_t i = 0; i < t->line_count; i++) {
-		const struct row_line *l = &t->line[i];
-
-		if (l->county_treasury < 1 || l->county_treasury > t->treasury_count)
-			return false;
-		if (!text_ok(t, l->name) || !text_ok(t, l->title) || !text_ok(t, l->county) || l->class_index >= t->class_count ||
-		    l->mode >= MODE_COUNT_ || l->fare_kind > FARE_TAP || l->fare_fen < 0 || l->fare_fen > 1000000 ||
-		    !range_ok(l->section, l->section_count, t->section_count))
-			return false;
-		if (strcmp(t->text + l->name, "*") == 0)
+	t->text = (const char *)p + s[T_TEXT].offset;
+	t->text_bytes = s[T_TEXT].count;
+#define X(table, member, type) t->member = (const void *)(p + s[table].offset); t->member##_count = s[table].count;
+	BLOB_VIEWS(X)
+#undef X
+	for (uint32_t i = 0; i < t->line_count; i++)
+		if (t->line[i].name < t->text_bytes && strcmp(t->text + t->line[i].name, "*") == 0)
 			t->any_line = i + 1;
-	}
-	for (uint32_t i = 0; i < t->section_count; i++)
-		if (t->section[i].fen < 0 || t->section[i].fen > 1000000)
-			return false;
-	return true;
-}
-
-static bool groups_ok(const struct tariff *t)
-{
-	if (t->group_count > 64)
-		return false;
-	for (uint32_t i = 0; i < t->group_count; i++)
-		if (!text_ok(t, t->group[i].name) || !text_ok(t, t->group[i].title) ||
-		    !text_list_ok(t, t->group[i].product, t->group[i].product_count))
-			return false;
-	return true;
-}
-
-static bool concession_ok(const struct tariff *t, const struct row_concession *c)
-{
-	if (c->rule >= t->rule_count || c->fund >= t->fund_count || c->quota > t->quota_count)
-		return false;
-	if (!text_list_ok(t, c->line, c->line_count) || !text_list_ok(t, c->not_line, c->not_line_count))
-		return false;
-	if (!range_ok(c->operators, c->operator_count, t->list_count) || !range_ok(c->not_operator, c->not_operator_count, t->list_count))
-		return false;
-	if (c->price > PRICE_PUBLISHED || c->shut_count > SLOTS_MAX || !range_ok(c->band, c->band_count, t->band_count))
-		return false;
-	if (c->shut_price > PRICE_PUBLISHED && c->shut_price != 255)
-		return false;
-	return c->price_num >= 0 && c->price_num <= 1000000;
-}
-
-static bool rules_ok(const struct tariff *t)
-{
-	const struct blob_head *h = t->head;
-
-	if (t->concession_count > 64 || h->card_price > t->concession_count || h->lock_rule >= t->rule_count || t->rule_count == 0)
-		return false;
-	for (uint32_t i = 0; i < t->concession_count; i++)
-		if (!concession_ok(t, &t->concession[i]))
-			return false;
-	for (uint32_t i = 0; i < t->band_count; i++)
-		if (t->band[i].upto_fen <= 0 || t->band[i].rate < 0 || t->band[i].rate > 20000)
-			return false;
-	for (uint32_t i = 0; i < t->transfer_count; i++) {
-		const struct row_transfer *x = &t->transfer[i];
-
-		if (x->rule >= t->rule_count || x->fund >= t->fund_count || x->minus_fen < 0 || x->minus_fen > 1000000 ||
-		    !range_ok(x->not_operator, x->not_operator_count, t->list_count))
-			return false;
-	}
-	for (uint32_t i = 0; i < t->quota_count; i++)
-		if (t->quota[i].rule >= t->rule_count || t->quota[i].period > PERIOD_YEAR)
-			return false;
-	for (uint32_t i = 0; i < t->fund_count; i++) {
-		const struct row_fund *f = &t->fund[i];
-		uint64_t weight = f->operator_weight;
-
-		if (f->rule >= t->rule_count || f->gap > GAP_UNIT || f->share_count > FARE_FUNDERS_MAX || f->unit_fen < 0)
-			return false;
-		for (uint32_t k = 0; k < f->share_count; k++) {
-			if (f->treasury[k] < 1 || (f->treasury[k] > t->treasury_count && f->treasury[k] != TREASURY_OF_COUNTY) || f->weight[k] > 10000)
-				return false;
-			weight += f->weight[k];
-		}
-		if (f->gap != GAP_NONE && (weight == 0 || f->share_count == 0 || weight > 100000))
-			return false;
-	}
-	return h->round_mode <= ROUND_CEIL && h->round_unit_fen >= 1 && h->round_unit_fen <= 1000 && h->guest_default <= GUEST_OTHER;
 }
 
 int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff)
@@ -189,8 +54,12 @@ int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff)
 	if (t == NULL)
 		return -ENOMEM;
 	t->head = h;
+	if (h->table[T_TEXT].count == 0 || ((const char *)blob)[h->table[T_TEXT].offset + h->table[T_TEXT].count - 1] != '\0') {
+		free(t);
+		return TARIFF_E_BLOB;
+	}
 	views(t, blob);
-	if (t->text_bytes == 0 || t->text[t->text_bytes - 1] != '\0' || !names_ok(t) || !lines_ok(t) || !groups_ok(t) || !rules_ok(t)) {
+	if (!blob_check(t)) {
 		free(t);
 		return TARIFF_E_BLOB;
 	}
@@ -207,6 +76,14 @@ uint32_t text_hash(const char *text)
 	for (; *text != '\0'; text++)
 		h = (h ^ (uint8_t)*text) * 16777619u;
 	return h != 0 ? h : 1;
+}
+
+uint16_t id_hash(const char *id)
+{
+	uint32_t h = text_hash(id);
+	uint16_t narrow = (uint16_t)(h ^ h >> 16);
+
+	return narrow != 0 ? narrow : 1;
 }
 
 static const struct row_line *rows_in_force(const struct tariff *t, uint32_t first, int64_t at_ms)
@@ -231,6 +108,7 @@ const struct row_line *line_at(const struct tariff *t, const char *name, int64_t
 uint8_t day_kind_of(const struct tariff *t, int32_t day)
 {
 	uint32_t low = 0, high = t->calendar_count;
+	uint8_t kind = 0;
 
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
@@ -241,8 +119,10 @@ uint8_t day_kind_of(const struct tariff *t, int32_t day)
 			high = mid;
 	}
 	if (low < t->calendar_count && t->calendar[low].day == day)
-		return (uint8_t)t->calendar[low].kind;
-	return day_of_week(day) <= 5 ? DAY_WORK : DAY_REST;
+		kind = (uint8_t)t->calendar[low].kind;
+	if ((kind & (DAY_WORK | DAY_REST)) == 0)
+		kind |= day_of_week(day) <= 5 ? DAY_WORK : DAY_REST;
+	return kind;
 }
 
 /* ---- questions ------------------------------------------------------------------------------ */
@@ -277,6 +157,14 @@ static const struct row_group *group_of(const struct tariff *t, uint16_t code)
 		if (t->group[i].code == code)
 			return &t->group[i];
 	return NULL;
+}
+
+uint16_t tariff_quota_code(const struct tariff *t, const char *id)
+{
+	for (uint32_t i = 0; i < t->quota_count; i++)
+		if (id != NULL ? strcmp(t->text + t->rule[t->quota[i].rule].id, id) == 0 : t->quota[i].granted != 0)
+			return t->quota[i].per.acc;
+	return 0;
 }
 
 const char *tariff_group_name(const struct tariff *t, uint16_t code)

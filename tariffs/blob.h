@@ -13,11 +13,16 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blob rows are read in place; a big-endian port copies them at open");
 
-#define BLOB_MAGIC "QFTARIF1"
+#define BLOB_MAGIC "QFTARIF2"
 #define BLOB_BYTES_MAX (64u << 20)
 
-enum blob_table { T_TEXT, T_LIST, T_RULE, T_OPERATOR, T_TREASURY, T_CLASS, T_LINE, T_LINE_HASH, T_SECTION, T_GROUP, T_CONCESSION,
-	T_BAND, T_TRANSFER, T_QUOTA, T_FUND, T_CALENDAR, T_REGION, T_COUNT_ };
+enum blob_table { T_TEXT, T_LIST, T_RULE, T_OPERATOR, T_TREASURY, T_CLASS, T_LINE, T_LINE_HASH, T_SECTION, T_GROUP, T_SEASON, T_COND, T_CELL,
+	T_FARE, T_FARE_STEP, T_CONCESSION, T_BAND, T_QUOTA, T_TRANSFER, T_TRANSFER_PRICE, T_LADDER, T_LADDER_STEP, T_CAP, T_CAP_LIMIT, T_REFUND,
+	T_LOCK, T_OPEN, T_FUND, T_CALENDAR, T_REGION, T_COUNT_ };
+
+/* Steps after the published fare, in the order the pack declares. */
+enum order_step { ORDER_END = 0, ORDER_CONCESSION = 1, ORDER_TRANSFER = 2, ORDER_LADDER = 3, ORDER_CAP = 4, ORDER_ROUND = 5 };
+#define ORDER_MAX 8
 
 struct blob_span { uint32_t offset, count; };
 struct blob_head {
@@ -26,13 +31,15 @@ struct blob_head {
 	uint32_t bytes, version;
 	int64_t valid_from_ms, published_ms;
 	uint32_t name, title;			/* text offsets */
-	uint16_t card_price;			/* concession index + 1 that is the ordinary card price; 0 none */
+	uint32_t card_price, card_price_count;	/* concession indexes in T_LIST: the first that holds is the ordinary card price */
 	uint8_t round_mode, guest_default;	/* enum money_round; guest class of an unlisted issuer */
+	uint8_t birthday_after, feb29_feb28;	/* settings of ages: the day after the birthday; 29 February falls on 28 */
 	uint32_t round_unit_fen;
 	uint32_t home_issuer;			/* issuer that is local */
-	uint32_t lock_ms;			/* repeat tap within this is a lock matter; 0 no lock */
-	uint16_t lock_rule; uint8_t lock_same_vehicle; uint8_t lock_pad;
-	uint64_t lock_concessions;		/* concessions whose riders may not repeat */
+	uint32_t fare_day_cut_s;
+	uint16_t late_window_days, late_hard_days;
+	uint8_t order[ORDER_MAX];		/* enum order_step, ends with ORDER_END */
+	uint64_t everyone;			/* concessions that ask for no group */
 	struct blob_span table[T_COUNT_];
 };
 
@@ -41,86 +48,147 @@ struct row_rule { uint32_t id, title, basis, kind, file, line; };
 struct row_operator { uint32_t id, code, title; };
 struct row_treasury { uint32_t name, title; };
 struct row_class { uint32_t name, title; };
-enum fare_kind { FARE_FLAT = 0, FARE_SECTION = 1, FARE_TAP = 2 };
+enum fare_kind { FARE_FLAT = 0, FARE_SECTION = 1, FARE_TAP = 2, FARE_CLASS = 3 };
 enum ride_mode { MODE_BUS = 0, MODE_METRO = 1, MODE_BRT = 2, MODE_FERRY = 3, MODE_COUNT_ };
 struct row_line {			/* sorted by name, then from */
 	uint32_t name, title, county, operator_id;
 	uint8_t class_index, mode, fare_kind, pad;
 	uint16_t county_treasury, pad1;	/* 1-based; pays shares of "county" */
 	int32_t fare_fen;		/* flat; section: price when the other stop is unknown */
-	uint32_t section, section_count, pad2;
+	int32_t own_fen, hold_fen;	/* operator's own concession fare, highest fare held; 0 none */
+	uint32_t section, section_count;
 	int64_t from_ms, to_ms;
 };
 struct row_section { uint16_t from_stop, to_stop; int32_t fen; };	/* sorted by stops within a line */
+
+enum group_end { END_BIRTHDAY = 0, END_YEAR = 1, END_DATE = 2 };
+#define THEN_OTHER (-1)			/* what else: the next rule that applies */
+#define THEN_PUBLISHED (-2)		/* the published fare; 0 and above: that concession */
 struct row_group {
 	uint32_t name, title;
 	uint16_t code; int16_t age_from, age_to; uint16_t card_classes;	/* ages -1: none; bit n = class n */
 	uint32_t product, product_count;	/* texts in T_LIST */
-	uint8_t by_hold, checked, grade_max, pad; uint32_t home;	/* region prefix, 0 any */
+	uint8_t by_hold, checked, grade_min, grade_max; uint32_t home;	/* region prefix, 0 any */
+	uint8_t all, ends; uint16_t ends_mmdd; uint8_t marks_of, pad; int16_t lapsed;
+	uint64_t concessions;			/* those that name this group */
 };
-enum price_kind { PRICE_FREE = 0, PRICE_RATE = 1, PRICE_FIXED = 2, PRICE_MINUS = 3, PRICE_BANDS = 4, PRICE_PUBLISHED = 5 };
-enum day_kind { DAY_WORK = 1, DAY_REST = 2 };
-#define SLOTS_MAX 3
-struct row_concession {
-	uint16_t rule, fund, quota, pad0;	/* fund: index; quota: index + 1 */
-	int16_t precedence; uint8_t medium_mask, guest_mask;
-	uint64_t group_mask, absent_mask;	/* bits are group indexes; group_mask 0: everyone */
+struct row_season { uint32_t name, range, range_count; };	/* ranges in T_LIST: from mmdd << 16 | to mmdd */
+
+enum day_kind { DAY_WORK = 1, DAY_REST = 2, DAY_NO_SCHOOL = 4 };	/* a workday may be without school */
+enum days_wanted { DAYS_ALL = 0, DAYS_WORK = 1, DAYS_REST = 2, DAYS_SCHOOL = 3 };
+#define SLOTS_MAX 4
+struct row_slots { uint8_t days, count; uint16_t from[SLOTS_MAX], to[SLOTS_MAX]; };	/* minutes, [from, to); from > to: over midnight */
+struct row_cond {			/* what a rule asks of rider, ride and time; one row for each rule */
+	int64_t from_ms, to_ms, published_ms;
+	uint64_t who, who_not;		/* bits are group indexes; who 0: everyone */
 	uint64_t class_mask;
-	uint32_t line, line_count;		/* only these lines, when any (texts) */
-	uint32_t not_line, not_line_count;
-	uint32_t operators, operator_count;	/* only these vehicle operators, when any (ids in T_LIST) */
-	uint32_t not_operator, not_operator_count;
-	int64_t from_ms, to_ms;
-	int32_t list_fen_max;			/* only where the published fare is at most this; 0 any */
-	uint8_t price, shut_days, shut_count, shut_price; /* shut_price: enum price_kind, or 255: next candidate */
-	uint16_t shut_from[SLOTS_MAX], shut_to[SLOTS_MAX];	/* minutes, [from, to) */
-	uint16_t mode_mask, pad1;
-	int32_t price_num;			/* 1/10000 or fen */
-	uint32_t band, band_count;
+	uint32_t line, line_count, not_line, not_line_count;	/* texts; count 0: any */
+	uint32_t op, op_count, not_op, not_op_count;		/* operator ids */
+	uint32_t product, product_count;			/* texts */
+	uint32_t season_mask;		/* 0: any */
+	int32_t fare_min, fare_max;	/* of the published fare; 0: any */
+	uint8_t medium_mask, guest_mask, mode_mask, pad;
+	struct row_slots slots;		/* only in these, when any */
+	uint8_t pad1[2];
+};
+
+enum fare_by { BY_FLAT = 0, BY_METRES = 1, BY_STOPS = 2, BY_ZONES = 3 };
+struct row_fare { uint16_t rule, cond; uint8_t by, round_mode; uint16_t pad; int32_t flat_fen; uint32_t round_unit_fen, step, step_count; };
+struct row_fare_step { uint32_t upto, each; int32_t fen; };	/* upto UINT32_MAX: no end; each 0: once */
+
+enum price_kind { PRICE_FREE = 0, PRICE_RATE = 1, PRICE_FIXED = 2, PRICE_MINUS = 3, PRICE_BANDS = 4, PRICE_PUBLISHED = 5, PRICE_OWN = 6, PRICE_UNITS = 7,
+	PRICE_COUNT_ };
+#define ROUND_OF_PACK 255
+struct row_price { uint8_t kind, at_most_own, round_mode, pad; int32_t num; uint32_t band, band_count, round_unit_fen; };
+struct row_concession {
+	uint16_t rule, fund, cond, quota;	/* fund, cond: indexes; quota: index + 1 */
+	int16_t precedence, shut_then, quota_then; uint16_t takes;
+	struct row_price price;
+	struct row_slots shut;
+	uint8_t fallback_only, pad[5];
 };
 struct row_band { int32_t upto_fen, rate; };	/* upto INT32_MAX: the rest */
-enum too_soon { SOON_IGNORE = 0, SOON_RESTART = 1, SOON_CLOSE = 2 };
+
+enum period { PERIOD_DAY = 0, PERIOD_MONTH = 1, PERIOD_YEAR = 2, PERIOD_CARD_YEAR = 3, PERIOD_HOURS = 4, PERIOD_COUNT_ };
+struct row_period { uint16_t acc; uint8_t period, of_card; uint32_t hours; };	/* acc: hash of the rule's id, the same in every version */
+struct row_quota { uint16_t rule, granted; uint32_t limit; int32_t unit_fen; struct row_period per; };
+
+enum transfer_action { ACTION_RESTART = 0, ACTION_IGNORE = 1, ACTION_CLOSE = 2 };
+enum same_line { SAME_NO = 0, SAME_YES = 1, SAME_AFTER = 2 };
+#define WINDOW_NONE UINT32_MAX
 struct row_transfer {
-	uint16_t rule, fund; uint16_t pairs, uses;	/* pairs: bit prev * 4 + now */
-	uint32_t window_ms, gap_ms;
-	uint8_t included, same_line, same_vehicle, of_first; uint8_t too_soon, before_rate, medium_mask, guest_mask;
-	int32_t minus_fen;
-	uint64_t not_with;			/* concession indexes it does not go with */
-	int64_t from_ms, to_ms;
-	uint32_t not_operator, not_operator_count;
+	uint16_t rule, cond, fund, scheme;	/* scheme: hash of the id */
+	uint32_t window_ms, gap_ms, same_line_ms;
+	uint8_t included, of_first, end_modes, same_line; uint8_t same_vehicle, too_soon, miss, used_up;
+	uint16_t uses; uint8_t starts_paid, both_taps; uint32_t price, price_count;
+	uint64_t starts, not_with;		/* concession bits; starts_published beside them */
+	uint8_t starts_published, not_with_published, hour_count, pad;
+	uint16_t hour_from[SLOTS_MAX], hour_to[SLOTS_MAX], hour_minutes[SLOTS_MAX]; uint8_t pad1[4];
 };
-enum period { PERIOD_DAY = 0, PERIOD_MONTH = 1, PERIOD_YEAR = 2 };
-struct row_quota { uint16_t rule, acc; uint32_t limit; uint8_t period, pad[3]; };
-enum gap_kind { GAP_NONE = 0, GAP_PUBLISHED = 1, GAP_CARD_PRICE = 2, GAP_UNIT = 3 };
+enum transfer_effect { EFFECT_MINUS = 0, EFFECT_PRICE = 1, EFFECT_DEAREST = 2 };
+struct row_transfer_price {
+	uint16_t cond, pairs; uint32_t use_mask;	/* pairs: bit before * 4 + now; use_mask: bit n - 1, 0 any */
+	uint64_t with; uint8_t with_any, with_published, inside, effect;
+	uint8_t instead, least_previous, least_own, moves_window; int32_t minus_fen; uint32_t pad;
+	struct row_price price; uint32_t pad1;
+};
+
+enum ladder_count { COUNT_RIDES = 0, COUNT_PAID = 1, COUNT_PUBLISHED = 2 };
+struct row_ladder { uint16_t rule, cond, fund, pad; uint8_t count, split, pad1[6]; uint64_t not_with; uint32_t step, step_count; struct row_period per; };
+struct row_ladder_step { int64_t from; int32_t rate; uint32_t pad; };
+struct row_cap { uint16_t rule, cond, fund; uint8_t count_unfinished, pad; uint32_t limit, limit_count; struct row_period per; };
+struct row_cap_limit { int64_t from_ms, fen; };
+struct row_refund { uint16_t rule, cond, fund; uint8_t due, pad; int32_t rate; uint32_t pad1; uint64_t not_with; };
+enum lock_then { LOCK_REFUSE = 0, LOCK_OTHER = 1, LOCK_PUBLISHED = 2, LOCK_PASSENGER = 3 };
+struct row_lock { uint16_t rule; uint8_t same_vehicle, then; uint32_t ms; uint64_t with; uint8_t with_published, pad[7]; };
+enum open_hold { HOLD_NONE = 0, HOLD_MAX = 1, HOLD_FEN = 2 };
+enum open_unfinished { UNFINISHED_NONE = 0, UNFINISHED_FAR_END = 1, UNFINISHED_KEEP_HOLD = 2, UNFINISHED_FEN = 3 };
+struct row_open { uint16_t rule, cond; uint8_t hold, unfinished, same_line, pad; int32_t hold_fen, unfinished_fen; uint32_t complete_ms, pad1; uint64_t free_with; };
+
+enum gap_kind { GAP_NONE = 0, GAP_PUBLISHED = 1, GAP_CARD_PRICE = 2, GAP_UNIT = 3, GAP_OWN = 4, GAP_LUMP = 5, GAP_COUNT_ };
 #define TREASURY_OF_COUNTY 0xFFFE	/* the treasury of the line's county */
-struct row_fund { uint16_t rule; uint8_t gap, share_count; int32_t unit_fen; uint16_t treasury[FARE_FUNDERS_MAX]; uint32_t weight[FARE_FUNDERS_MAX]; uint32_t operator_weight; };
-struct row_calendar { int32_t day; uint32_t kind; };	/* sorted by day */
+struct row_fund {
+	uint16_t rule; uint8_t gap, share_count; int32_t unit_fen;
+	uint32_t unit, unit_count;		/* pairs of season index and fen in T_LIST, before unit_fen */
+	uint16_t treasury[FARE_FUNDERS_MAX]; uint32_t weight[FARE_FUNDERS_MAX]; uint32_t operator_weight;
+};
+struct row_calendar { int32_t day; uint32_t kind; };	/* sorted by day; kind: day_kind bits */
 struct row_region { uint32_t issuer, guest; };		/* sorted by issuer */
+
+/* X(table, member, row type): the typed views of an opened blob. */
+#define BLOB_VIEWS(X) \
+	X(T_LIST, list, uint32_t) X(T_RULE, rule, struct row_rule) X(T_OPERATOR, op, struct row_operator) \
+	X(T_TREASURY, treasury, struct row_treasury) X(T_CLASS, class, struct row_class) X(T_LINE, line, struct row_line) \
+	X(T_LINE_HASH, line_hash, uint32_t) X(T_SECTION, section, struct row_section) X(T_GROUP, group, struct row_group) \
+	X(T_SEASON, season, struct row_season) X(T_COND, cond, struct row_cond) X(T_CELL, cell, uint64_t) X(T_FARE, fare, struct row_fare) \
+	X(T_FARE_STEP, fare_step, struct row_fare_step) X(T_CONCESSION, concession, struct row_concession) X(T_BAND, band, struct row_band) \
+	X(T_QUOTA, quota, struct row_quota) X(T_TRANSFER, transfer, struct row_transfer) \
+	X(T_TRANSFER_PRICE, transfer_price, struct row_transfer_price) X(T_LADDER, ladder, struct row_ladder) \
+	X(T_LADDER_STEP, ladder_step, struct row_ladder_step) X(T_CAP, cap, struct row_cap) X(T_CAP_LIMIT, cap_limit, struct row_cap_limit) \
+	X(T_REFUND, refund, struct row_refund) X(T_LOCK, lock, struct row_lock) X(T_OPEN, open, struct row_open) X(T_FUND, fund, struct row_fund) \
+	X(T_CALENDAR, calendar, struct row_calendar) X(T_REGION, region, struct row_region)
 
 struct tariff {				/* an opened blob: typed views into it */
 	const struct blob_head *head;
 	const char *text; uint32_t text_bytes;
-	const uint32_t *list; uint32_t list_count;
-	const struct row_rule *rule; uint32_t rule_count;
-	const struct row_operator *op; uint32_t op_count;
-	const struct row_treasury *treasury; uint32_t treasury_count;
-	const struct row_class *class; uint32_t class_count;
-	const struct row_line *line; uint32_t line_count;
-	const uint32_t *line_hash; uint32_t line_hash_count;	/* power of two; index + 1 of a name's first row */
-	const struct row_section *section; uint32_t section_count;
-	const struct row_group *group; uint32_t group_count;
-	const struct row_concession *concession; uint32_t concession_count;
-	const struct row_band *band; uint32_t band_count;
-	const struct row_transfer *transfer; uint32_t transfer_count;
-	const struct row_quota *quota; uint32_t quota_count;
-	const struct row_fund *fund; uint32_t fund_count;
-	const struct row_calendar *calendar; uint32_t calendar_count;
-	const struct row_region *region; uint32_t region_count;
+#define X(table, member, type) const type *member; uint32_t member##_count;
+	BLOB_VIEWS(X)
+#undef X
 	uint32_t any_line;			/* index + 1 of the line "*" */
 };
 
+/* Cell of the decision table: concessions whose class, medium and guest conditions hold together. */
+#define CELL_MEDIA 8
+#define CELL_GUESTS 3
+static inline size_t cell_at(size_t class_index, unsigned medium, unsigned guest)
+{
+	return (class_index * CELL_MEDIA + (medium & 7)) * CELL_GUESTS + (guest < CELL_GUESTS ? guest : 2);
+}
+
+bool blob_check(const struct tariff *t);	/* every index, offset and range; blob_check.c */
 extern const uint32_t blob_row_bytes[T_COUNT_];	/* size of one row of each table */
 uint32_t text_hash(const char *text);
+uint16_t id_hash(const char *id);	/* never 0 */
 /* Row in force at a time: exact name, else the wildcard line "*". NULL: unknown. */
 const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms);
 uint8_t day_kind_of(const struct tariff *t, int32_t day);

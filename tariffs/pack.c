@@ -81,18 +81,84 @@ void path_of(const struct pack *p, const char *file, char *ret_path, size_t byte
 
 /* ---- typed fields ------------------------------------------------------------------------------- */
 
+static const struct node *setting_find(const struct pack *p, const char *name)
+{
+	const struct node *found = NULL;
+
+	for (int i = 0; i < FILE_COUNT_; i++) {
+		const struct node *root = p->doc[i] != NULL ? yaml_root(p->doc[i]) : NULL;
+		const struct node *settings = root != NULL ? node_get(root, "settings") : NULL, *n = settings != NULL ? node_get(settings, name) : NULL;
+
+		if (n != NULL)
+			found = n;	/* the overlay comes last */
+	}
+	return found;
+}
+
+/* "$name" stands for the value of a setting. */
+static const struct node *resolved(struct fields *f, const struct node *n)
+{
+	const struct node *value;
+
+	if (n == NULL || n->kind != NODE_SCALAR || n->quoted || n->text[0] != '$')
+		return n;
+	value = setting_find(f->pack, n->text + 1);
+	if (value == NULL)
+		problem(f->pack, f->file, n->line, n->column, "settings has no \"%s\"", n->text + 1);
+	return value != NULL ? value : n;
+}
+
+/* Is the entry wanted by its "when"? */
+static bool wanted(struct pack *p, const char *path, const struct node *entry)
+{
+	const struct node *when = entry->kind == NODE_MAP ? node_get(entry, "when") : NULL;
+
+	for (size_t i = 0; when != NULL && when->kind == NODE_MAP && i < when->count; i++) {
+		const struct node *value = setting_find(p, when->key[i]), *want = when->item[i];
+		bool found = false;
+
+		if (value == NULL || value->kind != NODE_SCALAR) {
+			problem(p, path, when->key_line[i], when->key_column[i], "when: settings has no \"%s\"", when->key[i]);
+			return false;
+		}
+		for (size_t k = 0; k < (want->kind == NODE_LIST ? want->count : 1); k++)
+			found = found || strcmp((want->kind == NODE_LIST ? want->item[k] : want)->text, value->text) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+void each_entry(struct pack *p, const char *section, entry_read read)
+{
+	for (int i = 0; i < FILE_COUNT_; i++) {
+		const struct node *root = p->doc[i] != NULL ? yaml_root(p->doc[i]) : NULL, *list = root != NULL ? node_get(root, section) : NULL;
+
+		if (list != NULL && list->kind != NODE_LIST)
+			problem(p, p->path[i], list->line, list->column, "%s: a list is needed", section);
+		for (size_t k = 0; list != NULL && list->kind == NODE_LIST && k < list->count; k++)
+			if (wanted(p, p->path[i], list->item[k]))
+				read(p, p->path[i], list->item[k]);
+	}
+}
+
 void fields_open(struct fields *f, struct pack *p, const char *file, const struct node *map)
 {
 	*f = (struct fields){ .pack = p, .file = file, .map = map };
 	if (map->kind != NODE_MAP)
 		problem(p, file, map->line, map->column, "a mapping is needed here");
+	f->known[f->known_count++] = "when";
 }
 
 const struct node *field(struct fields *f, const char *key)
 {
-	if (f->known_count < sizeof(f->known) / sizeof(f->known[0]))
+	size_t i = 0;
+
+	while (i < f->known_count && strcmp(f->known[i], key) != 0)
+		i++;
+	if (i == f->known_count && i < sizeof(f->known) / sizeof(f->known[0]))
 		f->known[f->known_count++] = key;
-	return node_get(f->map, key);
+	return resolved(f, node_get(f->map, key));
 }
 
 void fields_close(struct fields *f)
@@ -198,16 +264,16 @@ int64_t field_day(struct fields *f, const char *key, int64_t fallback_ms)
 
 size_t field_list(struct fields *f, const char *key)
 {
-	const struct node *n = node_get(f->map, key);
+	const struct node *n = field(f, key);
 
 	return n == NULL ? 0 : n->kind == NODE_LIST ? n->count : 1;
 }
 
 const struct node *field_item(struct fields *f, const char *key, size_t i)
 {
-	const struct node *n = node_get(f->map, key);
+	const struct node *n = field(f, key);
 
-	return n->kind == NODE_LIST ? n->item[i] : n;
+	return resolved(f, n->kind == NODE_LIST ? n->item[i] : n);
 }
 
 /* ---- finding rows by name ---------------------------------------------------------------------------- */
@@ -227,8 +293,16 @@ FIND(class_find, T_CLASS, struct row_class, row->name)
 FIND(treasury_find, T_TREASURY, struct row_treasury, row->name)
 FIND(operator_find, T_OPERATOR, struct row_operator, row->code)
 FIND(fund_find, T_FUND, struct row_fund, ROW(p, T_RULE, struct row_rule, row->rule)->id)
-FIND(concession_find, T_CONCESSION, struct row_concession, ROW(p, T_RULE, struct row_rule, row->rule)->id)
+FIND(season_find, T_SEASON, struct row_season, row->name)
 FIND(quota_find, T_QUOTA, struct row_quota, ROW(p, T_RULE, struct row_rule, row->rule)->id)
+
+int concession_find(const struct pack *p, const char *id)
+{
+	for (size_t i = 0; i < p->concession_count; i++)
+		if (strcmp(p->concession_id[i], id) == 0)
+			return (int)i;
+	return -1;
+}
 
 /* ---- laying out ------------------------------------------------------------------------------------------ */
 
@@ -279,33 +353,50 @@ static int lay_out(struct pack *p, void **ret_blob, size_t *ret_bytes)
 	return 0;
 }
 
-int tariff_compile(const char *pack_dir, tariff_report_fn report, void *arg, void **ret_blob, size_t *ret_bytes)
+int tariff_compile_with(const char *pack_dir, const struct tariff_overlay *overlay, tariff_report_fn report, void *arg, void **ret_blob,
+			size_t *ret_bytes)
 {
-	struct pack p = { .dir = pack_dir, .report = report, .arg = arg };
+	struct pack *p = calloc(1, sizeof(*p));
 	struct tariff *t;
 	int ret = TARIFF_E_PACK;
 
-	text_add(&p, "");
-	rule_add(&p, "published", "票面价", "", "published", "", 0);
-	pack_read_operators(&p);
-	pack_read_rules(&p);
-	pack_read_tables(&p);
-	if (p.problems == 0)
-		pack_check(&p);
-	if (p.problems == 0) {
-		hash_lines(&p);
-		ret = lay_out(&p, ret_blob, ret_bytes);
+	if (p == NULL)
+		return TARIFF_E_PACK;
+	*p = (struct pack){ .dir = pack_dir, .overlay = overlay, .report = report, .arg = arg };
+	text_add(p, "");
+	rule_add(p, "published", "票面价", "", "published", "", 0);
+	pack_read_files(p);
+	pack_read_operators(p);
+	pack_read_head(p);
+	pack_read_rules(p);
+	pack_read_tables(p);
+	if (p->problems == 0)
+		pack_check(p);
+	if (p->problems == 0) {
+		pack_cells(p);
+		hash_lines(p);
+		ret = lay_out(p, ret_blob, ret_bytes);
 	}
 	if (ret == 0) {
 		ret = tariff_open(*ret_blob, *ret_bytes, &t);
-		if (ret == 0)
+		if (ret == 0) {
 			tariff_close(t);
-		else
+		} else {
+			problem(p, p->path[FILE_PACK], 1, 1, "the compiled pack does not hold together: more than %d treasuries in one fare, or a value out of range",
+				FARE_FUNDERS_MAX);
 			free(*ret_blob);
+		}
 	}
-	for (size_t i = 0; i < 4; i++)
-		yaml_close(p.doc[i]);
+	for (size_t i = 0; i < FILE_COUNT_; i++)
+		if (p->doc[i] != NULL)
+			yaml_close(p->doc[i]);
 	for (int i = 0; i < T_COUNT_; i++)
-		free(p.table[i].p);
+		free(p->table[i].p);
+	free(p);
 	return ret;
+}
+
+int tariff_compile(const char *pack_dir, tariff_report_fn report, void *arg, void **ret_blob, size_t *ret_bytes)
+{
+	return tariff_compile_with(pack_dir, NULL, report, arg, ret_blob, ret_bytes);
 }

@@ -5,12 +5,16 @@
 #ifndef TARIFFS_PACK_H
 #define TARIFFS_PACK_H
 
+#include <limits.h>
+
 #include "tariffs/blob.h"
 
 struct table { uint8_t *p; size_t count, space; };
 struct where { const char *file; unsigned line, column; };
+enum pack_file { FILE_PACK, FILE_GROUPS, FILE_FUNDING, FILE_RULES, FILE_OVERLAY, FILE_COUNT_ };
 struct pack {
 	const char *dir;
+	const struct tariff_overlay *overlay;	/* NULL: the pack as it is */
 	tariff_report_fn report;
 	void *arg;
 	unsigned problems;
@@ -19,11 +23,11 @@ struct pack {
 	bool cheapest;			/* stacking: cheapest is declared for rules of equal precedence */
 	bool uses_calendar;		/* some rule asks for workdays */
 	bool uses_county;		/* some funding asks for the line's county */
-	const char *card_price, *lock_with;	/* resolved when all rules are known */
-	struct yaml_doc *doc[4];	/* kept while names are needed */
+	struct yaml_doc *doc[FILE_COUNT_];	/* kept while names are needed; NULL: no such file */
+	char path[FILE_COUNT_][PATH_MAX];
+	const char *concession_id[64];	/* known before concessions are read, so that rules can name later ones */
 	struct where at_concession[64];
-	bool has_lock;
-	const struct node *lock_node;
+	size_t concession_count;
 };
 
 #define ROW(pack, t, type, i) ((type *)(void *)((pack)->table[t].p) + (i))
@@ -39,7 +43,7 @@ uint16_t rule_add(struct pack *p, const char *id, const char *title, const char 
 void path_of(const struct pack *p, const char *file, char *ret_path, size_t bytes);
 
 /* Typed reading of a mapping: every key asked for is known, the rest are problems with a suggestion. */
-struct fields { struct pack *pack; const char *file; const struct node *map; const char *known[40]; size_t known_count; };
+struct fields { struct pack *pack; const char *file; const struct node *map; const char *known[64]; size_t known_count; };
 void fields_open(struct fields *f, struct pack *p, const char *file, const struct node *map);
 void fields_close(struct fields *f);	/* reports unknown keys */
 const struct node *field(struct fields *f, const char *key);	/* NULL absent */
@@ -60,9 +64,35 @@ int quota_find(const struct pack *p, const char *id);
 int treasury_find(const struct pack *p, const char *name);
 int operator_find(const struct pack *p, const char *code);
 
+int season_find(const struct pack *p, const char *name);
+
+/* pack_cond.c: what several kinds of rules share */
+enum guests_absent { GUESTS_LOCAL = 1 << GUEST_LOCAL, GUESTS_ALL = 7 };
+uint16_t cond_read(struct fields *f, enum guests_absent guests);	/* the conditions of an entry; index of its row */
+void slots_read(struct fields *f, const char *key, const char *days_key, struct row_slots *ret);
+bool slot_parse(const char *text, uint16_t *ret_from, uint16_t *ret_to);
+bool percent_parse(const char *text, int32_t *ret);
+void price_read(struct fields *f, const char *key, struct row_price *ret);
+void rounding_read(struct fields *f, uint8_t *ret_mode, uint32_t *ret_unit);	/* absent: ROUND_OF_PACK */
+uint64_t name_mask(struct fields *f, const char *key, int (*find)(const struct pack *, const char *), const char *what);
+uint32_t word_mask(struct fields *f, const char *key, const char *const *words, size_t count, uint32_t all);
+/* Concessions by id; "published" stands for none. Absent: all of them. */
+uint64_t concession_mask(struct fields *f, const char *key, uint64_t absent, bool *ret_published);
+int16_t then_read(struct fields *f, const char *key, int16_t absent);	/* other, published or a concession's id */
+uint16_t fund_read(struct fields *f);
+uint32_t text_list(struct fields *f, const char *key, uint32_t *ret_count);
+extern const char *const mode_words[MODE_COUNT_];
+
+/* Each entry of a list, in all files, whose "when" holds. */
+typedef void (*entry_read)(struct pack *p, const char *path, const struct node *n);
+void each_entry(struct pack *p, const char *section, entry_read read);
+
+void pack_read_files(struct pack *p);	/* open the YAML files, check their top keys */
 void pack_read_operators(struct pack *p);	/* operators.csv: rules may name operators */
-void pack_read_rules(struct pack *p);	/* pack.yaml, groups.yaml, funding.yaml, rules.yaml */
+void pack_read_head(struct pack *p);	/* pack.yaml's own keys, seasons, groups, treasuries, funding, classes */
+void pack_read_rules(struct pack *p);	/* fares to open rides */
 void pack_read_tables(struct pack *p);	/* lines, sections, calendar */
 void pack_check(struct pack *p);	/* overlaps, unreachable rules, calendar years */
+void pack_cells(struct pack *p);	/* the decision table */
 
 #endif

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 static uint8_t *put(uint8_t *p, uint64_t v, unsigned n)
 {
@@ -26,9 +26,9 @@ static uint64_t get(const uint8_t **p, unsigned n)
 
 /* X(field, bytes): the order on disk. */
 #define STATE_FIELDS(X) \
-	X(last_ms, 8) X(last_out_ms, 8) X(last_line, 4) X(last_vehicle, 4) X(last_operator, 4) X(last_mode, 1) X(last_flags, 1) \
-	X(last_paid_fen, 8) X(last_published_fen, 8) X(window_ms, 8) X(window_uses, 2) X(window_rule, 2) X(window_dearest_fen, 8) \
-	X(open_ms, 8) X(open_line, 4) X(open_vehicle, 4) X(open_stop, 2) X(open_plan, 2) X(open_hold_fen, 8)
+	X(last_ms, 8) X(last_vehicle, 4) X(window_rule, 2) X(window_uses, 2) X(window_ms, 8) X(window_vehicle, 4) X(window_dearest_fen, 8) \
+	X(prev_line, 4) X(prev_vehicle, 4) X(prev_mode, 1) X(prev_flags, 1) X(prev_published_fen, 8) \
+	X(open_ms, 8) X(open_line, 4) X(open_stop, 2) X(open_hold_fen, 8) X(open_unfinished_fen, 8)
 
 void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE_BYTES])
 {
@@ -42,6 +42,7 @@ void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE
 	for (size_t i = 0; i < RIDER_ACC_MAX; i++) {
 		p = put(p, s->acc[i].id, 2);
 		p = put(p, s->acc[i].stamp, 4);
+		p = put(p, s->acc[i].card, 4);
 		p = put(p, (uint64_t)s->acc[i].value, 8);
 	}
 	assert(p <= ret_bytes + RIDER_STATE_BYTES);
@@ -60,6 +61,7 @@ bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_sta
 	for (size_t i = 0; i < RIDER_ACC_MAX; i++) {
 		s.acc[i].id = (uint16_t)get(&p, 2);
 		s.acc[i].stamp = (uint32_t)get(&p, 4);
+		s.acc[i].card = (uint32_t)get(&p, 4);
 		s.acc[i].value = (int64_t)get(&p, 8);
 	}
 	*ret_state = s;

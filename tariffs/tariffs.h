@@ -107,12 +107,14 @@ enum ride_medium {			/* numbers are on disk */
 	MEDIUM_BANK = 4,		/* bank card by ODA */
 	MEDIUM_BANK_QR = 5,		/* UnionPay ride code */
 	MEDIUM_MANUAL = 6,		/* driver's console: papers shown */
+	MEDIUM_CASH = 7,		/* single ticket */
 };
 enum ride_event { RIDE_SINGLE = 1, RIDE_ON = 2, RIDE_OFF = 3 };
 enum guest_class { GUEST_LOCAL = 0, GUEST_REGION = 1, GUEST_OTHER = 2 };
 
 #define LINE_BYTES_MAX 47
 #define RIDER_HOLDS_MAX 8
+#define RIDER_GRANTS_MAX 2
 
 struct hold {				/* one entitlement of a person */
 	uint16_t group;			/* numeric code of the group in the pack's groups file */
@@ -121,15 +123,21 @@ struct hold {				/* one entitlement of a person */
 	int32_t verified_to;		/* yearly check done up to this day; INT32_MAX: not needed */
 	uint32_t batch;			/* entitlement batch it came with, for the explanation */
 };
+struct grant { uint16_t quota; uint32_t units; };	/* units put on a card for a quota "granted"; quota: tariff_quota_code */
 struct rider {
 	int32_t birth;			/* day, DAY_NONE when unknown */
 	int32_t issued;			/* card's issue day, DAY_NONE when unknown */
 	uint32_t home;			/* GB/T 2260 region, 0 unknown */
 	uint8_t hold_count;
 	struct hold hold[RIDER_HOLDS_MAX];
+	uint8_t grant_count;
+	struct grant grant[RIDER_GRANTS_MAX];
 };
 struct ride {				/* what rating needs to know of one tap */
 	int64_t time_ms;
+	int64_t out_ms;			/* end of a ride told by one record (metro exit); 0: not told */
+	int64_t known_ms;		/* rules published later are not known yet; 0: all are */
+	uint32_t card;			/* hash of the card or code, for accounts "of card"; 0 unknown */
 	enum ride_event event;
 	enum ride_medium medium;
 	enum guest_class guest;		/* see tariff_guest_of */
@@ -143,29 +151,34 @@ struct ride {				/* what rating needs to know of one tap */
 	uint16_t stop_on, stop_off;	/* numbers on the line, 1-based; 0: unknown */
 	uint8_t direction;
 	struct money list;		/* price the terminal showed; used where the pack says fare "tap" */
-	uint32_t distance_m;
+	uint32_t distance_m, far_m;	/* ridden; from the tap-on to the farther end of the line; 0 unknown */
+	uint16_t stops, zones;		/* ridden, where fares go by them; 0 unknown */
+	bool inside;			/* changed without leaving the paid area */
 };
 
 /* All that rating remembers of a person between rides. Plain data of fixed layout; zero is "no ride
  * yet". Stored through rider_state_pack so that the bytes are the same on every machine. */
-struct rider_acc { uint16_t id; uint32_t stamp; int64_t value; };	/* period stamp, count or fen */
-#define RIDER_ACC_MAX 8
+struct rider_acc { uint16_t id; uint32_t stamp, card; int64_t value; };	/* period stamp; card 0: the person's; count or fen */
+#define RIDER_ACC_MAX 10
 struct rider_state {
-	int64_t last_ms, last_out_ms;	/* last counting ride: tap-on, and end */
-	uint32_t last_line, last_vehicle; /* hashes */
-	uint32_t last_operator;
-	uint8_t last_mode, last_flags;
-	int64_t last_paid_fen, last_published_fen;
-	int64_t window_ms;		/* start of the transfer window, 0 none */
-	uint16_t window_uses, window_rule;
+	int64_t last_ms;		/* last ride of any kind, for locks */
+	uint32_t last_vehicle;		/* hash */
+	uint16_t window_rule, window_uses;	/* transfer scheme by hash; 0: no window */
+	int64_t window_ms;		/* what the limit counts from */
+	uint32_t window_vehicle;	/* of the ride that started it */
 	int64_t window_dearest_fen;
+	uint32_t prev_line, prev_vehicle;	/* ride before in the window: hashes */
+	uint8_t prev_mode, prev_flags;
+	int64_t prev_published_fen;
 	int64_t open_ms;		/* ride waiting for its tap-off, 0 none */
-	uint32_t open_line, open_vehicle;
-	uint16_t open_stop, open_plan;
-	int64_t open_hold_fen;
+	uint32_t open_line;
+	uint16_t open_stop;
+	int64_t open_hold_fen;		/* taken at its tap-on */
+	int64_t open_unfinished_fen;	/* owed if no tap-off comes */
 	struct rider_acc acc[RIDER_ACC_MAX];
 };
-#define RIDER_STATE_BYTES 256
+#define RIDER_PREV_COMPLETE 1		/* prev_flags: its tap-off is known */
+#define RIDER_STATE_BYTES 288
 void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE_BYTES]);
 bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_state *ret_state);
 
@@ -181,6 +194,11 @@ int tariff_compile(const char *pack_dir, tariff_report_fn report, void *arg, voi
 /* Checks structure and bounds of the blob completely, then points into it. */
 int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff) TARIFFS_MUST_CHECK;
 void tariff_close(struct tariff *t);
+/* The same with things of a case laid over the pack: YAML with settings and further list entries, and tables
+ * instead of the pack's. NULL members leave the pack as it is. Used for case files and trials. */
+struct tariff_overlay { const char *yaml, *lines_csv, *calendar_csv; };
+int tariff_compile_with(const char *pack_dir, const struct tariff_overlay *overlay, tariff_report_fn report, void *arg, void **ret_blob,
+			size_t *ret_bytes) TARIFFS_MUST_CHECK;
 /* Run the pack's own cases.csv; returns the number that failed, each given to report. Negative: error. */
 int tariff_run_cases(const char *pack_dir, const struct tariff *t, tariff_report_fn report, void *arg, int *ret_run);
 
@@ -193,6 +211,9 @@ enum guest_class tariff_guest_of(const struct tariff *t, uint32_t issuer);
 uint16_t tariff_group_code(const struct tariff *t, const char *name);
 const char *tariff_group_name(const struct tariff *t, uint16_t code);
 const char *tariff_group_title(const struct tariff *t, uint16_t code);	/* Chinese */
+
+/* Code of a quota by its id, for grants; 0: none of that id. NULL: the first quota that is granted. */
+uint16_t tariff_quota_code(const struct tariff *t, const char *id);
 
 struct tariff_rule { const char *id, *title, *basis, *kind; const char *file; unsigned line; };
 bool tariff_rule(const struct tariff *t, uint16_t rule, struct tariff_rule *ret_rule);
@@ -210,11 +231,12 @@ size_t tariff_treasury_count(const struct tariff *t);
 /* ---- rate ----------------------------------------------------------------------------------- */
 
 #define FARE_STEPS_MAX 12
-#define FARE_FUNDERS_MAX 4
+#define FARE_FUNDERS_MAX 4		/* of one funding rule, and of one fare */
 
 enum fare_step_kind {			/* numbers are on disk */
 	FARE_STEP_PUBLISHED = 1, FARE_STEP_CONCESSION = 2, FARE_STEP_TRANSFER = 3, FARE_STEP_LADDER = 4,
 	FARE_STEP_CAP = 5, FARE_STEP_ROUND = 6, FARE_STEP_HOLD = 7, FARE_STEP_SETTLE = 8, FARE_STEP_QUOTA = 9,
+	FARE_STEP_UNFINISHED = 10, FARE_STEP_REFUND = 11, FARE_STEP_LOCK = 12,
 };
 struct fare_step { uint8_t kind; uint16_t rule; int32_t delta_fen; };	/* published: delta = the fare */
 enum fare_reject {			/* why a ride is refused at the gate */
@@ -223,9 +245,13 @@ enum fare_reject {			/* why a ride is refused at the gate */
 const char *fare_reject_name(enum fare_reject reject);
 struct fare {
 	enum fare_reject reject;
-	struct money published;		/* notice-board fare (应收 before concessions) */
+	struct money published;		/* notice-board fare (应收 before concessions), an unfinished ride before included */
 	struct money paid;		/* what the rider owes by the rules (rated) */
 	struct money absorbed;		/* the operator's part */
+	struct money moved;		/* taken from the rider by this tap: a hold at tap-on, less the hold at tap-off */
+	struct money unfinished;	/* of paid: for the ride before that had no tap-off */
+	struct money refund;		/* to be returned after the period by refund_rule */
+	uint16_t refund_rule, refund_due;	/* due: day of the month after */
 	uint8_t funder_count;
 	struct { uint16_t treasury; struct money amount; } funder[FARE_FUNDERS_MAX];
 	uint16_t line;			/* index into the pack's lines + 1; 0 unknown */
@@ -233,6 +259,7 @@ struct fare {
 	uint16_t rule;			/* concession that won; 0 none */
 	uint16_t fund_rule;
 	bool transfer;			/* a transfer rule applied */
+	bool companion;			/* a companion's ride under a lock: changed nothing of the rider's state */
 	uint8_t step_count;
 	struct fare_step step[FARE_STEPS_MAX];
 };
@@ -242,7 +269,8 @@ struct fare {
 enum rule_miss {
 	MISS_GROUP = 1, MISS_AGE, MISS_CLASS, MISS_LINE, MISS_OPERATOR, MISS_MEDIUM, MISS_GUEST, MISS_DATE,
 	MISS_HOURS, MISS_CHECK_LAPSED, MISS_QUOTA, MISS_WINDOW, MISS_SAME_LINE, MISS_SAME_VEHICLE, MISS_PAIR,
-	MISS_USES, MISS_OUTRANKED, MISS_FIRST_RIDE, MISS_NOT_FOR,
+	MISS_USES, MISS_OUTRANKED, MISS_FIRST_RIDE, MISS_NOT_FOR, MISS_FARE, MISS_SEASON, MISS_UNPUBLISHED, MISS_PRODUCT, MISS_GAP, MISS_FALLBACK,
+	MISS_NOT_GROUP,
 };
 const char *rule_miss_text(enum rule_miss miss);	/* Chinese sentence */
 struct rate_notes {			/* filled when wanted; pass NULL on the fast path */

@@ -92,7 +92,7 @@ static void asking_why_changes_nothing(void **state)
 
 		random_rider(&seed, &rider);
 		random_ride(&seed, &ride);
-		s.last_ms = s.last_out_ms = ride.time_ms - rand_r(&seed) % 7200000;
+		s.last_ms = s.window_ms = ride.time_ms - rand_r(&seed) % 7200000;
 		rate(tariff, &rider, &s, &ride, &a, &f, NULL);
 		rate(tariff, &rider, &s, &ride, &b, &g, &notes);
 		assert_memory_equal(&f, &g, sizeof(f));
@@ -115,13 +115,13 @@ static void a_refused_ride_leaves_the_state_alone(void **state)
 
 static void a_state_packs_and_unpacks_to_itself(void **state)
 {
-	struct rider_state s = { .last_ms = 1, .last_out_ms = -2, .last_line = 3, .window_ms = 4, .window_uses = 5, .open_hold_fen = -6, .acc = { [7] = { 8, 9, -10 } } }, back;
+	struct rider_state s = { .last_ms = 1, .window_ms = -2, .prev_line = 3, .open_ms = 4, .window_uses = 5, .open_hold_fen = -6, .acc = { [7] = { 8, 9, 1, -10 } } }, back;
 	uint8_t bytes[RIDER_STATE_BYTES];
 
 	(void)state;
 	rider_state_pack(&s, bytes);
 	assert_true(rider_state_unpack(bytes, &back));
-	assert_int_equal(back.last_out_ms, -2);
+	assert_int_equal(back.window_ms, -2);
 	assert_int_equal(back.acc[7].value, -10);
 	bytes[0]++;
 	assert_false(rider_state_unpack(bytes, &back));

@@ -1,0 +1,85 @@
+/*
+ * rate - the parts of rate(): one ride being rated, and the functions each part gives the others. Private to
+ * tariffs/. All are pure and bounded: they read the opened pack and the ride, and write into struct rating.
+ */
+#ifndef TARIFFS_RATE_H
+#define TARIFFS_RATE_H
+
+#include "tariffs/blob.h"
+
+/* An amount between two steps, exact: num / den fen. A rate multiplies den by 10000; two rates and a band
+ * keep num within 10^6 fen x 10^12. */
+struct exact { int64_t num, den; };
+static inline struct exact exact_of_fen(int64_t fen) { return (struct exact){ fen, 1 }; }
+
+#define PRICE_NONE (-1)			/* no concession: the published fare */
+struct choice {
+	int index;			/* concession that gives the price; PRICE_NONE */
+	int via;			/* the one that led to it when it is a fallback, else index */
+	struct exact price;		/* on the published fare */
+	enum rule_miss because;		/* why it is a fallback; 0 when not */
+};
+
+struct rating {
+	const struct tariff *t;
+	const struct rider *rider;
+	const struct ride *ride;
+	const struct rider_state *before;
+	struct rider_state *after;
+	struct fare *fare;
+	struct rate_notes *notes;
+	const struct row_line *line;
+	int64_t clock_ms;		/* the event that hours and dates look at: entry for rides with tap-off */
+	int64_t end_ms;			/* end of the ride */
+	int64_t published_fen;
+	int32_t day;
+	uint8_t day_kind;
+	uint16_t minute;
+	uint32_t seasons;
+	uint32_t line_hash, vehicle_hash, operator_id;	/* vehicle 0: unknown */
+	uint64_t groups;		/* groups the rider is in on this day */
+	uint64_t lapsed;		/* groups whose yearly check has lapsed */
+	uint64_t excluded;		/* concessions a lock has taken out */
+	bool complete;			/* both taps of the ride are known, or it has only one */
+};
+
+void note(struct rating *r, uint16_t rule, enum rule_miss miss);
+void step(struct fare *f, enum fare_step_kind kind, uint16_t rule, int64_t delta_fen);
+
+/* rate_find.c: the ride and the rider */
+enum fare_reject ride_find(struct rating *r);	/* line, clocks, day, seasons, groups */
+enum asking { ASK_ALL, ASK_STATIC };		/* static: not who, guest, product: is the rule for such a ride at all */
+enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking asking);
+bool slots_hit(const struct rating *r, const struct row_slots *s);
+int64_t published_find(const struct rating *r, uint32_t distance_m);	/* fen, negative: none */
+
+/* rate_price.c: prices and the one concession */
+struct exact exact_scale(struct exact a, int32_t rate);
+int64_t exact_round(const struct rating *r, struct exact a);		/* by the pack */
+struct exact price_on(const struct rating *r, const struct row_price *p, const struct row_quota *q, struct exact base);
+struct choice concession_choose(struct rating *r);
+struct exact concession_price(const struct rating *r, int index, struct exact base);
+
+/* rate_transfer.c */
+struct transfer {
+	const struct row_transfer *scheme;	/* NULL: the ride is outside of every scheme */
+	const struct row_transfer_price *price;	/* NULL: not a transfer */
+	enum transfer_action action;		/* what the ride does to the window when it is not */
+};
+struct transfer transfer_find(struct rating *r, const struct choice *choice);
+/* Price entry a ride at another concession would get in the same place; for the ordinary card price. */
+const struct row_transfer_price *transfer_price_for(const struct rating *r, const struct transfer *x, int index);
+struct exact transfer_apply(const struct rating *r, const struct row_transfer_price *p, struct exact now);
+void transfer_remember(struct rating *r, const struct transfer *x, const struct choice *choice, int64_t leg_fen);
+
+/* rate_account.c: counts and sums */
+struct row_period;
+uint32_t period_stamp(const struct rating *r, const struct row_period *p, const struct rider_acc *acc);
+int64_t account_value(const struct rating *r, const struct row_period *p);
+void account_add(struct rating *r, const struct row_period *p, int64_t amount);
+int64_t quota_left(const struct rating *r, const struct row_quota *q);
+struct exact ladders_apply(struct rating *r, const struct choice *choice, struct exact now, uint16_t *ret_rule, uint16_t *ret_fund);
+int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *ret_fund);
+void accounts_remember(struct rating *r, const struct choice *choice, bool transferred);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * rate_account - counts and sums of a rider over periods: quotas, ladders, caps. An account carries the stamp
+ * of its period; a stale stamp means zero, so nothing has to be reset at midnight. Accounts are named by the
+ * hash of their rule's id, which stays through versions of a pack.
+ */
+#include "tariffs/rate.h"
+
+#include <string.h>
+
+/* Number of whole years between the card's issue and the day, so that each card-year has its own stamp. */
+static uint32_t card_year(const struct rating *r)
+{
+	struct civil now = civil_of_ms((int64_t)r->day * 86400000 - CIVIL_OFFSET_MS), from;
+
+	if (r->rider->issued == DAY_NONE)
+		return (uint32_t)now.year;
+	from = civil_of_ms((int64_t)r->rider->issued * 86400000 - CIVIL_OFFSET_MS);
+	return (uint32_t)(now.year - from.year - (now.month < from.month || (now.month == from.month && now.day < from.day)));
+}
+
+/* Hours run from the first use: the stamp is its second, kept while they last. */
+static uint32_t rolling_stamp(const struct rating *r, const struct row_period *p, const struct rider_acc *acc)
+{
+	int64_t now = r->clock_ms / 1000;
+
+	if (acc != NULL && now >= (int64_t)acc->stamp && now < (int64_t)acc->stamp + (int64_t)p->hours * 3600)
+		return acc->stamp;
+	return (uint32_t)now;
+}
+
+uint32_t period_stamp(const struct rating *r, const struct row_period *p, const struct rider_acc *acc)
+{
+	struct civil c = civil_of_ms(r->clock_ms);
+
+	switch ((enum period)p->period) {
+	case PERIOD_DAY: return (uint32_t)service_day_of_ms(r->clock_ms, (int32_t)r->t->head->fare_day_cut_s);
+	case PERIOD_MONTH: return (uint32_t)c.year * 100 + c.month;
+	case PERIOD_YEAR: return (uint32_t)c.year;
+	case PERIOD_CARD_YEAR: return card_year(r);
+	case PERIOD_HOURS: return rolling_stamp(r, p, acc);
+	case PERIOD_COUNT_: break;
+	}
+	return 0;
+}
+
+static uint32_t owner_of(const struct rating *r, const struct row_period *p) { return p->of_card ? r->ride->card : 0; }
+
+static struct rider_acc *account_find(struct rider_state *s, uint16_t id, uint32_t card)
+{
+	for (size_t i = 0; i < RIDER_ACC_MAX; i++)
+		if (s->acc[i].id == id && s->acc[i].card == card)
+			return &s->acc[i];
+	return NULL;
+}
+
+int64_t account_value(const struct rating *r, const struct row_period *p)
+{
+	struct rider_acc *acc = account_find(r->after, p->acc, owner_of(r, p));
+
+	return acc != NULL && acc->stamp == period_stamp(r, p, acc) ? acc->value : 0;
+}
+
+/* A free place, else that of an older card of the same account, else the first. */
+static struct rider_acc *account_place(struct rider_state *s, uint16_t id)
+{
+	struct rider_acc *same = NULL;
+
+	for (size_t i = 0; i < RIDER_ACC_MAX; i++) {
+		if (s->acc[i].id == 0)
+			return &s->acc[i];
+		if (s->acc[i].id == id && same == NULL)
+			same = &s->acc[i];
+	}
+	return same != NULL ? same : &s->acc[0];
+}
+
+void account_add(struct rating *r, const struct row_period *p, int64_t amount)
+{
+	uint32_t card = owner_of(r, p), stamp;
+	struct rider_acc *acc = account_find(r->after, p->acc, card);
+
+	stamp = period_stamp(r, p, acc);
+	if (acc == NULL)
+		acc = account_place(r->after, p->acc);
+	if (acc->id != p->acc || acc->card != card || acc->stamp != stamp)
+		*acc = (struct rider_acc){ .id = p->acc, .stamp = stamp, .card = card };
+	acc->value += amount;
+}
+
+int64_t quota_left(const struct rating *r, const struct row_quota *q)
+{
+	int64_t limit = q->limit;
+
+	for (uint8_t i = 0; q->granted && i < r->rider->grant_count && i < RIDER_GRANTS_MAX; i++)
+		if (r->rider->grant[i].quota == q->per.acc)
+			limit += r->rider->grant[i].units;
+	return limit - account_value(r, &q->per);
+}
+
+static bool listed(uint64_t mask, const struct choice *choice) { return choice->index != PRICE_NONE && (mask >> choice->index & 1) != 0; }
+
+/* ---- ladders -------------------------------------------------------------------------------------------- */
+
+static const struct row_ladder_step *step_of(const struct rating *r, const struct row_ladder *l, int64_t total)
+{
+	const struct row_ladder_step *found = &r->t->ladder_step[l->step];
+
+	for (uint32_t i = 1; i < l->step_count; i++)
+		if (total >= r->t->ladder_step[l->step + i].from)
+			found = &r->t->ladder_step[l->step + i];
+	return found;
+}
+
+__extension__ typedef __int128 wide;
+
+/* num / den as quarters of a fen, with every fraction between two quarters as 1 or 3: that is all that rounding
+ * to whole fen or more can ask. */
+static struct exact quarters(wide num, wide den)
+{
+	wide whole = num / den, rest = num % den;
+	int quarter = rest == 0 ? 0 : 2 * rest < den ? 1 : 2 * rest == den ? 2 : 3;
+
+	return (struct exact){ (int64_t)whole * 4 + quarter, 4 };
+}
+
+/* A ride over one or more steps: each part pays the rate of its step. Where the total counts what is paid, a step
+ * that is c fen away is reached after c / rate of the published part; den is widened so that this stays exact. */
+static struct exact split(const struct rating *r, const struct row_ladder *l, struct exact now, int64_t total)
+{
+	const struct row_ladder_step *s = step_of(r, l, total), *last = &r->t->ladder_step[l->step + l->step_count - 1];
+	wide left = now.num, den = now.den, paid = 0;
+
+	for (int crossed = 0; s < last && crossed < 4; s++, crossed++) {
+		wide room = (wide)(s[1].from - total) * den, takes = l->count == COUNT_PAID ? s->rate : 10000;
+
+		if (left * takes <= room * 10000)
+			break;
+		paid = paid * takes + room * (l->count == COUNT_PAID ? takes : s->rate);
+		left = left * takes - room * 10000;
+		den *= takes;
+		total = s[1].from;
+	}
+	return quarters(paid * 10000 + left * s->rate, den * 10000);
+}
+
+struct exact ladders_apply(struct rating *r, const struct choice *choice, struct exact now, uint16_t *ret_rule, uint16_t *ret_fund)
+{
+	for (uint32_t i = 0; i < r->t->ladder_count; i++) {
+		const struct row_ladder *l = &r->t->ladder[i];
+		enum rule_miss miss = listed(l->not_with, choice) ? MISS_NOT_FOR : cond_miss(r, l->cond, ASK_ALL);
+		int64_t total;
+
+		if (miss != 0) {
+			note(r, l->rule, miss);
+			continue;
+		}
+		total = account_value(r, &l->per);
+		if (l->split)
+			now = split(r, l, now, total);
+		else
+			now = exact_scale(now, step_of(r, l, total)->rate);
+		*ret_rule = l->rule;
+		*ret_fund = l->fund;
+	}
+	return now;
+}
+
+/* ---- caps ------------------------------------------------------------------------------------------------ */
+
+static int64_t limit_of(const struct rating *r, const struct row_cap *c)
+{
+	struct rider_acc *acc = account_find(r->after, c->per.acc, owner_of(r, &c->per));
+	int64_t began = r->clock_ms, fen = r->t->cap_limit[c->limit].fen;
+
+	if (c->per.period == PERIOD_HOURS)
+		began = (int64_t)rolling_stamp(r, &c->per, acc) * 1000;
+	for (uint32_t i = 1; i < c->limit_count; i++)
+		if (began >= r->t->cap_limit[c->limit + i].from_ms)
+			fen = r->t->cap_limit[c->limit + i].fen;
+	return fen;
+}
+
+int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *ret_fund)
+{
+	for (uint32_t i = 0; i < r->t->cap_count; i++) {
+		const struct row_cap *c = &r->t->cap[i];
+		enum rule_miss miss = cond_miss(r, c->cond, ASK_ALL);
+		int64_t left;
+
+		if (miss != 0) {
+			note(r, c->rule, miss);
+			continue;
+		}
+		left = limit_of(r, c) - account_value(r, &c->per);
+		if (left < 0)
+			left = 0;
+		if (fen > left) {
+			fen = left;
+			*ret_rule = c->rule;
+			*ret_fund = c->fund;
+		}
+	}
+	return fen;
+}
+
+/* ---- after the ride ---------------------------------------------------------------------------------------- */
+
+void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)
+{
+	int64_t paid = r->fare->paid.fen - r->fare->unfinished.fen;
+
+	if (choice->index != PRICE_NONE && !transferred && r->t->concession[choice->index].quota != 0) {
+		const struct row_concession *c = &r->t->concession[choice->index];
+		const struct row_quota *q = &r->t->quota[c->quota - 1];
+
+		account_add(r, &q->per, c->takes);
+		step(r->fare, FARE_STEP_QUOTA, q->rule, 0);
+	}
+	for (uint32_t i = 0; i < r->t->ladder_count; i++) {
+		const struct row_ladder *l = &r->t->ladder[i];
+
+		if (!listed(l->not_with, choice) && cond_miss(r, l->cond, ASK_ALL) == 0)
+			account_add(r, &l->per, l->count == COUNT_RIDES ? 1 : l->count == COUNT_PAID ? paid : r->published_fen);
+	}
+	for (uint32_t i = 0; i < r->t->cap_count; i++) {
+		const struct row_cap *c = &r->t->cap[i];
+		int64_t counted = paid + (c->count_unfinished ? r->fare->unfinished.fen : 0);
+
+		if (counted > 0 && cond_miss(r, c->cond, ASK_ALL) == 0)
+			account_add(r, &c->per, counted);
+	}
+}

@@ -1,0 +1,329 @@
+/*
+ * rate_find - what a rule may ask about: who the rider is on the day, what the line publishes, which hours,
+ * seasons and kinds of day the ride falls in. Conditions are answered here and nowhere else.
+ */
+#include "tariffs/rate.h"
+
+#include <string.h>
+
+/* ---- the rider ------------------------------------------------------------------------------------ */
+
+/* First day on which a person is so many years old, by the pack's settings. */
+static int32_t birthday_of(const struct tariff *t, int32_t birth, int years)
+{
+	struct civil b = civil_of_ms((int64_t)birth * 86400000 - CIVIL_OFFSET_MS);
+	int32_t year = b.year + years, day;
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	if (b.month == 2 && b.day == 29 && !leap)
+		day = t->head->feb29_feb28 ? day_of_civil(year, 2, 28) : day_of_civil(year, 3, 1);
+	else
+		day = day_of_civil(year, b.month, b.day);
+	return day + t->head->birthday_after;
+}
+
+/* Last day of the upper age: the eve of the next birthday, or a date of the year in which that age is reached. */
+static int32_t last_day_of(const struct tariff *t, const struct row_group *g, int32_t birth)
+{
+	int32_t year = civil_of_ms((int64_t)birth * 86400000 - CIVIL_OFFSET_MS).year + g->age_to;
+
+	switch ((enum group_end)g->ends) {
+	case END_YEAR: return day_of_civil(year, 12, 31);
+	case END_DATE: return day_of_civil(year, g->ends_mmdd / 100, g->ends_mmdd % 100);
+	case END_BIRTHDAY: break;
+	}
+	return birthday_of(t, birth, g->age_to + 1) - 1;
+}
+
+static bool region_within(uint32_t region, uint32_t prefix)
+{
+	while (region > prefix)
+		region /= 100;
+	return region == prefix;
+}
+
+static bool group_by_age(const struct rating *r, const struct row_group *g)
+{
+	int32_t birth = r->rider->birth;
+
+	if (birth == DAY_NONE || (g->home != 0 && !region_within(r->rider->home, g->home)))
+		return false;
+	return (g->age_from < 0 || r->day >= birthday_of(r->t, birth, g->age_from)) && (g->age_to < 0 || r->day <= last_day_of(r->t, g, birth));
+}
+
+static bool group_by_hold(const struct rating *r, const struct row_group *g, bool *ret_lapsed)
+{
+	for (uint8_t i = 0; i < r->rider->hold_count && i < RIDER_HOLDS_MAX; i++) {
+		const struct hold *h = &r->rider->hold[i];
+
+		if (h->group != g->code || r->day < h->from || r->day > h->to)
+			continue;
+		if ((g->grade_max != 0 && (h->grade == 0 || h->grade > g->grade_max)) || h->grade < g->grade_min)
+			continue;
+		if (g->checked && r->day > h->verified_to) {
+			*ret_lapsed = true;
+			continue;
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool text_listed(const struct tariff *t, uint32_t first, uint32_t count, const char *text)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(t->text + t->list[first + i], text) == 0)
+			return true;
+	return false;
+}
+
+static bool number_listed(const struct tariff *t, uint32_t first, uint32_t count, uint32_t number)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (t->list[first + i] == number)
+			return true;
+	return false;
+}
+
+static bool marks_believed(const struct rating *r, const struct row_group *g) { return (g->marks_of >> (r->ride->guest & 3) & 1) != 0; }
+
+static bool group_by_class(const struct rating *r, const struct row_group *g)
+{
+	return marks_believed(r, g) && r->ride->card_class < 16 && (g->card_classes >> r->ride->card_class & 1) != 0;
+}
+
+static bool group_by_product(const struct rating *r, const struct row_group *g)
+{
+	return r->ride->product[0] != '\0' && marks_believed(r, g) && text_listed(r->t, g->product, g->product_count, r->ride->product);
+}
+
+/* Any of the ways a group names is enough, or all of them where it says so. */
+static bool group_holds(const struct rating *r, const struct row_group *g, bool *ret_lapsed)
+{
+	bool by_age = g->age_from >= 0 || g->age_to >= 0, yes = false, no = false;
+
+	if (g->by_hold)
+		*(group_by_hold(r, g, ret_lapsed) ? &yes : &no) = true;
+	if (by_age)
+		*(group_by_age(r, g) ? &yes : &no) = true;
+	if (g->card_classes != 0)
+		*(group_by_class(r, g) ? &yes : &no) = true;
+	if (g->product_count != 0)
+		*(group_by_product(r, g) ? &yes : &no) = true;
+	return yes && !(g->all && no);
+}
+
+static void groups_find(struct rating *r)
+{
+	for (uint32_t i = 0; i < r->t->group_count; i++) {
+		bool lapsed = false;
+
+		if (group_holds(r, &r->t->group[i], &lapsed))
+			r->groups |= 1ULL << i;
+		else if (lapsed)
+			r->lapsed |= 1ULL << i;
+	}
+}
+
+/* ---- time ------------------------------------------------------------------------------------------- */
+
+static uint32_t seasons_of(const struct tariff *t, int32_t day)
+{
+	struct civil c = civil_of_ms((int64_t)day * 86400000 - CIVIL_OFFSET_MS);
+	uint32_t mmdd = c.month * 100u + c.day, mask = 0;
+
+	for (uint32_t i = 0; i < t->season_count; i++)
+		for (uint32_t k = 0; k < t->season[i].range_count; k++) {
+			uint32_t range = t->list[t->season[i].range + k], from = range >> 16, to = range & 0xFFFF;
+
+			if (from <= to ? mmdd >= from && mmdd <= to : mmdd >= from || mmdd <= to)
+				mask |= 1u << i;
+		}
+	return mask;
+}
+
+bool slots_hit(const struct rating *r, const struct row_slots *s)
+{
+	bool rest = (r->day_kind & DAY_REST) != 0;
+
+	switch ((enum days_wanted)s->days) {
+	case DAYS_ALL: break;
+	case DAYS_WORK: if (rest) return false; break;
+	case DAYS_REST: if (!rest) return false; break;
+	case DAYS_SCHOOL: if (rest || (r->day_kind & DAY_NO_SCHOOL) != 0) return false; break;
+	}
+	for (uint8_t i = 0; i < s->count; i++) {
+		bool over_midnight = s->from[i] > s->to[i], after = r->minute >= s->from[i], early = r->minute < s->to[i];
+
+		if (over_midnight ? after || early : after && early)
+			return true;
+	}
+	return s->count == 0;
+}
+
+/* ---- conditions --------------------------------------------------------------------------------------- */
+
+static enum rule_miss who_miss(const struct rating *r, const struct row_cond *c)
+{
+	if (c->who != 0 && (c->who & r->groups) == 0)
+		return (c->who & r->lapsed) != 0 ? MISS_CHECK_LAPSED : MISS_GROUP;
+	if ((c->who_not & r->groups) != 0)
+		return MISS_NOT_GROUP;
+	if ((c->guest_mask >> (r->ride->guest & 3) & 1) == 0)
+		return MISS_GUEST;
+	if (c->product_count > 0 && !text_listed(r->t, c->product, c->product_count, r->ride->product))
+		return MISS_PRODUCT;
+	return 0;
+}
+
+static enum rule_miss line_miss(const struct rating *r, const struct row_cond *c)
+{
+	if ((c->class_mask >> r->line->class_index & 1) == 0 || (c->mode_mask >> r->line->mode & 1) == 0)
+		return MISS_CLASS;
+	if (c->line_count > 0 && !text_listed(r->t, c->line, c->line_count, r->ride->line))
+		return MISS_LINE;
+	if (c->not_line_count > 0 && text_listed(r->t, c->not_line, c->not_line_count, r->ride->line))
+		return MISS_LINE;
+	if ((c->op_count > 0 && !number_listed(r->t, c->op, c->op_count, r->operator_id)) ||
+	    number_listed(r->t, c->not_op, c->not_op_count, r->operator_id))
+		return MISS_OPERATOR;
+	if ((c->fare_min > 0 && r->published_fen < c->fare_min) || (c->fare_max > 0 && r->published_fen > c->fare_max))
+		return MISS_FARE;
+	return 0;
+}
+
+enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking asking)
+{
+	const struct row_cond *c = &r->t->cond[cond];
+	enum rule_miss miss = asking == ASK_ALL ? who_miss(r, c) : 0;
+
+	if (miss == 0)
+		miss = line_miss(r, c);
+	if (miss != 0)
+		return miss;
+	if ((c->medium_mask >> (r->ride->medium & 7) & 1) == 0)
+		return MISS_MEDIUM;
+	if (r->clock_ms < c->from_ms || r->clock_ms >= c->to_ms)
+		return MISS_DATE;
+	if (r->ride->known_ms != 0 && r->ride->known_ms < c->published_ms)
+		return MISS_UNPUBLISHED;
+	if (c->season_mask != 0 && (c->season_mask & r->seasons) == 0)
+		return MISS_SEASON;
+	return slots_hit(r, &c->slots) ? 0 : MISS_HOURS;
+}
+
+/* ---- the published fare --------------------------------------------------------------------------------- */
+
+static int64_t section_fen(const struct rating *r)
+{
+	uint16_t a = r->ride->stop_on, b = r->ride->stop_off;
+	int64_t dearest = -1;
+
+	for (uint32_t i = 0; i < r->line->section_count; i++) {
+		const struct row_section *s = &r->t->section[r->line->section + i];
+
+		if ((s->from_stop == a && s->to_stop == b) || (s->from_stop == b && s->to_stop == a))
+			return s->fen;
+		if ((s->from_stop == a || s->to_stop == a) && s->fen > dearest)
+			dearest = s->fen;
+	}
+	if (b != 0 && a != 0)
+		return -1;
+	return dearest >= 0 ? dearest : r->line->fare_fen;
+}
+
+static int64_t stepped_fen(const struct tariff *t, const struct row_fare *f, uint32_t ridden)
+{
+	uint32_t from = 0;
+	int64_t fen = 0;
+
+	for (uint32_t i = 0; i < f->step_count; i++) {
+		const struct row_fare_step *s = &t->fare_step[f->step + i];
+		uint32_t part;
+
+		if (i > 0 && ridden <= from)
+			break;
+		part = (ridden < s->upto ? ridden : s->upto) - from;
+		fen += s->each == 0 ? s->fen : (int64_t)s->fen * ((part + s->each - 1) / s->each);
+		from = s->upto;
+	}
+	return fen;
+}
+
+static int64_t class_fen(const struct rating *r, uint32_t distance_m)
+{
+	for (uint32_t i = 0; i < r->t->fare_count; i++) {
+		const struct row_fare *f = &r->t->fare[i];
+		uint32_t ridden = f->by == BY_METRES ? distance_m : f->by == BY_STOPS ? r->ride->stops : r->ride->zones;
+		int64_t fen = f->flat_fen;
+
+		if (cond_miss(r, f->cond, ASK_ALL) != 0)
+			continue;
+		if (f->by != BY_FLAT && ridden == 0 && r->ride->event == RIDE_SINGLE)
+			return -1;
+		if (f->by != BY_FLAT)
+			fen = stepped_fen(r->t, f, ridden);
+		if (f->round_mode != ROUND_OF_PACK)
+			fen = money_scale(money_of_fen(fen), 1, 1, (enum money_round)f->round_mode, f->round_unit_fen).fen;
+		return fen;
+	}
+	return -1;
+}
+
+int64_t published_find(const struct rating *r, uint32_t distance_m)
+{
+	switch (r->line->fare_kind) {
+	case FARE_SECTION: return section_fen(r);
+	case FARE_TAP: return r->ride->list.fen;
+	case FARE_CLASS: return class_fen(r, distance_m);
+	default: return r->line->fare_fen;
+	}
+}
+
+/* ---- the ride ---------------------------------------------------------------------------------------------- */
+
+/* A tap-off belongs to the open ride, unless the line's rule asks for one line and this is another. */
+static bool closes_open(const struct rating *r)
+{
+	if (r->ride->event != RIDE_OFF || r->before->open_ms == 0 || r->ride->time_ms < r->before->open_ms)
+		return false;
+	for (uint32_t i = 0; i < r->t->open_count; i++)
+		if (cond_miss(r, r->t->open[i].cond, ASK_STATIC) == 0)
+			return !r->t->open[i].same_line || r->before->open_line == r->line_hash;
+	return true;
+}
+
+static void clock_set(struct rating *r, int64_t clock_ms)
+{
+	struct civil c = civil_of_ms(clock_ms);
+
+	r->clock_ms = clock_ms;
+	r->day = day_of_ms(clock_ms);
+	r->minute = (uint16_t)(c.hour * 60 + c.minute);
+	r->day_kind = day_kind_of(r->t, r->day);
+	r->seasons = r->t->season_count > 0 ? seasons_of(r->t, r->day) : 0;
+}
+
+enum fare_reject ride_find(struct rating *r)
+{
+	const struct ride *ride = r->ride;
+
+	if (ride->time_ms < r->t->head->valid_from_ms)
+		return FARE_NOT_IN_FORCE;
+	r->line = line_at(r->t, ride->line, ride->time_ms);
+	if (r->line == NULL)
+		return FARE_LINE_UNKNOWN;
+	r->line_hash = text_hash(ride->line);
+	r->vehicle_hash = ride->vehicle[0] != '\0' ? text_hash(ride->vehicle) | 1 : 0;
+	r->operator_id = ride->operator_id != 0 ? ride->operator_id : r->line->operator_id;
+	clock_set(r, ride->time_ms);
+	r->complete = ride->event != RIDE_OFF;
+	if (closes_open(r)) {
+		clock_set(r, r->before->open_ms);
+		r->complete = true;
+	}
+	r->end_ms = ride->out_ms > ride->time_ms ? ride->out_ms : ride->time_ms;
+	r->fare->line = (uint16_t)(r->line - r->t->line + 1);
+	groups_find(r);
+	return FARE_OK;
+}
