@@ -12,6 +12,7 @@ static const struct option longs[] = {
 	{ "format", required_argument, NULL, 'F' }, { "out", required_argument, NULL, 'o' }, { "date", required_argument, NULL, 'd' },
 	{ "to", required_argument, NULL, 't' }, { "from", required_argument, NULL, 'r' }, { "key", required_argument, NULL, 'y' },
 	{ "trust", required_argument, NULL, 'u' }, { "who", required_argument, NULL, 'w' }, { "version", required_argument, NULL, 'v' },
+	{ "cases", required_argument, NULL, 'C' },
 	{ "json", no_argument, NULL, 'j' }, { "canonical", no_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -35,6 +36,7 @@ int options_read(int argc, char **argv, const char *usage, struct options *ret)
 		case 'u': ret->trust = optarg; break;
 		case 'w': ret->who = optarg; break;
 		case 'v': ret->version = strtoll(optarg, NULL, 10); break;
+		case 'C': ret->cases = optarg; break;
 		case 'j': ret->json = true; break;
 		case 'c': ret->canonical = true; break;
 		case 'h': fputs(usage, stdout); return -1;

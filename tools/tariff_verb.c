@@ -2,7 +2,7 @@
  * qingfen tariff - for the person who edits fares: check a pack and run its cases, rate made-up taps without a
  * daemon, compile. docs/tariff.5 describes packs and the taps that rate reads.
  */
-#include "tools/tools.h"
+#include "tools/tariff_case.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 static const char usage[] =
 	"用法 usage: qingfen tariff check PACK [--json]            检查并运行票价包自带的例子\n"
 	"            qingfen tariff rate PACK [TAPS.ndjson] [--json] 计价, 每行一笔\n"
+	"            qingfen tariff rate --cases FILE.csv PACK|DIR [--json] 运行案例文件, DIR 下按政策找票价包\n"
 	"            qingfen tariff compile PACK --to FILE          编译\n";
 
 struct printing { bool json; unsigned problems; struct jsonw j; };
@@ -144,28 +145,49 @@ static const char *rider_read(const struct rating *r, const json_t *tap, struct 
 		if (fault != NULL)
 			return fault;
 	}
+	if (number_of(tap, "granted", 0) > 0)
+		ret->grant[ret->grant_count++] = (struct grant){ tariff_quota_code(r->t, NULL), (uint32_t)number_of(tap, "granted", 0) };
 	return NULL;
+}
+
+/* Accounts of a card are told apart by a hash of its number. */
+static uint32_t card_hash(const char *card)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *card != '\0'; card++)
+		h = (h ^ (uint8_t)*card) * 16777619u;
+	return h != 0 ? h : 1;
 }
 
 static const char *ride_read(const struct rating *r, const json_t *tap, struct ride *ret)
 {
-	static const char *const media[] = { "", "card", "ssc", "qr", "bank", "bank-qr", "manual" };
+	static const char *const media[] = { "", "card", "ssc", "qr", "bank", "bank-qr", "manual", "cash" };
 	static const char *const events[] = { "", "single", "on", "off" };
 	struct tariff_operator op;
 	size_t m = 1, e = 1;
+	int32_t known;
 
 	*ret = (struct ride){ .card_class = (uint8_t)number_of(tap, "class", 1), .list = money_of_fen(number_of(tap, "list_fen", 0)),
-			      .stop_on = (uint16_t)number_of(tap, "stop_on", 0), .stop_off = (uint16_t)number_of(tap, "stop_off", 0) };
+			      .stop_on = (uint16_t)number_of(tap, "stop_on", 0), .stop_off = (uint16_t)number_of(tap, "stop_off", 0),
+			      .distance_m = (uint32_t)number_of(tap, "distance_m", 0), .far_m = (uint32_t)number_of(tap, "far_m", 0),
+			      .stops = (uint16_t)number_of(tap, "stops", 0), .zones = (uint16_t)number_of(tap, "zones", 0),
+			      .inside = json_is_true(json_object_get(tap, "inside")) };
 	if (!time_parse(text_of(tap, "time"), &ret->time_ms))
 		return "time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed";
+	if (text_of(tap, "out_time")[0] != '\0' && !time_parse(text_of(tap, "out_time"), &ret->out_ms))
+		return "out_time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed";
+	if (day_parse(text_of(tap, "known"), &known))
+		ret->known_ms = (int64_t)known * 86400000 - CIVIL_OFFSET_MS;
+	ret->card = card_hash(text_of(tap, "number")[0] != '\0' ? text_of(tap, "number") : text_of(tap, "card"));
 	if (text_of(tap, "line")[0] == '\0' || strlen(text_of(tap, "line")) > LINE_BYTES_MAX)
 		return "line is missing or too long";
-	while (text_of(tap, "medium")[0] != '\0' && m < 7 && strcmp(media[m], text_of(tap, "medium")) != 0)
+	while (text_of(tap, "medium")[0] != '\0' && m < 8 && strcmp(media[m], text_of(tap, "medium")) != 0)
 		m++;
 	while (text_of(tap, "event")[0] != '\0' && e < 4 && strcmp(events[e], text_of(tap, "event")) != 0)
 		e++;
-	if (m == 7 || e == 4)
-		return m == 7 ? "medium: card, ssc, qr, bank, bank-qr or manual" : "event: single, on or off";
+	if (m == 8 || e == 4)
+		return m == 8 ? "medium: card, ssc, qr, bank, bank-qr, manual or cash" : "event: single, on or off";
 	ret->medium = (enum ride_medium)m;
 	ret->event = (enum ride_event)e;
 	snprintf(ret->line, sizeof(ret->line), "%s", text_of(tap, "line"));
@@ -215,9 +237,11 @@ static void fare_print(const struct rating *r, const json_t *tap, const struct f
 	if (fare->reject != FARE_OK)
 		jsonw_kstr(&j, "reason", fare_reject_name(fare->reject));
 	jsonw_kint(&j, "published_fen", fare->published.fen);
-	jsonw_kint(&j, "fare_fen", fare->paid.fen);
+	jsonw_kint(&j, "fare_fen", fare->moved.fen);
+	jsonw_kint(&j, "paid_fen", fare->paid.fen);
 	jsonw_kint(&j, "subsidy_fen", subsidy);
 	jsonw_kint(&j, "absorbed_fen", fare->absorbed.fen);
+	jsonw_kint(&j, "refund_fen", fare->refund.fen);
 	jsonw_kbool(&j, "transfer", fare->transfer);
 	rules_print(&j, r, fare);
 	jsonw_key(&j, "funders");
@@ -329,6 +353,8 @@ int verb_tariff(int argc, char **argv)
 	words = argc - o.first;
 	if (words == 2 && strcmp(argv[o.first], "check") == 0)
 		return pack_check(&o, argv[o.first + 1]);
+	if (words == 2 && strcmp(argv[o.first], "rate") == 0 && o.cases != NULL)
+		return tariff_cases_run(&o, o.cases, argv[o.first + 1]);
 	if ((words == 2 || words == 3) && strcmp(argv[o.first], "rate") == 0)
 		return taps_rate(argv[o.first + 1], words == 3 ? argv[o.first + 2] : NULL);
 	if (words == 2 && strcmp(argv[o.first], "compile") == 0 && o.to != NULL)
