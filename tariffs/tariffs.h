@@ -228,6 +228,29 @@ struct tariff_treasury { const char *name, *title; };
 bool tariff_treasury(const struct tariff *t, uint16_t treasury, struct tariff_treasury *ret_treasury);
 size_t tariff_treasury_count(const struct tariff *t);
 
+/* ---- what a pack holds, for price books: enumerate.c ---------------------------------------- */
+
+size_t tariff_rule_count(const struct tariff *t);	/* rule numbers are below this; 0 is no rule */
+struct tariff_class { const char *name, *title; };
+size_t tariff_class_count(const struct tariff *t);
+bool tariff_class_at(const struct tariff *t, size_t i, struct tariff_class *ret_class);
+/* A group and how a made-up rider belongs to it on a day: rider, card class and product of the ride. */
+struct tariff_group { const char *name, *title; uint16_t code; struct rider member; uint8_t card_class; const char *product; };
+size_t tariff_group_count(const struct tariff *t);
+bool tariff_group_at(const struct tariff *t, size_t i, int32_t day, struct tariff_group *ret_group);
+/* So many units for each quota that is granted; the number of grants written. */
+uint8_t tariff_granted_quotas(const struct tariff *t, uint32_t units, struct grant ret_grant[RIDER_GRANTS_MAX]);
+size_t tariff_line_count(const struct tariff *t);	/* rows of lines.csv; false below: row i is not in force then */
+bool tariff_line_at(const struct tariff *t, size_t i, int64_t at_ms, struct tariff_line *ret_line);
+/* Journeys on a line with different published fares: one of each section fare, one to the end of each step. */
+struct tariff_journey { uint16_t stop_on, stop_off, stops, zones; uint32_t distance_m; int64_t list_fen; char text[32]; };
+size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, struct tariff_journey *ret_journey, size_t max);
+/* Minutes of the day at which some rule begins or ends, rising from 0. */
+size_t tariff_minutes(const struct tariff *t, uint16_t *ret_minute, size_t max);
+/* One day for every kind of day that the rules tell apart, from a first day on: kind, seasons, dates of rules. */
+struct tariff_day { int32_t day; char text[96]; };
+size_t tariff_days(const struct tariff *t, int32_t first, struct tariff_day *ret_day, size_t max);
+
 /* ---- rate ----------------------------------------------------------------------------------- */
 
 #define FARE_STEPS_MAX 12

@@ -12,7 +12,8 @@ static const struct option longs[] = {
 	{ "format", required_argument, NULL, 'F' }, { "out", required_argument, NULL, 'o' }, { "date", required_argument, NULL, 'd' },
 	{ "to", required_argument, NULL, 't' }, { "from", required_argument, NULL, 'r' }, { "key", required_argument, NULL, 'y' },
 	{ "trust", required_argument, NULL, 'u' }, { "who", required_argument, NULL, 'w' }, { "version", required_argument, NULL, 'v' },
-	{ "cases", required_argument, NULL, 'C' },
+	{ "cases", required_argument, NULL, 'C' }, { "taps", required_argument, NULL, 'T' }, { "db", required_argument, NULL, 's' },
+	{ "day", required_argument, NULL, 'd' }, { "by", required_argument, NULL, 'B' }, { "csv", no_argument, NULL, 'V' },
 	{ "json", no_argument, NULL, 'j' }, { "canonical", no_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -37,6 +38,9 @@ int options_read(int argc, char **argv, const char *usage, struct options *ret)
 		case 'w': ret->who = optarg; break;
 		case 'v': ret->version = strtoll(optarg, NULL, 10); break;
 		case 'C': ret->cases = optarg; break;
+		case 'T': ret->taps = optarg; break;
+		case 'B': ret->by = optarg; break;
+		case 'V': ret->csv = true; break;
 		case 'j': ret->json = true; break;
 		case 'c': ret->canonical = true; break;
 		case 'h': fputs(usage, stdout); return -1;

@@ -10,11 +10,19 @@
 
 #include <jansson.h>
 
+#include "tools/tariff.h"
+
 static const char usage[] =
 	"用法 usage: qingfen tariff check PACK [--json]            检查并运行票价包自带的例子\n"
 	"            qingfen tariff rate PACK [TAPS.ndjson] [--json] 计价, 每行一笔\n"
 	"            qingfen tariff rate --cases FILE.csv PACK|DIR [--json] 运行案例文件, DIR 下按政策找票价包\n"
-	"            qingfen tariff compile PACK --to FILE          编译\n";
+	"            qingfen tariff compile PACK --to FILE          编译\n"
+	"            qingfen tariff price-book PACK                 票价表\n";
+
+/* The editor's tools, each in a file of its own. */
+static const struct { const char *name; int (*run)(int argc, char **argv); } subs[] = {
+	{ "price-book", tariff_book },
+};
 
 struct printing { bool json; unsigned problems; struct jsonw j; };
 
@@ -346,8 +354,12 @@ static int pack_write(const struct options *o, const char *dir)
 int verb_tariff(int argc, char **argv)
 {
 	struct options o;
-	int ret = options_read(argc, argv, usage, &o), words;
+	int ret, words;
 
+	for (size_t i = 0; argc > 1 && i < sizeof(subs) / sizeof(subs[0]); i++)
+		if (strcmp(subs[i].name, argv[1]) == 0)
+			return subs[i].run(argc - 1, argv + 1);
+	ret = options_read(argc, argv, usage, &o);
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
 	words = argc - o.first;
