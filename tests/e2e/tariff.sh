@@ -33,8 +33,8 @@ answer=$("$B/qingfen" tariff check "$dir/pack" 2>&1); [ "$(grep -c 'rules.yaml' 
 fresh; sed -i '/^2025-/d; /^2026-/d' "$dir/pack/calendar.csv"; sed -i 's/^    price: free\n    fund: full-gap/X/; 0,/    who: \[elder65\]/s//    who: [elder65]\n    shut: ["07:00-08:30"]\n    shut_days: workday\n    shut_price: other/' "$dir/pack/rules.yaml"
 refused "a missing holiday year is refused when a rule asks for workdays" 'the holidays of 2025 are missing'
 rate() { "$B/qingfen" tariff rate tariffs/packs/ganzhou <<<"$1"; }
-is "rate prints fare, subsidy, operator part and funders" '"fare_fen":50,"subsidy_fen":40,"absorbed_fen":10' \
-	"$(rate '{"card":"a","time":"2025-11-03T08:00:00","line":"18","holds":["pupil"]}' | grep -o '"fare_fen":[0-9]*,"subsidy_fen":[0-9]*,"absorbed_fen":[0-9]*')"
+is "rate prints fare, subsidy, operator part and funders" '"fare_fen":50,"paid_fen":50,"subsidy_fen":40,"absorbed_fen":10' \
+	"$(rate '{"card":"a","time":"2025-11-03T08:00:00","line":"18","holds":["pupil"]}' | grep -o '"fare_fen":[0-9]*,"paid_fen":[0-9]*,"subsidy_fen":[0-9]*,"absorbed_fen":[0-9]*')"
 is "rate keeps a card's rides in mind" "90 130" "$(printf '%s\n' '{"card":"a","time":"2025-11-03T08:00:00","line":"18","vehicle":"V1"}' \
 	'{"card":"a","time":"2025-11-03T08:40:00","line":"101","vehicle":"V2"}' | "$B/qingfen" tariff rate tariffs/packs/ganzhou | grep -o '"fare_fen":[0-9]*' | cut -d: -f2 | tr '\n' ' ' | sed 's/ $//')"
 answer=$(rate '{"card":"a","time":"2025-13-03","line":"18"}' 2>&1); [ $? -eq 2 ] && grep -q '(stdin):1:1: time' <<<"$answer"; say "a tap without a time is refused with its line" $? "$answer"
