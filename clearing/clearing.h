@@ -98,6 +98,9 @@ enum event_type {			/* on disk */
 	EVENT_PARTNER = 8,		/* partner 16 | name 64 | file bytes */
 	EVENT_DECISION = 9,		/* a person's decision: JSON */
 	EVENT_DAY_STATE = 10,		/* day u32 | from u8 | to u8 | who text */
+	EVENT_PERSONS = 11,		/* CSV: name,title,key: who may publish tariffs, whole list */
+	EVENT_PUBLISH = 12,		/* from i64 | name 32 | SM2 signature 64 | SHA-256 32 | compiled pack; the second signature has no pack */
+	EVENT_WITHDRAW = 13,		/* from i64 | name 32 | SM2 signature 64 | tariff version u32 */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -136,7 +139,20 @@ uint32_t refdata_list_version(const struct refdata *r);
 const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes);	/* for validators: one PAN a line */
 const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms);	/* version valid at tap time; NULL */
 const void *refdata_tariff_blob(const struct refdata *r, uint32_t *ret_version, size_t *ret_bytes); /* newest */
+/* For validators: the one in force at a time; before the first is, the newest. */
+const void *refdata_tariff_blob_at(const struct refdata *r, int64_t at_ms, uint32_t *ret_version, size_t *ret_bytes);
 const struct tariff *refdata_tariff_version(const struct refdata *r, uint32_t version);	/* NULL unknown */
+/* Publishing a tariff takes the SM2 signatures of two persons over the same text; withdrawing takes one. */
+#define PERSON_NAME_BYTES_MAX 31
+#define PUBLISH_HEAD_BYTES (8 + 32 + 64 + DIGEST_BYTES)
+#define WITHDRAW_BYTES (8 + 32 + 64 + 4)
+#define PUBLISH_TEXT_BYTES 160
+size_t publish_text(const uint8_t digest[DIGEST_BYTES], int64_t from_ms, char ret_text[PUBLISH_TEXT_BYTES]);
+size_t withdraw_text(uint32_t version, int64_t from_ms, char ret_text[PUBLISH_TEXT_BYTES]);
+bool refdata_proposed(const struct refdata *r, const uint8_t digest[DIGEST_BYTES], int64_t from_ms);	/* one has signed */
+/* Packs and what waits for a second signature, for people; the reason a pack is no longer used is its end. */
+struct tariff_state { uint32_t version; const char *name; int64_t from_ms, to_ms; const char *by; };	/* by: who proposed; NULL: in force */
+bool refdata_tariff_state(const struct refdata *r, size_t i, struct tariff_state *ret);	/* packs, then proposals */
 size_t refdata_terminal_count(const struct refdata *r);
 const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i);	/* sorted by terminal */
 /* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its

@@ -130,7 +130,7 @@ static bool on_hello(struct conn *c, const struct frame *f)
 	}
 	pthread_rwlock_rdlock(&d->ref_lock);
 	w.list_version = refdata_list_version(d->ref);
-	refdata_tariff_blob(d->ref, &w.tariff_version, &bytes);
+	refdata_tariff_blob_at(d->ref, clock_ms(), &w.tariff_version, &bytes);
 	pthread_rwlock_unlock(&d->ref_lock);
 	c->greeted = true;
 	conn_send(c, welcome_encode(&w, c->front->out, sizeof(c->front->out)));
@@ -154,7 +154,7 @@ static void on_get(struct conn *c, const struct frame *f)
 		p = refdata_blacklist_text(d->ref, &n);
 		m.version = refdata_list_version(d->ref);
 	} else if (strcmp(g.what, "tariff") == 0) {
-		p = refdata_tariff_blob(d->ref, &m.version, &n);
+		p = refdata_tariff_blob_at(d->ref, clock_ms(), &m.version, &n);
 	}
 	if (p != NULL && g.offset <= n) {
 		memcpy(m.what, g.what, sizeof(m.what));

@@ -42,6 +42,8 @@ void refdata_free(struct refdata *r)
 		tariff_close(r->pack[i].tariff);
 		free(r->pack[i].blob);
 	}
+	for (size_t i = 0; i < r->proposal_count; i++)
+		free(r->proposal[i].blob);
 	free(r->terminal.row);
 	free(r->terminal.slot);
 	free(r->issuer);
@@ -446,21 +448,19 @@ const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes)
 
 /* ---- tariffs --------------------------------------------------------------------------------------------------- */
 
-static int tariff_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes)
+int packs_add(struct refdata *ref, int64_t from_ms, const void *blob, size_t n, bool dry, char *error, size_t error_bytes)
 {
-	struct ref_pack pack = { 0 };
+	struct ref_pack pack = { .valid_from_ms = from_ms, .to_ms = INT64_MAX, .bytes = n };
 	int ret;
 
-	if (n < 8 || ref->pack_count == PACKS_MAX) {
-		snprintf(error, error_bytes, "tariff: %s", n < 8 ? "the event is too short" : "more than 64 packs");
+	if (ref->pack_count == PACKS_MAX) {
+		snprintf(error, error_bytes, "tariff: more than 64 packs");
 		return CLEARING_E_REFERENCE;
 	}
-	pack.valid_from_ms = (int64_t)be64_get(p);
-	pack.bytes = n - 8;
 	pack.blob = malloc(pack.bytes + 1);
 	if (pack.blob == NULL)
 		return -ENOMEM;
-	memcpy(pack.blob, p + 8, pack.bytes);
+	memcpy(pack.blob, blob, n);
 	ret = tariff_open(pack.blob, pack.bytes, &pack.tariff);
 	for (size_t i = 0; ret == 0 && i < ref->pack_count; i++)
 		if (tariff_version(ref->pack[i].tariff) >= tariff_version(pack.tariff)) {
@@ -480,13 +480,21 @@ static int tariff_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dr
 	return 0;
 }
 
-/* The pack valid at a time: the newest start not after it; of equal starts the later version. */
+static int tariff_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes)
+{
+	if (n >= 8)
+		return packs_add(ref, (int64_t)be64_get(p), p + 8, n - 8, dry, error, error_bytes);
+	snprintf(error, error_bytes, "tariff: the event is too short");
+	return CLEARING_E_REFERENCE;
+}
+
+/* The pack valid at a time, one not withdrawn: the newest start not after it; of equal starts the later version. */
 const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms)
 {
 	const struct ref_pack *best = NULL;
 
 	for (size_t i = 0; i < r->pack_count; i++)
-		if (r->pack[i].valid_from_ms <= at_ms && (best == NULL || r->pack[i].valid_from_ms >= best->valid_from_ms))
+		if (r->pack[i].valid_from_ms <= at_ms && at_ms < r->pack[i].to_ms && (best == NULL || r->pack[i].valid_from_ms >= best->valid_from_ms))
 			best = &r->pack[i];
 	return best != NULL ? best->tariff : NULL;
 }
@@ -498,6 +506,19 @@ const void *refdata_tariff_blob(const struct refdata *r, uint32_t *ret_version, 
 	*ret_version = newest != NULL ? tariff_version(newest->tariff) : 0;
 	*ret_bytes = newest != NULL ? newest->bytes : 0;
 	return newest != NULL ? newest->blob : NULL;
+}
+
+const void *refdata_tariff_blob_at(const struct refdata *r, int64_t at_ms, uint32_t *ret_version, size_t *ret_bytes)
+{
+	const struct tariff *now = refdata_tariff(r, at_ms);
+
+	for (size_t i = 0; now != NULL && i < r->pack_count; i++)
+		if (r->pack[i].tariff == now) {
+			*ret_version = tariff_version(now);
+			*ret_bytes = r->pack[i].bytes;
+			return r->pack[i].blob;
+		}
+	return refdata_tariff_blob(r, ret_version, ret_bytes);
 }
 
 const struct tariff *refdata_tariff_version(const struct refdata *r, uint32_t version)
@@ -517,6 +538,9 @@ static int apply(struct refdata *r, uint8_t type, const void *body, size_t n, bo
 	case EVENT_ISSUERS: return issuers_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_BLACKLIST: return blacklist_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_TARIFF: return tariff_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_PERSONS: return persons_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_PUBLISH: return publish_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_WITHDRAW: return withdraw_apply(r, body, n, dry, error, error_bytes);
 	default: return 0;
 	}
 }

@@ -8,12 +8,19 @@
 struct black_row { uint8_t pan[10]; int64_t from_ms, to_ms; };
 struct terminals { struct terminal_row *row; size_t count; uint32_t *slot; size_t slot_mask; };
 struct blacklist { uint32_t version; struct black_row *row; size_t count; uint32_t *slot; size_t slot_mask; char *text; size_t text_bytes; };
-struct ref_pack { int64_t valid_from_ms; void *blob; size_t bytes; struct tariff *tariff; };
+#define PROPOSALS_MAX 8
+#define PERSONS_MAX 64
+struct ref_pack { int64_t valid_from_ms, to_ms; void *blob; size_t bytes; struct tariff *tariff; };
+/* Who may publish tariffs, and what one of them has signed and a second has not yet. */
+struct person_row { char name[PERSON_NAME_BYTES_MAX + 1], title[64]; uint8_t key[65]; };
+struct proposal { int64_t from_ms; uint8_t digest[DIGEST_BYTES]; char by[PERSON_NAME_BYTES_MAX + 1]; void *blob; size_t bytes; };
 struct refdata {
 	struct terminals terminal;
 	struct issuer_row *issuer; size_t issuer_count;
 	struct blacklist blacklist;
 	struct ref_pack pack[PACKS_MAX]; size_t pack_count;
+	struct person_row person[PERSONS_MAX]; size_t person_count;
+	struct proposal proposal[PROPOSALS_MAX]; size_t proposal_count;
 };
 
 /* A reference CSV being read: refusals carry name:line:column and the offending text. */
@@ -22,6 +29,13 @@ int ref_open(struct ref_reading *r, const char *name, const void *p, size_t n, c
 int ref_next(struct ref_reading *r);	/* 1, 0, or CLEARING_E_REFERENCE */
 const char *ref_cell(const struct ref_reading *r, int column);
 int ref_refuse(const struct ref_reading *r, int column, const char *reason);
+
+/* A compiled pack in force from a time on; the blob is copied. dry: only whether it could be. */
+int packs_add(struct refdata *ref, int64_t from_ms, const void *blob, size_t n, bool dry, char *error, size_t error_bytes);
+/* refdata_publish.c */
+int persons_apply(struct refdata *ref, const void *p, size_t n, bool dry, char *error, size_t error_bytes);
+int publish_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 
 /* Entitlement batch into DB_PERSON and DB_RIDER under seq; t NULL: only check. */
 int riders_apply(const struct refdata *r, struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);

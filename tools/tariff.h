@@ -12,8 +12,7 @@
 int tariff_book(int argc, char **argv);
 int tariff_diff(int argc, char **argv);
 int tariff_whatif(int argc, char **argv);
-int tariff_publish(int argc, char **argv);
-int tariff_withdraw(int argc, char **argv);
+int tariff_publish(int argc, char **argv);	/* publish, withdraw, versions, person */
 int tariff_gtfs(int argc, char **argv);
 int tariff_params(int argc, char **argv);
 
