@@ -104,7 +104,7 @@ static void journeys_of_sections(const struct tariff *t, const struct row_line *
 {
 	for (uint32_t i = 0; i < l->section_count; i++) {
 		const struct row_section *row = &t->section[l->section + i];
-		struct tariff_journey j = { .stop_on = row->from_stop, .stop_off = row->to_stop };
+		struct tariff_journey j = { .kind = JOURNEY_SECTION, .stop_on = row->from_stop, .stop_off = row->to_stop };
 
 		snprintf(j.text, sizeof(j.text), "分段 %d.%02d", (int)row->fen / 100, (int)row->fen % 100);
 		journey_add(s, &j);
@@ -118,7 +118,7 @@ static void journeys_of_steps(const struct tariff *t, const struct row_fare *f, 
 	for (uint32_t i = 0; i < f->step_count; i++) {
 		const struct row_fare_step *row = &t->fare_step[f->step + i];
 		uint32_t at = row->upto != UINT32_MAX ? row->upto : from + (row->each != 0 ? row->each : 1);
-		struct tariff_journey j = { 0 };
+		struct tariff_journey j = { .kind = JOURNEY_STEP };
 
 		if (f->by == BY_METRES)
 			j.distance_m = at;
@@ -138,8 +138,10 @@ size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, 
 
 	if (l == NULL)
 		return 0;
-	if (l->fare_kind == FARE_TAP)
+	if (l->fare_kind == FARE_TAP) {
+		whole.kind = JOURNEY_TAP;
 		snprintf(whole.text, sizeof(whole.text), "机具价 2.00");
+	}
 	if (l->fare_kind == FARE_SECTION)
 		journeys_of_sections(t, l, &s);
 	for (uint32_t i = 0; l->fare_kind == FARE_CLASS && i < t->fare_count; i++)
@@ -148,6 +150,50 @@ size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, 
 	if (s.count == 0)
 		journey_add(&s, &whole);
 	return s.count;
+}
+
+bool tariff_section_at(const struct tariff *t, const char *line, int64_t at_ms, size_t i, struct tariff_section *ret_section)
+{
+	const struct row_line *l = line_at(t, line, at_ms);
+	const struct row_section *s;
+
+	if (l == NULL || l->fare_kind != FARE_SECTION || i >= l->section_count)
+		return false;
+	s = &t->section[l->section + i];
+	*ret_section = (struct tariff_section){ s->from_stop, s->to_stop, s->fen };
+	return true;
+}
+
+bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer *ret_transfer)
+{
+	const struct row_transfer *x = &t->transfer[i];
+	struct tariff_transfer out;
+
+	if (i >= t->transfer_count)
+		return false;
+	out = (struct tariff_transfer){ .rule = x->rule, .uses = x->uses, .window_s = x->window_ms / 1000, .gap_s = x->gap_ms / 1000,
+					.endless = x->window_ms == WINDOW_NONE, .of_first = x->of_first != 0, .from_ride_end = x->end_modes != 0,
+					.same_line = x->same_line == SAME_YES, .by_hour = x->hour_count > 0, .amounts = true };
+	for (uint32_t k = 0; k < x->price_count; k++)
+		out.amounts &= t->transfer_price[x->price + k].effect != EFFECT_DEAREST;
+	*ret_transfer = out;
+	return true;
+}
+
+bool tariff_quota_of(const struct tariff *t, uint16_t rule, struct tariff_quota *ret_quota)
+{
+	static const char *const periods[PERIOD_COUNT_] = { "day", "month", "year", "card-year", "hours" };
+
+	for (uint32_t i = 0; i < t->concession_count; i++) {
+		const struct row_concession *c = &t->concession[i];
+		const struct row_quota *q = c->quota != 0 ? &t->quota[c->quota - 1] : NULL;
+
+		if (c->rule != rule || q == NULL)
+			continue;
+		*ret_quota = (struct tariff_quota){ q->rule, c->takes, q->limit, q->granted != 0, periods[q->per.period] };
+		return true;
+	}
+	return false;
 }
 
 /* ---- minutes of the day at which a rule begins or ends ----------------------------------------------------- */
@@ -263,6 +309,17 @@ static void day_text(const struct tariff *t, struct kinds k, uint8_t kind, uint3
 		day_format(since, from);
 		snprintf(ret->text + n, sizeof(ret->text) - n, " 自%s", from);
 	}
+}
+
+void tariff_day_of(const struct tariff *t, int32_t first, int32_t day, struct tariff_day *ret_day)
+{
+	int32_t date[DATES_MAX], since = DAY_NONE;
+	size_t dates = dates_of(t, first, date);
+
+	for (size_t i = 0; i < dates && date[i] <= day; i++)
+		since = date[i];
+	ret_day->day = day;
+	day_text(t, kinds_asked(t), day_kind_of(t, day), seasons_on(t, day), since, ret_day);
 }
 
 size_t tariff_days(const struct tariff *t, int32_t first, struct tariff_day *ret_day, size_t max)

@@ -243,12 +243,22 @@ uint8_t tariff_granted_quotas(const struct tariff *t, uint32_t units, struct gra
 size_t tariff_line_count(const struct tariff *t);	/* rows of lines.csv; false below: row i is not in force then */
 bool tariff_line_at(const struct tariff *t, size_t i, int64_t at_ms, struct tariff_line *ret_line);
 /* Journeys on a line with different published fares: one of each section fare, one to the end of each step. */
-struct tariff_journey { uint16_t stop_on, stop_off, stops, zones; uint32_t distance_m; int64_t list_fen; char text[32]; };
+enum journey_kind { JOURNEY_FLAT = 0, JOURNEY_SECTION = 1, JOURNEY_STEP = 2, JOURNEY_TAP = 3 };	/* tap: the price is the terminal's */
+struct tariff_journey { enum journey_kind kind; uint16_t stop_on, stop_off, stops, zones; uint32_t distance_m; int64_t list_fen; char text[32]; };
 size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, struct tariff_journey *ret_journey, size_t max);
+struct tariff_section { uint16_t from_stop, to_stop; int64_t fen; };
+bool tariff_section_at(const struct tariff *t, const char *line, int64_t at_ms, size_t i, struct tariff_section *ret_section);
+/* A transfer scheme in outline. amounts: every price of it is an amount, a free ride or a part of the fare. */
+struct tariff_transfer { uint16_t rule, uses; uint32_t window_s, gap_s; bool endless, of_first, from_ride_end, same_line, by_hour, amounts; };
+bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer *ret_transfer);
+/* What a concession counts, by its rule; false: nothing. period: day, month, year, card-year or hours. */
+struct tariff_quota { uint16_t rule, takes; uint32_t limit; bool granted; const char *period; };
+bool tariff_quota_of(const struct tariff *t, uint16_t rule, struct tariff_quota *ret_quota);
 /* Minutes of the day at which some rule begins or ends, rising from 0. */
 size_t tariff_minutes(const struct tariff *t, uint16_t *ret_minute, size_t max);
 /* One day for every kind of day that the rules tell apart, from a first day on: kind, seasons, dates of rules. */
 struct tariff_day { int32_t day; char text[96]; };
+void tariff_day_of(const struct tariff *t, int32_t first, int32_t day, struct tariff_day *ret_day);	/* what kind a day is */
 size_t tariff_days(const struct tariff *t, int32_t first, struct tariff_day *ret_day, size_t max);
 
 /* ---- rate ----------------------------------------------------------------------------------- */

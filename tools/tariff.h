@@ -52,6 +52,11 @@ struct book { const struct tariff *pack[2]; struct book_axes axes; struct book_f
 /* The book of one pack (b NULL) or of two over the union of their axes. */
 int book_make(const struct tariff *a, const struct tariff *b, int32_t day, struct book *ret);
 void book_free(struct book *book);
+/* The cell of these members: an index into price[0] and price[1]. */
+size_t book_cell(const struct book *book, size_t journey, size_t group, size_t day, size_t slot, size_t medium, size_t guest);
+/* The rider and ride of a group's member on a day, as the book asks; false: the pack has no such group. */
+bool book_member(const struct book *book, const struct tariff *t, size_t group, int32_t day, struct rider *ret_rider, struct ride *ret_ride);
+void book_journey(struct ride *ride, const struct tariff_journey *j);
 /* Cells joined where they cost the same: bits are members of each axis. */
 struct book_row { uint16_t journey; uint8_t media, guests; uint32_t days; uint64_t slots, groups; struct book_price price[2]; };
 /* Join groups too; only cells whose two prices differ; leave out members of groups who pay what anybody pays. */

@@ -334,7 +334,7 @@ static int family_print(const struct book *b, const struct book_family *f, const
 /* Rules of kinds that a first ride cannot show. */
 static bool needs_past(const char *kind)
 {
-	static const char *const kinds[] = { "transfer", "ladder", "cap", "quota", "lock", "refund", "open_ride" };
+	static const char *const kinds[] = { "transfer", "ladder", "cap", "quota", "lock", "refund", "open" };
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strncmp(kind, kinds[i], strlen(kinds[i])) == 0)

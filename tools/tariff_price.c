@@ -87,24 +87,19 @@ static void axes_make(struct book *b, int32_t day)
 
 struct asking { const struct tariff *t; struct rider rider; struct ride ride; bool known; };
 
-/* The rider and card of a group on a day; a group the pack has not is an absent cell. */
-static void member_set(struct asking *q, const struct book *b, size_t group, int32_t day)
+bool book_member(const struct book *b, const struct tariff *t, size_t group, int32_t day, struct rider *ret_rider, struct ride *ret_ride)
 {
-	struct tariff_group g;
+	struct tariff_group g = { .member = { .birth = DAY_NONE }, .card_class = 1, .product = "" };
+	bool known = group == 0;
 
-	q->known = group == 0;
-	q->rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-	q->ride.card_class = 1;
-	q->ride.product[0] = '\0';
-	for (size_t i = 0; group != 0 && tariff_group_at(q->t, i, day, &g); i++)
-		if (strcmp(g.name, b->axes.group[group].name) == 0) {
-			q->rider = g.member;
-			q->ride.card_class = g.card_class;
-			snprintf(q->ride.product, sizeof(q->ride.product), "%.15s", g.product);
-			q->known = true;
-		}
-	q->rider.issued = day - 1;
-	q->rider.grant_count = tariff_granted_quotas(q->t, 1000, q->rider.grant);
+	for (size_t i = 0; !known && tariff_group_at(t, i, day, &g); i++)
+		known = strcmp(g.name, b->axes.group[group].name) == 0;
+	*ret_rider = g.member;
+	ret_rider->issued = day - 1;
+	ret_rider->grant_count = tariff_granted_quotas(t, 1000, ret_rider->grant);
+	ret_ride->card_class = g.card_class;
+	snprintf(ret_ride->product, sizeof(ret_ride->product), "%.15s", g.product);
+	return known;
 }
 
 static struct book_price price_ask(const struct asking *q)
@@ -128,7 +123,7 @@ static struct book_price price_ask(const struct asking *q)
 	return p;
 }
 
-static void journey_set(struct ride *r, const struct tariff_journey *j)
+void book_journey(struct ride *r, const struct tariff_journey *j)
 {
 	r->stop_on = j->stop_on;
 	r->stop_off = j->stop_off;
@@ -136,6 +131,13 @@ static void journey_set(struct ride *r, const struct tariff_journey *j)
 	r->zones = j->zones;
 	r->distance_m = j->distance_m;
 	r->list = money_of_fen(j->list_fen);
+}
+
+size_t book_cell(const struct book *b, size_t journey, size_t group, size_t day, size_t slot, size_t medium, size_t guest)
+{
+	const struct book_axes *a = &b->axes;
+
+	return ((((journey * a->groups + group) * a->days + day) * a->slots + slot) * BOOK_MEDIA + medium) * BOOK_GUESTS + guest;
 }
 
 /* Cells of one pack for one line, in the order journey, group, day, slot, medium, guest. */
@@ -146,10 +148,10 @@ static void cells_fill(const struct book *b, const struct tariff *t, const char 
 
 	snprintf(q.ride.line, sizeof(q.ride.line), "%s", line);
 	for (size_t j = 0; j < f->journeys; j++) {
-		journey_set(&q.ride, &f->journey[j]);
+		book_journey(&q.ride, &f->journey[j]);
 		for (size_t g = 0; g < a->groups; g++)
 			for (size_t d = 0; d < a->days; d++) {
-				member_set(&q, b, g, a->day[d].day);
+				q.known = book_member(b, t, g, a->day[d].day, &q.rider, &q.ride);	/* else the cell is absent */
 				for (size_t i = 0; i < a->slots * BOOK_MEDIA * BOOK_GUESTS; i++) {
 					q.ride.guest = (enum guest_class)(i % BOOK_GUESTS);
 					q.ride.medium = (enum ride_medium)(1 + i / BOOK_GUESTS % BOOK_MEDIA);

@@ -18,13 +18,16 @@ static const char usage[] =
 	"            qingfen tariff rate --cases FILE.csv PACK|DIR [--json] 运行案例文件, DIR 下按政策找票价包\n"
 	"            qingfen tariff compile PACK --to FILE          编译\n"
 	"            qingfen tariff price-book | diff | what-if ... 票价表, 两包之差, 草案试算 (--help)\n"
-	"            qingfen tariff publish | withdraw | versions | person ... 两人签名发布, 撤回\n";
+	"            qingfen tariff publish | withdraw | versions | person ... 两人签名发布, 撤回\n"
+	"            qingfen tariff gtfs | params ...               GTFS Fares v2, 机具参数表\n";
 
 /* The editor's tools, each in a file of its own. */
 static const struct { const char *name; int (*run)(int argc, char **argv); } subs[] = {
 	{ "price-book", tariff_book },
 	{ "diff", tariff_diff },
 	{ "what-if", tariff_whatif },
+	{ "gtfs", tariff_gtfs },
+	{ "params", tariff_params },
 	{ "publish", tariff_publish }, { "withdraw", tariff_publish }, { "versions", tariff_publish }, { "person", tariff_publish },
 };
 

@@ -83,6 +83,52 @@ done
 is "diff with past taps tells riders touched" "$(py 'print(json.load(open(sys.argv[1]))["trial"]["riders_touched"])' "$dir/whatif.json")" \
 	"$(t diff $a "$b" --taps "$dir/taps.ndjson" --json | py 'print(json.load(sys.stdin)["taps"]["riders_touched"])')"
 
+# ---- GTFS Fares v2 and terminals' parameters ----------------------------------------------------------
+references='import csv, os
+d = sys.argv[1]
+def rows(name): return list(csv.DictReader(open(os.path.join(d, name), encoding="utf-8"), strict=True))
+def ids(name, *columns): return {r[c] for r in rows(name) for c in columns if r[c] != ""}
+for name in os.listdir(d):
+    if name.endswith(".txt") and name != "NOT_CARRIED.txt":
+        width = len(next(csv.reader(open(os.path.join(d, name)))))
+        assert all(len(r) == width for r in csv.reader(open(os.path.join(d, name)), strict=True)), name
+def within(used, known, what): assert used <= known, (what, sorted(used - known)[:3])
+within(ids("route_networks.txt", "route_id"), ids("routes.txt", "route_id"), "routes")
+within(ids("route_networks.txt", "network_id"), ids("networks.txt", "network_id"), "networks")
+within(ids("routes.txt", "agency_id"), ids("agency.txt", "agency_id"), "agencies")
+within(ids("fare_leg_rules.txt", "network_id"), ids("networks.txt", "network_id"), "leg networks")
+within(ids("fare_leg_rules.txt", "from_area_id", "to_area_id"), ids("areas.txt", "area_id"), "areas")
+within(ids("fare_leg_rules.txt", "from_timeframe_group_id", "to_timeframe_group_id"), ids("timeframes.txt", "timeframe_group_id"), "timeframes")
+within(ids("timeframes.txt", "service_id"), ids("calendar_dates.txt", "service_id"), "services")
+within(ids("fare_leg_rules.txt", "fare_product_id") | ids("fare_transfer_rules.txt", "fare_product_id"), ids("fare_products.txt", "fare_product_id"), "products")
+within(ids("fare_products.txt", "rider_category_id"), ids("rider_categories.txt", "rider_category_id"), "categories")
+within(ids("fare_products.txt", "fare_media_id"), ids("fare_media.txt", "fare_media_id"), "media")
+within(ids("fare_transfer_rules.txt", "from_leg_group_id", "to_leg_group_id"), ids("fare_leg_rules.txt", "leg_group_id"), "leg groups")
+for name, key in (("routes.txt", ["route_id"]), ("networks.txt", ["network_id"]), ("areas.txt", ["area_id"]), ("rider_categories.txt", ["rider_category_id"]), ("fare_media.txt", ["fare_media_id"]),
+                  ("calendar_dates.txt", ["service_id", "date"]), ("fare_products.txt", ["fare_product_id", "rider_category_id", "fare_media_id"])):
+    keys = [tuple(r[k] for k in key) for r in rows(name)]
+    assert len(keys) == len(set(keys)), name
+for r in rows("fare_transfer_rules.txt"):
+    assert (r["transfer_count"] != "") == (r["from_leg_group_id"] == r["to_leg_group_id"]) and (r["duration_limit"] != "") == (r["duration_limit_type"] != ""), r
+assert all(r["rule_priority"] != "" for r in rows("fare_leg_rules.txt")) and sum(r["is_default_fare_category"] == "1" for r in rows("rider_categories.txt")) == 1
+print("ok")'
+for p in tariffs/packs/*/; do rm -rf "$dir/gtfs"; { t gtfs "$p" --to "$dir/gtfs" && py "$references" "$dir/gtfs"; } >>"$dir/out" 2>"$dir/err" || echo "$p: $(tail -1 "$dir/err")" >>"$dir/broken"; done
+[ ! -e "$dir/broken" ]; say "in the GTFS export of every pack each id that is used exists, and keys are unique" $? "$(cat "$dir/broken" 2>/dev/null)"
+t gtfs $a --to "$dir/gtfs"; t gtfs "$b" --to "$dir/gtfs2"
+is "GTFS amounts are the prices of the book" "0.90 0.00 0.50 1.00" "$(for k in everyone,card, elder65,card, pupil,card, everyone,cash,; do grep "^flat1,.*,$k" "$dir/gtfs/fare_products.txt" | cut -d, -f5; done | tr '\n' ' ' | sed 's/ $//')"
+is "what changes in the GTFS export is exactly the change" "pupil" "$(diff "$dir/gtfs/fare_products.txt" "$dir/gtfs2/fare_products.txt" | sed -n 's/^> [^,]*,[^,]*,\([^,]*\),.*/\1/p' | sort -u)"
+grep -q '^transfer	.*从前一程起算' "$dir/gtfs/NOT_CARRIED.txt" && grep -q '^lock	' "$dir/gtfs/NOT_CARRIED.txt"; say "what GTFS cannot carry is listed with the rule and the reason" $? "$(cat "$dir/gtfs/NOT_CARRIED.txt")"
+t gtfs tariffs/packs/hz-card --to "$dir/hz"; is "a transfer whose window runs from the first leg is carried as a negative amount" "bus bus 1 5400 1 1 -1.00" \
+	"$(grep '^bus,bus,' "$dir/hz/fare_transfer_rules.txt" | cut -d, -f1-6 | tr ',' ' ') $(grep '^transfer1,.*,everyone,card,' "$dir/hz/fare_products.txt" | cut -d, -f5)"
+t gtfs tariffs/packs/nc-bus --to "$dir/nc"; is "hours become timeframes" "07:00:00-08:30:00 17:00:00-18:30:00" "$(grep '^t2,' "$dir/nc/timeframes.txt" | cut -d, -f2,3 | tr , - | tr '\n' ' ' | sed 's/ $//')"
+t params $a --to "$dir/p.blob" --key "$dir/none.key" 2>/dev/null; code=$?; t compile $a --to "$dir/q.blob"; cmp -s "$dir/p.blob" "$dir/q.blob" && [ $code -eq 3 ]; say "parameters for the project's validator are the compiled pack" $?
+t price-book "$dir/p.blob" | diff -q - <(t price-book $a) >/dev/null; say "and a compiled pack can be asked for its price book" $?
+t params $a --to "$dir/p.csv"; is "the parameter table gives type, percent, price" "pupil 50 50" "$(py 'import csv
+rows = list(csv.DictReader(open(sys.argv[1]), strict=True))
+assert all(None not in r and None not in r.values() for r in rows)
+print(*next((r["type"], r["percent"], r["price_fen"]) for r in rows if r["type"] == "pupil" and "18" in r["lines"].split() and "card" in r["media"].split() and r["rule"] == "pupil"))' "$dir/p.csv")"
+grep -q '^transfer	' "$dir/p.csv.NOT_CARRIED.txt"; say "and what a table cannot say is listed" $?
+
 # ---- a house with a day, and publishing by two persons ------------------------------------------------
 port=$(python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

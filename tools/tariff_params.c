@@ -1,0 +1,221 @@
+/*
+ * qingfen tariff params - parameters for terminals. The project's own validator takes the compiled pack and asks the
+ * same rate() as the clearing house, so nothing is lost; a terminal that reads tables gets rows of card type, line
+ * class, hours and percent with limits a day and a month, and beside them a list of what such a table cannot say.
+ *
+ * A percentage stands only where it gives the price to the fen; else the price itself stands alone.
+ */
+#include "tools/tariff.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"用法 usage: qingfen tariff params PACK --to FILE [--key FILE]      编译后的票价包, 本项目终端直接使用; 签名写入 FILE.sig\n"
+	"            qingfen tariff params PACK --to FILE.csv [--date D]    表格: 类型、折扣、每日每月次数; FILE.csv.NOT_CARRIED.txt 列出不能表达的规则\n";
+
+/* ---- the compiled pack ---------------------------------------------------------------------------------- */
+
+static int file_write(const char *path, const void *p, size_t n)
+{
+	FILE *f = fopen(path, "we");
+	bool good = f != NULL && fwrite(p, 1, n, f) == n;
+
+	if (f != NULL && fclose(f) != 0)
+		good = false;
+	if (!good)
+		complain("%s: %s", path, strerror(errno));
+	return good ? EXIT_OK : EXIT_STORE;
+}
+
+/* SM2 over the file's bytes, as two lines: the signer's public key and r|s. */
+static int signature_write(const struct options *o, const void *p, size_t n)
+{
+	char hex[80] = "", path[4096], text[512], point_hex[131], signature_hex[129];
+	uint8_t secret[32], point[65], signature[64];
+	struct qr_key *key = NULL;
+	FILE *f = fopen(o->key, "re");
+	bool good = f != NULL && fscanf(f, "%64s", hex) == 1 && hex_decode(hex, secret, 32) && qr_key_of_secret(secret, &key) == 0 && sm2_sign(key, p, n, signature) == 0;
+
+	if (f != NULL)
+		fclose(f);
+	key_wipe(secret, sizeof(secret));
+	key_wipe(hex, sizeof(hex));
+	if (!good) {
+		qr_key_free(key);
+		complain("%s: an SM2 secret of 64 hex digits is needed", o->key);
+		return EXIT_CONFIG;
+	}
+	qr_key_point(key, point);
+	qr_key_free(key);
+	hex_encode(point, sizeof(point), point_hex);
+	hex_encode(signature, sizeof(signature), signature_hex);
+	snprintf(path, sizeof(path), "%s.sig", o->to);
+	return file_write(path, text, (size_t)snprintf(text, sizeof(text), "%s\n%s\n", point_hex, signature_hex));
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------- */
+
+/* Whole percent that gives the price exactly; negative: none does. */
+static int percent_of(const struct book_price *p)
+{
+	if (p->published <= 0 || p->paid * 100LL % p->published != 0)
+		return p->published == p->paid ? 100 : -1;
+	return (int)(p->paid * 100LL / p->published);
+}
+
+static void limits_print(FILE *out, const struct tariff *t, const struct book_price *p)
+{
+	struct tariff_quota q = { .period = "" };
+	bool counted = p->rule != 0 && tariff_quota_of(t, p->rule, &q) && !q.granted;
+	uint32_t rides = counted ? q.limit / (q.takes > 0 ? q.takes : 1) : 0;
+
+	fputs(",,", out);		/* limit_slot stays empty: no rule of a pack counts rides of one slot */
+	if (counted && strcmp(q.period, "day") == 0)
+		fprintf(out, "%u", rides);
+	fputc(',', out);
+	if (counted && strcmp(q.period, "month") == 0)
+		fprintf(out, "%u", rides);
+	fputc(',', out);
+}
+
+static void row_write(FILE *out, const struct book *b, const struct book_family *f, const struct book_row *row, const struct book_words *w)
+{
+	const struct book_price *p = &row->price[0];
+	int percent = percent_of(p);
+	size_t group = (size_t)__builtin_ctzll(row->groups);
+
+	csv_print(out, group == 0 ? "ordinary" : b->axes.group[group].name, false);
+	csv_print(out, b->axes.group[group].title, false);
+	csv_print(out, f->line.class_name, false);
+	for (size_t i = 0; i < f->line_count; i++)
+		fprintf(out, "%s%s", i > 0 ? " " : "", f->lines[i]);
+	fputc(',', out);
+	csv_print(out, f->journey[row->journey].text, false);
+	for (int i = 0, n = 0; i < BOOK_MEDIA; i++)
+		if ((row->media >> i & 1) != 0)
+			fprintf(out, "%s%s", n++ > 0 ? " " : "", book_media_names[i]);
+	fputc(',', out);
+	for (int i = 0, n = 0; i < BOOK_GUESTS; i++)
+		if ((row->guests >> i & 1) != 0)
+			fprintf(out, "%s%s", n++ > 0 ? " " : "", book_guest_names[i]);
+	fputc(',', out);
+	csv_print(out, w->days, false);
+	csv_print(out, w->slots, false);
+	fprintf(out, "%d,", p->published);
+	if (percent >= 0)
+		fprintf(out, "%d", percent);
+	fprintf(out, ",%d", p->paid);
+	limits_print(out, b->pack[0], p);
+	csv_print(out, book_rule_id(b->pack[0], p), true);
+}
+
+static int table_write(const struct book *b, FILE *out)
+{
+	int ret = 0;
+
+	fputs("type,title,class,lines,journey,media,guests,days,hours,published_fen,percent,price_fen,limit_slot,limit_day,limit_month,rule\n", out);
+	for (size_t i = 0; ret == 0 && i < b->count; i++) {
+		struct book_row *row;
+		size_t n;
+
+		ret = book_rows(b, &b->family[i], 0, &row, &n);
+		if (ret != 0)
+			return ret;
+		for (size_t k = 0; ret == 0 && k < n; k++) {
+			struct book_words w;
+
+			if (row[k].price[0].state != BOOK_PRICED)
+				continue;
+			ret = book_words_make(b, &row[k], " ", &w);
+			if (ret != 0)
+				break;
+			row_write(out, b, &b->family[i], &row[k], &w);
+			book_words_free(&w);
+		}
+		free(row);
+	}
+	return ret;
+}
+
+/* ---- what the table leaves out ------------------------------------------------------------------------------- */
+
+static const struct { const char *kind, *reason; } unfit[] = {
+	{ "transfer", "换乘须记住前一程" }, { "ladder", "累计优惠须记住次数或金额" }, { "cap", "封顶须记住已付金额" }, { "refund", "月后返还" },
+	{ "lock", "连刷限制" }, { "open", "上下车刷卡的预扣与未完成" }, { "funding", "补贴分担由清分计算, 终端不用" },
+};
+
+static void not_carried_write(const struct tariff *t, FILE *out)
+{
+	struct tariff_rule r;
+	struct tariff_quota q;
+
+	fputs("# 参数表不能表达的规则 what the table cannot carry: rule id, reason\n", out);
+	for (size_t i = 1; i < tariff_rule_count(t); i++) {
+		if (!tariff_rule(t, (uint16_t)i, &r))
+			continue;
+		for (size_t k = 0; k < sizeof(unfit) / sizeof(unfit[0]); k++)
+			if (strcmp(r.kind, unfit[k].kind) == 0)
+				fprintf(out, "%s\t%s\n", r.id, unfit[k].reason);
+		if (!tariff_quota_of(t, (uint16_t)i, &q))
+			continue;
+		if (q.granted || (strcmp(q.period, "day") != 0 && strcmp(q.period, "month") != 0))
+			fprintf(out, "%s\t次数限制不按日或月 (%s)\n", r.id, q.granted ? "granted" : q.period);
+		fprintf(out, "%s\t次数用完后的票价\n", r.id);
+	}
+	fputs("(groups)\t年龄、户籍、权益有效期与年审的判断: 表中只有类型\n(dates)\t表以 --date 起的日期类别为准, 规则变化后须再导出\n", out);
+}
+
+static int csv_write(const struct options *o, const struct tariff *t, int32_t day)
+{
+	char path[4096];
+	struct book book = { 0 };
+	FILE *out = fopen(o->to, "we"), *not = NULL;
+	int ret;
+
+	snprintf(path, sizeof(path), "%s.NOT_CARRIED.txt", o->to);
+	not = out != NULL ? fopen(path, "we") : NULL;
+	ret = out == NULL || not == NULL ? -errno : book_make(t, NULL, day, &book);
+	if (ret == 0)
+		ret = table_write(&book, out);
+	if (ret == 0)
+		not_carried_write(t, not);
+	if (out != NULL && fclose(out) != 0 && ret == 0)
+		ret = -EIO;
+	if (not != NULL && fclose(not) != 0 && ret == 0)
+		ret = -EIO;
+	book_free(&book);
+	if (ret != 0)
+		complain("%s: %s", o->to, strerror(-ret));
+	return ret == 0 ? EXIT_OK : EXIT_STORE;
+}
+
+int tariff_params(int argc, char **argv)
+{
+	struct open_pack pack = { 0 };
+	struct options o;
+	int32_t day = DAY_NONE;
+	size_t n;
+	int ret = options_read(argc, argv, usage, &o);
+
+	if (ret != 0)
+		return ret < 0 ? EXIT_OK : ret;
+	if (o.first + 1 != argc || o.to == NULL || (o.date != NULL && !day_parse(o.date, &day))) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	ret = open_pack_read(argv[o.first], &pack);
+	if (ret != EXIT_OK)
+		return ret;
+	n = strlen(o.to);
+	if (n > 4 && strcmp(o.to + n - 4, ".csv") == 0) {
+		ret = csv_write(&o, pack.tariff, day != DAY_NONE ? day : day_of_ms(tariff_valid_from_ms(pack.tariff)));
+	} else {
+		ret = file_write(o.to, pack.blob, pack.bytes);
+		if (ret == EXIT_OK && o.key != NULL)
+			ret = signature_write(&o, pack.blob, pack.bytes);
+	}
+	open_pack_done(&pack);
+	return ret;
+}
