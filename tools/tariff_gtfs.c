@@ -205,6 +205,7 @@ static void calendar_write(struct gtfs *g)
 		for (size_t d = 0; d < g->book.axes.days; d++) {
 			if (strcmp(kind.text, g->book.axes.day[d].text) != 0)
 				continue;
+			g->day_met[d] = true;
 			snprintf(service, sizeof(service), "day%zu", d + 1);
 			snprintf(date, sizeof(date), "%04d%02u%02u", c.year, c.month, c.day);
 			gtfs_row(g, GTFS_CALENDAR_DATES, 3, service, date, "1");
@@ -221,7 +222,7 @@ static void frame_write(struct gtfs *g, const uint8_t *in, const char *id)
 			char from[16], to[16], service[32];
 			size_t first = s;
 
-			if (!in[d * a->slots + s])
+			if (!g->day_met[d] || !in[d * a->slots + s])
 				continue;
 			while (s + 1 < a->slots && in[d * a->slots + s + 1])
 				s++;
@@ -342,10 +343,10 @@ static int journey_write(struct gtfs *g, const struct book_family *f, size_t j, 
 		char product[160], section[24] = "", frame[16] = "";
 		int number;
 
-		if (done[a])
+		if (done[a] || !g->day_met[a / g->book.axes.slots])
 			continue;
-		for (size_t b = 0; b < moments; b++) {
-			in[b] = !done[b] && moment_same(g, f, j, a, b);
+		for (size_t b = 0; b < moments; b++) {		/* a day that does not come does not keep a price from being for always */
+			in[b] = !g->day_met[b / g->book.axes.slots] || (!done[b] && moment_same(g, f, j, a, b));
 			done[b] |= in[b];
 		}
 		number = frame_of(g, in);
@@ -385,6 +386,9 @@ static int legs_write(struct gtfs *g)
 			ret = journey_write(g, f, j, g->network[i].id);
 		}
 	}
+	for (size_t d = 0; d < g->book.axes.days; d++)
+		if (!g->day_met[d])
+			gtfs_not_carried(g, g->book.axes.day[d].text, "在导出的一年之后 after the exported year");
 	if (g->frames > 0)
 		gtfs_not_carried(g, "(calendar_dates.txt)", "日期类别只写到一年, 之后须再导出 one year only");
 	if (sections)

@@ -14,6 +14,7 @@ struct gtfs {
 	FILE *file[GTFS_FILE_COUNT];
 	struct gtfs_network *network;				/* one for each family of the book */
 	bool apart[BOOK_MEDIA][BOOK_GUESTS];			/* media written: cards of other places only where they differ */
+	bool day_met[BOOK_DAYS_MAX];				/* kinds of days that come within the exported year */
 	uint8_t *frame; size_t frames;				/* day x slot, one byte each */
 };
 /* A row of texts, quoted where needed. */
