@@ -149,6 +149,7 @@ const struct tariff *refdata_tariff_version(const struct refdata *r, uint32_t ve
 #define PUBLISH_TEXT_BYTES 160
 size_t publish_text(const uint8_t digest[DIGEST_BYTES], int64_t from_ms, char ret_text[PUBLISH_TEXT_BYTES]);
 size_t withdraw_text(uint32_t version, int64_t from_ms, char ret_text[PUBLISH_TEXT_BYTES]);
+bool refdata_signed(const struct refdata *r);	/* persons and a tariff are loaded: tariffs come by signatures */
 bool refdata_proposed(const struct refdata *r, const uint8_t digest[DIGEST_BYTES], int64_t from_ms);	/* one has signed */
 /* Packs and what waits for a second signature, for people; the reason a pack is no longer used is its end. */
 struct tariff_state { uint32_t version; const char *name; int64_t from_ms, to_ms; const char *by; };	/* by: who proposed; NULL: in force */

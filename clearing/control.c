@@ -3,7 +3,7 @@
  * days. One thread a connection, a handful at most; every change goes through the writer as an inbox event.
  * Requests and answers: docs/control.md.
  */
-#include "clearing/daemon.h"
+#include "clearing/control.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,8 +14,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #define REQUEST_BYTES_MAX 8192
 #define BULK_BYTES_MAX (256u << 20)
 #define SETTLE_ROUNDS_MAX 50
@@ -23,18 +21,17 @@
 #define SETTLE_FAILS_MAX 10		/* rounds in a row with a partner out: the rest waits in the outbox */
 
 struct session { struct daemon *daemon; int fd; };
-struct request { json_t *root; void *bulk; size_t bulk_bytes; };
 
-static const char *text_of(const struct request *q, const char *key)
+const char *request_text(const struct request *q, const char *key)
 {
 	const char *text = json_string_value(json_object_get(q->root, key));
 
 	return text != NULL ? text : "";
 }
 
-static int64_t number_of(const struct request *q, const char *key) { return json_integer_value(json_object_get(q->root, key)); }
+int64_t request_number(const struct request *q, const char *key) { return json_integer_value(json_object_get(q->root, key)); }
 
-static void answer_error(FILE *out, int code, const char *text)
+void answer_error(FILE *out, int code, const char *text)
 {
 	struct jsonw j;
 
@@ -46,7 +43,7 @@ static void answer_error(FILE *out, int code, const char *text)
 	jsonw_object_end(&j);
 }
 
-static void answer_begin(struct jsonw *j, FILE *out)
+void answer_begin(struct jsonw *j, FILE *out)
 {
 	jsonw_init(j, out, false);
 	jsonw_object(j);
@@ -55,9 +52,7 @@ static void answer_begin(struct jsonw *j, FILE *out)
 
 /* ---- load ------------------------------------------------------------------------------------------ */
 
-struct load { struct daemon *daemon; uint8_t type; const void *head; size_t head_bytes; const void *body; size_t bytes; uint64_t seq; char error[512]; };
-
-static int load_call(struct txn *t, void *arg)
+int load_call(struct txn *t, void *arg)
 {
 	struct load *l = arg;
 	const void *part[2] = { l->head, l->body };
@@ -91,7 +86,7 @@ static void do_load(struct daemon *d, const struct request *q, FILE *out)
 	int ret;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(kinds[i].what, text_of(q, "what")) == 0) {
+		if (strcmp(kinds[i].what, request_text(q, "what")) == 0) {
 			l.type = kinds[i].type;
 			l.head_bytes = kinds[i].head;
 		}
@@ -99,129 +94,23 @@ static void do_load(struct daemon *d, const struct request *q, FILE *out)
 		answer_error(out, CLEARING_E_REFERENCE, "terminals, issuers, blacklist, riders, persons and tariff can be loaded");
 		return;
 	}
+	if (l.type == EVENT_TARIFF && control_signs(d)) {
+		answer_error(out, CLEARING_E_REFERENCE, "tariff: this house has persons who publish; qingfen tariff publish");
+		return;
+	}
 	if (l.type == EVENT_BLACKLIST)
-		be32_put(head, (uint32_t)number_of(q, "version"));
+		be32_put(head, (uint32_t)request_number(q, "version"));
 	else
-		be64_put(head, (uint64_t)number_of(q, "version"));
+		be64_put(head, (uint64_t)request_number(q, "version"));
 	l.head = head;
 	ret = writer_call(d, load_call, &l);
 	if (ret != 0) {
 		answer_error(out, ret, l.error);
 		return;
 	}
-	log_event("loaded", "what=%s bytes=%zu seq=%llu", text_of(q, "what"), l.bytes, (unsigned long long)l.seq);
+	log_event("loaded", "what=%s bytes=%zu seq=%llu", request_text(q, "what"), l.bytes, (unsigned long long)l.seq);
 	answer_begin(&j, out);
 	jsonw_kint(&j, "seq", (int64_t)l.seq);
-	jsonw_object_end(&j);
-}
-
-/* ---- tariffs of two persons ---------------------------------------------------------------------------- */
-
-#define WITHDRAW_PAST_MS (10 * 60000)	/* a clock at the office may be slow */
-
-/* from, name and signature, as both events begin. False: answered. */
-static bool signed_head(const struct request *q, FILE *out, uint8_t head[PUBLISH_HEAD_BYTES])
-{
-	const char *by = text_of(q, "by"), *signature = text_of(q, "signature");
-
-	memset(head, 0, PUBLISH_HEAD_BYTES);
-	be64_put(head, (uint64_t)number_of(q, "from"));
-	if (by[0] == '\0' || strlen(by) > PERSON_NAME_BYTES_MAX || strlen(signature) != 128 || !hex_decode(signature, head + 40, 64)) {
-		answer_error(out, CLEARING_E_REFERENCE, "by and signature (128 hex digits) are needed");
-		return false;
-	}
-	memcpy(head + 8, by, strlen(by));
-	return true;
-}
-
-static int publish_call(struct txn *t, void *arg)
-{
-	struct load *l = arg;
-	const uint8_t *head = l->head;
-
-	if (refdata_proposed(l->daemon->ref, head + 104, (int64_t)be64_get(head)))
-		l->bytes = 0;		/* the pack is here since the first signature */
-	return load_call(t, l);
-}
-
-static void do_publish(struct daemon *d, const struct request *q, FILE *out)
-{
-	uint8_t head[PUBLISH_HEAD_BYTES];
-	struct load l = { .daemon = d, .type = EVENT_PUBLISH, .head = head, .head_bytes = sizeof(head), .body = q->bulk, .bytes = q->bulk_bytes };
-	struct jsonw j;
-	int ret;
-
-	if (!signed_head(q, out, head))
-		return;
-	if (number_of(q, "from") <= clock_ms()) {
-		answer_error(out, CLEARING_E_REFERENCE, "tariff: from must lie in the future");
-		return;
-	}
-	ret = digest_sha256(q->bulk, q->bulk_bytes, head + 104);
-	if (ret == 0)
-		ret = writer_call(d, publish_call, &l);
-	if (ret != 0) {
-		answer_error(out, ret, l.error);
-		return;
-	}
-	log_event(l.bytes != 0 ? "tariff-proposed" : "tariff-published", "by=%s from_ms=%lld seq=%llu", text_of(q, "by"), (long long)number_of(q, "from"), (unsigned long long)l.seq);
-	answer_begin(&j, out);
-	jsonw_kstr(&j, "state", l.bytes != 0 ? "proposed" : "published");
-	jsonw_kint(&j, "seq", (int64_t)l.seq);
-	jsonw_object_end(&j);
-}
-
-static void do_withdraw(struct daemon *d, const struct request *q, FILE *out)
-{
-	uint8_t head[PUBLISH_HEAD_BYTES];
-	struct load l = { .daemon = d, .type = EVENT_WITHDRAW, .head = head, .head_bytes = WITHDRAW_BYTES, .body = "" };
-	struct jsonw j;
-	int ret;
-
-	if (!signed_head(q, out, head))
-		return;
-	if (number_of(q, "from") < clock_ms() - WITHDRAW_PAST_MS) {
-		answer_error(out, CLEARING_E_REFERENCE, "tariff: rides of the past keep their tariff; from must not lie in the past");
-		return;
-	}
-	be32_put(head + 104, (uint32_t)number_of(q, "version"));
-	ret = writer_call(d, load_call, &l);
-	if (ret != 0) {
-		answer_error(out, ret, l.error);
-		return;
-	}
-	log_event("tariff-withdrawn", "by=%s version=%lld seq=%llu", text_of(q, "by"), (long long)number_of(q, "version"), (unsigned long long)l.seq);
-	answer_begin(&j, out);
-	jsonw_kstr(&j, "state", "withdrawn");
-	jsonw_kint(&j, "seq", (int64_t)l.seq);
-	jsonw_object_end(&j);
-}
-
-static void do_tariffs(struct daemon *d, FILE *out)
-{
-	struct tariff_state s;
-	struct jsonw j;
-
-	answer_begin(&j, out);
-	jsonw_key(&j, "tariffs");
-	jsonw_array(&j);
-	pthread_rwlock_rdlock(&d->ref_lock);
-	for (size_t i = 0; refdata_tariff_state(d->ref, i, &s); i++) {
-		char from[32], to[32] = "";
-
-		time_format(s.from_ms, from);
-		if (s.to_ms != INT64_MAX)
-			time_format(s.to_ms, to);
-		jsonw_object(&j);
-		jsonw_kint(&j, "version", s.version);
-		jsonw_kstr(&j, "name", s.name);
-		jsonw_kstr(&j, "from", from);
-		jsonw_kstr(&j, "withdrawn_from", to);
-		jsonw_kstr(&j, "proposed_by", s.by != NULL ? s.by : "");
-		jsonw_object_end(&j);
-	}
-	pthread_rwlock_unlock(&d->ref_lock);
-	jsonw_array_end(&j);
 	jsonw_object_end(&j);
 }
 
@@ -243,7 +132,7 @@ static int cut_call(struct txn *t, void *arg)
 
 static bool day_of(const struct request *q, FILE *out, int32_t *ret_day)
 {
-	if (day_parse(text_of(q, "day"), ret_day))
+	if (day_parse(request_text(q, "day"), ret_day))
 		return true;
 	answer_error(out, CLEARING_E_NO_DAY, "day: YYYY-MM-DD is needed");
 	return false;
@@ -296,7 +185,7 @@ static void do_day_close(struct daemon *d, const struct request *q, FILE *out)
 		answer_error(out, ret, "");
 		return;
 	}
-	log_event("day-cleared", "day=%s taps=%llu ms=%llu", text_of(q, "day"), (unsigned long long)stats.taps, (unsigned long long)(stats.ns / 1000000));
+	log_event("day-cleared", "day=%s taps=%llu ms=%llu", request_text(q, "day"), (unsigned long long)stats.taps, (unsigned long long)(stats.ns / 1000000));
 	answer_begin(&j, out);
 	answer_stats(&j, &stats);
 	jsonw_object_end(&j);
@@ -422,7 +311,7 @@ static void do_metrics(struct daemon *d, FILE *out)
 
 static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 {
-	const char *cmd = text_of(q, "cmd");
+	const char *cmd = request_text(q, "cmd");
 
 	if (strcmp(cmd, "status") == 0)
 		do_status(d, out);
@@ -431,11 +320,11 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 	else if (strcmp(cmd, "load") == 0)
 		do_load(d, q, out);
 	else if (strcmp(cmd, "publish") == 0)
-		do_publish(d, q, out);
+		control_publish(d, q, out);
 	else if (strcmp(cmd, "withdraw") == 0)
-		do_withdraw(d, q, out);
+		control_withdraw(d, q, out);
 	else if (strcmp(cmd, "tariffs") == 0)
-		do_tariffs(d, out);
+		control_tariffs(d, out);
 	else if (strcmp(cmd, "day-close") == 0)
 		do_day_close(d, q, out);
 	else if (strcmp(cmd, "day-settle") == 0)
@@ -461,7 +350,7 @@ static bool request_read(FILE *in, struct request *ret, FILE *out)
 		answer_error(out, -EINVAL, "one JSON object a line is needed");
 		return false;
 	}
-	bytes = number_of(ret, "bytes");
+	bytes = request_number(ret, "bytes");
 	if (bytes < 0 || bytes > BULK_BYTES_MAX) {
 		answer_error(out, -E2BIG, "at most 256 MiB at once");
 		return false;

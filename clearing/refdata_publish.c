@@ -116,6 +116,8 @@ static size_t proposal_find(const struct refdata *r, const uint8_t digest[DIGEST
 	return i;
 }
 
+bool refdata_signed(const struct refdata *r) { return r->person_count > 0 && r->pack_count > 0; }
+
 bool refdata_proposed(const struct refdata *r, const uint8_t digest[DIGEST_BYTES], int64_t from_ms)
 {
 	return proposal_find(r, digest, from_ms) < r->proposal_count;

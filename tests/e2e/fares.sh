@@ -149,6 +149,7 @@ publish() { t publish "$1" --from "$2" --by "$3" --key "$dir/${4:-$3}.key" 2>&1;
 in_future=$(date -u -d '+2 days' +%Y-%m-%dT%H:%M:%SZ)
 answer=$(publish "$b" "$in_future" 张三); is "nobody may publish before persons are loaded" 9 $?
 "$B/qingfen" load persons "$dir/persons.csv" >/dev/null; say "persons and their public keys are loaded" $?
+"$B/qingfen" load tariff "$b" >/dev/null 2>&1; is "a house with persons takes no tariff from one alone" 9 $?
 answer=$(publish "$b" 2025-01-01 张三); is "a tariff cannot take effect in the past" 9 $?
 answer=$(publish "$b" "$in_future" 王五); is "a person who is not on the list is refused" 9 $?
 answer=$(publish "$b" "$in_future" 张三 李四); [ $? -eq 9 ] && grep -q signature <<<"$answer"; say "a signature of another's key is refused" $? "$answer"

@@ -1,0 +1,25 @@
+/* control - what control.c and control_tariff.c share: a request, its answer, one event appended. Private to clearing/. */
+#ifndef CLEARING_CONTROL_H
+#define CLEARING_CONTROL_H
+
+#include <jansson.h>
+
+#include "clearing/daemon.h"
+
+struct request { json_t *root; void *bulk; size_t bulk_bytes; };
+const char *request_text(const struct request *q, const char *key);	/* "" when absent */
+int64_t request_number(const struct request *q, const char *key);	/* 0 when absent */
+void answer_error(FILE *out, int code, const char *text);		/* text "": the code's own */
+void answer_begin(struct jsonw *j, FILE *out);				/* an open object with ok: true */
+
+/* Check, append and apply one event of reference data, as a call of the writer; arg is a struct load. */
+struct load { struct daemon *daemon; uint8_t type; const void *head; size_t head_bytes; const void *body; size_t bytes; uint64_t seq; char error[512]; };
+int load_call(struct txn *t, void *arg);
+
+/* control_tariff.c */
+bool control_signs(struct daemon *d);		/* persons and a tariff are there: tariffs are signed from now on */
+void control_publish(struct daemon *d, const struct request *q, FILE *out);
+void control_withdraw(struct daemon *d, const struct request *q, FILE *out);
+void control_tariffs(struct daemon *d, FILE *out);
+
+#endif
