@@ -70,7 +70,7 @@ fuzz-%: setup
 	$(MAKE) CC=clang OPT="-O1 -fsanitize=fuzzer-no-link,address,undefined" O=build/fuzz $(addprefix build/fuzz/,libkeys.a libtariffs.a libvalidator.a libclearing.a)
 	clang -std=c17 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_$*.c -o build/fuzz/fuzz_$* \
 		$(addprefix build/fuzz/,libclearing.a libvalidator.a libtariffs.a libkeys.a) $(LIBS)
-	mkdir -p tests/fuzz/corpus/$*
+	mkdir -p tests/fuzz/corpus/$* build/fuzz/corpus-$*
 	ASAN_OPTIONS=allocator_may_return_null=1 build/fuzz/fuzz_$* -max_total_time=$(or $(SECONDS_MAX),60) -rss_limit_mb=512 -timeout=1 build/fuzz/corpus-$* tests/fuzz/corpus/$*
 
 setup:
