@@ -1,0 +1,27 @@
+/* Files of a card, each reader over the same bytes: an answer of any length is read or refused with a reason. */
+#include <assert.h>
+
+#include "validator/validator.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	const char *reason = NULL;
+	struct card_transit transit;
+	struct card_info info = { 0 };
+	struct card_log entry;
+
+	if (card_parse_15(p, n, &info, &reason) != 0)
+		assert(reason != NULL);
+	reason = NULL;
+	if (card_parse_17(p, n, &info, &reason) != 0)
+		assert(reason != NULL);
+	reason = NULL;
+	if (card_parse_18(p, n, &entry, &reason) != 0)
+		assert(reason != NULL);
+	reason = NULL;
+	if (card_parse_1e(p, n, &transit, &reason) != 0)
+		assert(reason != NULL);
+	return 0;
+}
