@@ -28,7 +28,8 @@ void open_pack_done(struct open_pack *p);
 #define BOOK_DAYS_MAX 32
 #define BOOK_SLOTS_MAX 64
 #define BOOK_GROUPS_MAX 63			/* and everyone, who is number 0 */
-#define BOOK_JOURNEYS_MAX 16
+#define BOOK_JOURNEYS_MAX 200
+#define BOOK_CELLS_MAX (32u << 20)	/* of one family: half a gigabyte; a city has some thousands */
 #define BOOK_MEDIA 7
 #define BOOK_GUESTS 3
 enum book_state { BOOK_ABSENT = 0, BOOK_PRICED = 1, BOOK_REFUSED = 2 };	/* absent: no such line or group in this pack */
@@ -48,9 +49,11 @@ struct book_family {
 	struct book_price *price[2];		/* journeys x groups x days x slots x media x guests; [1] of the other pack */
 	size_t cells;
 };
-struct book { const struct tariff *pack[2]; struct book_axes axes; struct book_family *family; size_t count; };
-/* The book of one pack (b NULL) or of two over the union of their axes. */
+/* cut: an axis had more members than its limit; the book is not whole and must say so (book_warn). */
+struct book { const struct tariff *pack[2]; struct book_axes axes; struct book_family *family; size_t count; bool cut; };
+/* The book of one pack (b NULL) or of two over the union of their axes. -E2BIG: more than BOOK_CELLS_MAX. */
 int book_make(const struct tariff *a, const struct tariff *b, int32_t day, struct book *ret);
+void book_warn(const struct book *book);
 void book_free(struct book *book);
 /* The cell of these members: an index into price[0] and price[1]. */
 size_t book_cell(const struct book *book, size_t journey, size_t group, size_t day, size_t slot, size_t medium, size_t guest);

@@ -414,6 +414,9 @@ int tariff_book(int argc, char **argv)
 	ret = book_make(pack.tariff, NULL, day, &book);
 	if (ret == 0)
 		ret = book_print(&book, &o, day);
+	if (ret != 0)
+		complain("%s: %s", argv[o.first], strerror(-ret));
+	book_warn(&book);
 	book_free(&book);
 	open_pack_done(&pack);
 	return ret == 0 ? EXIT_OK : EXIT_STORE;

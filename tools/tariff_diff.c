@@ -259,8 +259,11 @@ int tariff_diff(int argc, char **argv)
 		code = book_make(a.tariff, b.tariff, day, &d.book);
 		if (code == 0)
 			code = diff_print(&d, &a, &b, day);
+		if (code < 0)
+			complain("%s", clearing_strerror(code));
 		ret = code > 0 ? code : code < 0 ? EXIT_STORE : d.cells + d.words > 0 ? EXIT_NO : EXIT_OK;
 	}
+	book_warn(&d.book);
 	book_free(&d.book);
 	open_pack_done(&a);
 	open_pack_done(&b);

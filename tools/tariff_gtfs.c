@@ -434,6 +434,8 @@ static int gtfs_write(struct gtfs *g)
 	if (ret == 0)
 		ret = gtfs_transfers_write(g);
 	rules_not_carried(g);
+	if (g->book.cut)
+		gtfs_not_carried(g, "(limits)", "人群、日期、时段或票价种类超出上限, 未全部导出");
 	return ret;
 }
 
@@ -470,6 +472,7 @@ int tariff_gtfs(int argc, char **argv)
 		complain("%s: %s", o.to, strerror(-code));
 	free(g.network);
 	free(g.frame);
+	book_warn(&g.book);
 	book_free(&g.book);
 	open_pack_done(&pack);
 	return code == 0 ? EXIT_OK : EXIT_STORE;

@@ -111,6 +111,7 @@ static int pair_write(struct pairing *p, struct products *list, const char *from
 {
 	char product[32], count[16] = "", seconds[16] = "", reason[256];
 	struct tariff_rule rule = { .id = "transfer" };
+	bool at_end = p->scheme->from_ride_end && strcmp(p->from->line.mode, "bus") != 0;	/* one tap on a bus: its end is its tap */
 	int ret;
 
 	/* from a line to another one: the next of the network where it is the same network */
@@ -130,7 +131,7 @@ static int pair_write(struct pairing *p, struct products *list, const char *from
 		snprintf(count, sizeof(count), "%d", p->scheme->uses != 0 ? p->scheme->uses : -1);
 	if (!p->scheme->endless)
 		snprintf(seconds, sizeof(seconds), "%u", p->scheme->window_s);
-	gtfs_row(p->g, GTFS_TRANSFER_RULES, 7, from, to, count, seconds, p->scheme->endless ? "" : p->scheme->from_ride_end ? "2" : "1", "1", product);
+	gtfs_row(p->g, GTFS_TRANSFER_RULES, 7, from, to, count, seconds, p->scheme->endless ? "" : at_end ? "2" : "1", "1", product);
 	return 0;
 }
 
@@ -165,6 +166,8 @@ static int scheme_write(struct gtfs *g, const struct tariff_transfer *x, struct 
 		}
 	if (!x->same_line)
 		gtfs_not_carried(g, rule.id, "部分: 同一线路不算换乘, GTFS 的线网内换乘不区分线路");
+	if (x->uses > 0 && g->book.count > 1)
+		gtfs_not_carried(g, rule.id, "部分: 换乘次数只在同一线网内限制, GTFS 不限不同线网之间");
 	if (x->gap_s > 0)
 		gtfs_not_carried(g, rule.id, "部分: GTFS 没有最短间隔");
 	free(p.off);

@@ -185,6 +185,7 @@ static int csv_write(const struct options *o, const struct tariff *t, int32_t da
 		ret = -EIO;
 	if (not != NULL && fclose(not) != 0 && ret == 0)
 		ret = -EIO;
+	book_warn(&book);
 	book_free(&book);
 	if (ret != 0)
 		complain("%s: %s", o->to, strerror(-ret));

@@ -23,19 +23,24 @@ static size_t group_of(const struct book_axes *a, const char *name)
 	return i;
 }
 
-static void groups_add(struct book_axes *a, const struct tariff *t, int32_t day)
+/* The adders answer false when there was no room for all. */
+static bool groups_add(struct book_axes *a, const struct tariff *t, int32_t day)
 {
 	struct tariff_group g;
 
-	for (size_t i = 0; tariff_group_at(t, i, day, &g); i++)
-		if (group_of(a, g.name) == a->groups && a->groups <= BOOK_GROUPS_MAX) {
-			a->group[a->groups].name = g.name;
-			a->group[a->groups++].title = g.title;
-		}
+	for (size_t i = 0; tariff_group_at(t, i, day, &g); i++) {
+		if (group_of(a, g.name) < a->groups)
+			continue;
+		if (a->groups > BOOK_GROUPS_MAX)
+			return false;
+		a->group[a->groups].name = g.name;
+		a->group[a->groups++].title = g.title;
+	}
+	return true;
 }
 
 /* A day that both packs name is called by the one that tells more days apart. */
-static void days_add(struct book_axes *a, const struct tariff *t, int32_t first)
+static bool days_add(struct book_axes *a, const struct tariff *t, int32_t first)
 {
 	struct tariff_day day[BOOK_DAYS_MAX];
 	size_t n = tariff_days(t, first, day, BOOK_DAYS_MAX);
@@ -50,11 +55,12 @@ static void days_add(struct book_axes *a, const struct tariff *t, int32_t first)
 		else if (k < a->days && strlen(day[i].text) > strlen(a->day[k].text))
 			a->day[k] = day[i];
 	}
+	return n < BOOK_DAYS_MAX && a->days < BOOK_DAYS_MAX;
 }
 
 static int minute_compare(const void *pa, const void *pb) { return *(const uint16_t *)pa - *(const uint16_t *)pb; }
 
-static void slots_add(struct book_axes *a, const struct tariff *t)
+static bool slots_add(struct book_axes *a, const struct tariff *t)
 {
 	uint16_t minute[BOOK_SLOTS_MAX];
 	size_t n = tariff_minutes(t, minute, BOOK_SLOTS_MAX);
@@ -69,6 +75,7 @@ static void slots_add(struct book_axes *a, const struct tariff *t)
 	}
 	qsort(a->minute, a->slots, sizeof(a->minute[0]), minute_compare);
 	a->minute[a->slots] = 1440;
+	return n < BOOK_SLOTS_MAX && a->slots < BOOK_SLOTS_MAX;
 }
 
 static void axes_make(struct book *b, int32_t day)
@@ -77,9 +84,9 @@ static void axes_make(struct book *b, int32_t day)
 	b->axes.group[0].title = "普通乘客";
 	b->axes.groups = 1;
 	for (int p = 0; p < 2 && b->pack[p] != NULL; p++) {
-		groups_add(&b->axes, b->pack[p], day);
-		days_add(&b->axes, b->pack[p], day);
-		slots_add(&b->axes, b->pack[p]);
+		b->cut |= !groups_add(&b->axes, b->pack[p], day);
+		b->cut |= !days_add(&b->axes, b->pack[p], day);
+		b->cut |= !slots_add(&b->axes, b->pack[p]);
 	}
 }
 
@@ -179,6 +186,13 @@ void book_free(struct book *b)
 	*b = (struct book){ 0 };
 }
 
+void book_warn(const struct book *b)
+{
+	if (b->cut)
+		complain("注意: 人群、日期、时段或票价种类超出上限, 未全部列出 more groups, days, hours or fares than a book holds (%d, %d, %d, %d): not all are listed",
+			 BOOK_GROUPS_MAX, BOOK_DAYS_MAX - 1, BOOK_SLOTS_MAX - 1, BOOK_JOURNEYS_MAX - 1);
+}
+
 static const char *class_title(const struct tariff *t, const char *name)
 {
 	struct tariff_class c;
@@ -204,7 +218,7 @@ static void journeys_join(struct book_family *f, const struct tariff *t, const c
 	}
 }
 
-static int family_make(const struct book *b, const struct tariff_line *line, const struct tariff *of, struct book_family *ret)
+static int family_make(struct book *b, const struct tariff_line *line, const struct tariff *of, struct book_family *ret)
 {
 	struct book_family f = { .line = *line, .class_title = class_title(of, line->class_name) };
 
@@ -212,6 +226,9 @@ static int family_make(const struct book *b, const struct tariff_line *line, con
 		for (size_t d = 0; d < b->axes.days; d++)
 			journeys_join(&f, b->pack[p], line->line, (int64_t)b->axes.day[d].day * 86400000 - CIVIL_OFFSET_MS);
 	f.cells = f.journeys * b->axes.groups * b->axes.days * b->axes.slots * BOOK_MEDIA * BOOK_GUESTS;
+	b->cut |= f.journeys == BOOK_JOURNEYS_MAX;
+	if (f.cells > BOOK_CELLS_MAX)
+		return -E2BIG;
 	for (int p = 0; p < 2 && b->pack[p] != NULL; p++) {
 		f.price[p] = calloc(f.cells + 1, sizeof(struct book_price));
 		if (f.price[p] == NULL) {

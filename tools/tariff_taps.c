@@ -169,6 +169,9 @@ static bool rest_skip(struct scan *s, const struct value *v)
 
 enum tap_key { K_CARD, K_NUMBER, K_TIME, K_LINE, K_MEDIUM, K_EVENT, K_OUT_TIME, K_CLASS, K_PRODUCT, K_OPERATOR, K_VEHICLE, K_ISSUER, K_LIST_FEN, K_STOP_ON,
 	K_STOP_OFF, K_DISTANCE_M, K_FAR_M, K_STOPS, K_ZONES, K_INSIDE, K_BIRTH, K_ISSUED, K_HOME, K_KNOWN, K_GRANTED, K_HOLDS, K_COUNT };
+/* The largest number a member takes; 0: it is not a number. */
+static const int64_t number_max[K_COUNT + 1] = { [K_CLASS] = UINT8_MAX, [K_LIST_FEN] = 1000000, [K_STOP_ON] = UINT16_MAX, [K_STOP_OFF] = UINT16_MAX,
+	[K_DISTANCE_M] = UINT32_MAX, [K_FAR_M] = UINT32_MAX, [K_STOPS] = UINT16_MAX, [K_ZONES] = UINT16_MAX, [K_HOME] = 999999, [K_GRANTED] = UINT32_MAX };
 static const char *const key_names[K_COUNT] = { "card", "number", "time", "line", "medium", "event", "out_time", "class", "product", "operator", "vehicle",
 	"issuer", "list_fen", "stop_on", "stop_off", "distance_m", "far_m", "stops", "zones", "inside", "birth", "issued", "home", "known", "granted",
 	"holds" };
@@ -180,16 +183,27 @@ static bool day_of(struct scan *s, const struct value *v, int32_t *ret)
 	return (v->kind == VALUE_TEXT && day_parse(v->text, ret)) || fault(s, "not a date YYYY-MM-DD that exists");
 }
 
+static bool number_of(struct scan *s, const struct value *v, int64_t max)
+{
+	return ((v->kind == VALUE_NUMBER && v->number >= 0 && v->number <= max) || v->kind == VALUE_OTHER) || fault(s, "a whole number in range is needed");
+}
+
+static bool text_of(struct scan *s, const struct value *v) { return v->kind == VALUE_TEXT || v->kind == VALUE_OTHER || fault(s, "a text is needed"); }
+
 static bool hold_member(struct trial *t, struct scan *s, const char *key, const struct value *v, struct hold *h)
 {
 	uint32_t group;
 
 	if (strcmp(key, "group") == 0) {
+		if (!text_of(s, v))
+			return false;
 		if (texts_add(&t->texts, v->text, &group) != 0 || group > UINT16_MAX)
 			return fault(s, "too many groups");
 		h->group = (uint16_t)group;
 		return true;
 	}
+	if (strcmp(key, "grade") == 0 && !number_of(s, v, UINT8_MAX))
+		return false;
 	if (strcmp(key, "grade") == 0)
 		h->grade = (uint8_t)v->number;
 	else if (strcmp(key, "from") == 0)
@@ -261,6 +275,8 @@ static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const 
 	static const char *const events[] = { "", "single", "on", "off" };
 	uint32_t number = 0;
 
+	if (number_max[key] != 0 ? !number_of(s, v, number_max[key]) : key != K_INSIDE && key != K_HOLDS && key != K_COUNT && !text_of(s, v))
+		return false;
 	if ((key == K_CARD || key == K_LINE || key == K_VEHICLE || key == K_PRODUCT || key == K_OPERATOR) && texts_add(&t->texts, v->text, &number) != 0)
 		return fault(s, "out of memory");
 	switch (key) {
@@ -306,7 +322,7 @@ static enum tap_key key_of(const char *name)
 
 static bool tap_take(struct trial *t, struct scan *s)
 {
-	struct trial_tap tap = { .event = 1, .medium = 1, .class = 1, .known_day = DAY_NONE, .order = (uint32_t)t->count };
+	struct trial_tap tap = { .event = 1, .medium = 1, .class = 1, .known_day = DAY_NONE, .stored_fen = -1, .order = (uint32_t)t->count };
 	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE };
 	uint32_t seen = 0;
 

@@ -484,6 +484,7 @@ static int tap_rate(struct run *r, const struct trial_tap *tap, struct side side
 		rate(side[i].t, &side[i].rider, &side[i].state, &ride, &side[i].state, &side[i].fare, NULL);
 		fare_count(x, &side[i], &ride, i);
 	}
+	x->unlike += r->live == NULL && x->shift_ms == 0 && tap->stored_fen >= 0 && paid_of(&side[0].fare) != tap->stored_fen;
 	p->change_fen += paid_of(&side[1].fare) - paid_of(&side[0].fare);
 	if (!fares_same(&side[0], &side[1])) {
 		x->rides_touched++;

@@ -18,7 +18,7 @@ struct trial_tap {
 	int64_t time_ms, out_ms, person;
 	uint32_t line, vehicle, product, operator;	/* texts; a store gives operator_id instead */
 	uint32_t rider, issuer, card, operator_id, distance_m, far_m, order;
-	int32_t list_fen, known_day;
+	int32_t list_fen, known_day, stored_fen;	/* stored: what the day was cleared with, -1 none */
 	uint16_t stop_on, stop_off, stops, zones, subtype;
 	uint8_t event, medium, class, inside, has_issuer, pan[10];
 };
@@ -38,6 +38,7 @@ struct trial {
 	struct trial_sum all[2]; uint64_t refused[2];
 	uint64_t riders, riders_touched, rides_touched, riders_more, riders_less, early;	/* early: before the draft is valid */
 	int64_t fen_more, fen_less;
+	uint64_t unlike;		/* live fares that differ from what the store has */
 };
 int trial_add(struct trial *t, const struct trial_tap *tap);
 int trial_rider(struct trial *t, const struct rider *r, uint32_t *ret);	/* number of an equal one, or a new one */

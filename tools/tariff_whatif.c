@@ -36,6 +36,7 @@ static int row_add(struct trial *t, const struct cleared *row)
 	if (ret != 0 || any == NULL)
 		return ret;		/* no pack was in force: there is none beside the draft */
 	tap_ride(&tap, any, &ride);
+	out.stored_fen = row->fare.reject == FARE_OK ? (int32_t)row->fare.paid.fen : -1;
 	memcpy(out.pan, tap.pan, sizeof(out.pan));
 	out.time_ms = ride.time_ms;
 	out.event = (uint8_t)ride.event;
@@ -149,6 +150,8 @@ void trial_print(const struct trial *t, FILE *out)
 		t->riders_touched, t->riders_more, yuan_text(t->fen_more, more), t->riders_less, yuan_text(t->fen_less, less));
 	if (t->early > 0)
 		fprintf(out, "注意: %" PRIu64 " 笔早于草案生效日, 草案不计价; 用 --date 移到生效之后 rides before the draft is valid\n", t->early);
+	if (t->unlike > 0)
+		fprintf(out, "注意: %" PRIu64 " 笔现行重算与库内不同 (跨日迟到的记录) rides cleared in another order than theirs\n", t->unlike);
 	fprintf(out, "  %-40s %8s %12s %8s %12s %12s\n", "", "现行笔", "现行元", "草案笔", "草案元", "差");
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
 		int64_t old = *(const int64_t *)((const char *)&t->all[0] + figures[i].at), new = *(const int64_t *)((const char *)&t->all[1] + figures[i].at);
@@ -191,6 +194,7 @@ void trial_json(const struct trial *t, struct jsonw *j)
 	jsonw_kint(j, "riders_less", (int64_t)t->riders_less);
 	jsonw_kint(j, "fen_less", t->fen_less);
 	jsonw_kint(j, "before_draft", (int64_t)t->early);
+	jsonw_kint(j, "unlike_store", (int64_t)t->unlike);
 	jsonw_kint(j, "refused_old", (int64_t)t->refused[0]);
 	jsonw_kint(j, "refused_new", (int64_t)t->refused[1]);
 	sum_json(j, "old", &t->all[0]);

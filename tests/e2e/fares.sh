@@ -75,7 +75,8 @@ ok = ok and x["fen_more"] - x["fen_less"] == x["new"]["paid_fen"] - x["old"]["pa
 print("ok" if ok else x)' "$dir/whatif.json")"
 is "a pack beside itself touches nobody" 0 "$(t what-if $a --taps "$dir/taps.ndjson" --live $a --json | py 'print(json.load(sys.stdin)["trial"]["rides_touched"])')"
 for bad in '{"card":"a","time":"2025-13-01","line":"18"}' '{"card":"a","line":"18"}' '{"card":"a","time":"2025-11-03T08:00:00"}' '{"card":"a"' '[1]' '{"card":"a","card":"b"}' '{"x":[1,{"y":"]"}' \
-	'{"card":"\ud800","time":"2025-11-03T08:00:00","line":"18"}' '{"time":"2025-11-03T08:00:00","line":"18","holds":3}'; do
+	'{"card":"\ud800","time":"2025-11-03T08:00:00","line":"18"}' '{"time":"2025-11-03T08:00:00","line":"18","holds":3}' \
+	'{"card":7,"time":"2025-11-03T08:00:00","line":"18"}' '{"time":"2025-11-03T08:00:00","line":"S1","stop_on":65537}' '{"time":"2025-11-03T08:00:00","line":"18","home":"360702"}'; do
 	printf '\n%s\n' "$bad" >"$dir/bad.ndjson"; answer=$(t what-if $a --taps "$dir/bad.ndjson" --live $a 2>&1); code=$?
 	[ $code -eq 2 ] && grep -q 'bad.ndjson:2:[0-9]*: ' <<<"$answer" || echo "$code $bad: $answer" >>"$dir/unrefused"
 done
@@ -176,6 +177,7 @@ kill $pid; wait $pid 2>/dev/null; pid=0
 t what-if "$b" --db "$QINGFEN_STORE" --day 2025-11-03 --json >"$dir/store.json"; say "what-if reads a cleared day of a store without the daemon" $?
 is "its live side is what the day was cleared with" "$("$B/qingfen" dump --canonical --date 2025-11-03 | py 'rows = [r for r in map(json.loads, sys.stdin) if r.get("paid_fen") is not None or r.get("rated_fen") is not None]
 print(sum(r.get("rated_fen", r.get("paid_fen")) for r in rows))' 2>/dev/null)" "$(py 'print(json.load(open(sys.argv[1]))["trial"]["old"]["paid_fen"])' "$dir/store.json")"
+is "ride by ride too" 0 "$(py 'print(json.load(open(sys.argv[1]))["trial"]["unlike_store"])' "$dir/store.json")"
 is "on the store too a pack beside itself touches nobody" 0 "$(t what-if $a --db "$QINGFEN_STORE" --day 2025-11-03 --json | py 'print(json.load(sys.stdin)["trial"]["rides_touched"])')"
 t what-if $a --db "$QINGFEN_STORE" --day 2025-11-09 >/dev/null 2>&1; is "a day that is not there is told" 5 $?
 exit $status
