@@ -13,7 +13,7 @@ struct blacklist { uint32_t version; struct black_row *row; size_t count; uint32
 struct ref_pack { int64_t valid_from_ms, to_ms; void *blob; size_t bytes; struct tariff *tariff; };
 /* Who may publish tariffs, and what one of them has signed and a second has not yet. */
 struct person_row { char name[PERSON_NAME_BYTES_MAX + 1], title[64]; uint8_t key[65]; };
-struct proposal { int64_t from_ms; uint8_t digest[DIGEST_BYTES]; char by[PERSON_NAME_BYTES_MAX + 1]; void *blob; size_t bytes; };
+struct proposal { int64_t from_ms; uint8_t digest[DIGEST_BYTES]; char by[PERSON_NAME_BYTES_MAX + 1]; uint8_t key[65]; void *blob; size_t bytes; };
 struct refdata {
 	struct terminals terminal;
 	struct issuer_row *issuer; size_t issuer_count;

@@ -138,6 +138,7 @@ static int proposal_add(struct refdata *ref, const uint8_t *p, const uint8_t *bl
 	memcpy(x.blob, blob, n);
 	memcpy(x.digest, p + 104, DIGEST_BYTES);
 	memcpy(x.by, p + 8, sizeof(x.by));
+	memcpy(x.key, person_find(ref->person, ref->person_count, x.by)->key, sizeof(x.key));
 	if (ref->proposal_count == PROPOSALS_MAX)
 		proposal_drop(ref, 0);		/* the oldest that found no second signature */
 	ref->proposal[ref->proposal_count++] = x;
@@ -170,6 +171,14 @@ static int blob_suits(struct refdata *ref, const uint8_t *p, const uint8_t *blob
 	return ret == 0 && from_ms < valid_ms ? refuse(error, error_bytes, "tariff: from lies before the pack's own valid_from", "") : ret;
 }
 
+/* The first signer, still on the list with the key that signed? */
+static bool proposer_stands(const struct refdata *ref, const struct proposal *x)
+{
+	const struct person_row *person = person_find(ref->person, ref->person_count, x->by);
+
+	return person != NULL && memcmp(person->key, x->key, sizeof(x->key)) == 0;
+}
+
 int publish_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes)
 {
 	char text[PUBLISH_TEXT_BYTES];
@@ -190,6 +199,8 @@ int publish_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, cha
 	}
 	if (strcmp(ref->proposal[i].by, (const char *)p + 8) == 0)
 		return refuse(error, error_bytes, "tariff: signed by this person already, a second person is needed", ref->proposal[i].by);
+	if (!proposer_stands(ref, &ref->proposal[i]))
+		return refuse(error, error_bytes, "tariff: the first signer is no longer on the list, sign anew with another time", ref->proposal[i].by);
 	ret = packs_add(ref, ref->proposal[i].from_ms, ref->proposal[i].blob, ref->proposal[i].bytes, dry, error, error_bytes);
 	if (ret == 0 && !dry)
 		proposal_drop(ref, i);

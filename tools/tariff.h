@@ -89,6 +89,11 @@ void trial_print(const struct trial *t, FILE *out);
 void trial_json(const struct trial *t, struct jsonw *j);
 void trial_free(struct trial *t);
 
+/* ---- signing (tariff_publish.c) ----------------------------------------------------------------------------------- */
+
+/* SM2 over bytes with the secret in a file of 64 hex digits; complains. ret_point 04|x|y of the signer, NULL: not wanted. */
+int secret_sign(const char *key_path, const void *p, size_t n, uint8_t ret_signature[64], uint8_t *ret_point);
+
 /* ---- small words ------------------------------------------------------------------------------------------------ */
 
 /* Text and blanks up to so many columns; a Chinese character takes two. */

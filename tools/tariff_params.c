@@ -32,23 +32,12 @@ static int file_write(const char *path, const void *p, size_t n)
 /* SM2 over the file's bytes, as two lines: the signer's public key and r|s. */
 static int signature_write(const struct options *o, const void *p, size_t n)
 {
-	char hex[80] = "", path[4096], text[512], point_hex[131], signature_hex[129];
-	uint8_t secret[32], point[65], signature[64];
-	struct qr_key *key = NULL;
-	FILE *f = fopen(o->key, "re");
-	bool good = f != NULL && fscanf(f, "%64s", hex) == 1 && hex_decode(hex, secret, 32) && qr_key_of_secret(secret, &key) == 0 && sm2_sign(key, p, n, signature) == 0;
+	char path[4096], text[512], point_hex[131], signature_hex[129];
+	uint8_t point[65], signature[64];
+	int ret = secret_sign(o->key, p, n, signature, point);
 
-	if (f != NULL)
-		fclose(f);
-	key_wipe(secret, sizeof(secret));
-	key_wipe(hex, sizeof(hex));
-	if (!good) {
-		qr_key_free(key);
-		complain("%s: an SM2 secret of 64 hex digits is needed", o->key);
-		return EXIT_CONFIG;
-	}
-	qr_key_point(key, point);
-	qr_key_free(key);
+	if (ret != EXIT_OK)
+		return ret;
 	hex_encode(point, sizeof(point), point_hex);
 	hex_encode(signature, sizeof(signature), signature_hex);
 	snprintf(path, sizeof(path), "%s.sig", o->to);

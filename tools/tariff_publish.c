@@ -97,15 +97,24 @@ static bool moment_read(const char *text, int64_t *ret_ms)
 	return time_parse(text, ret_ms);
 }
 
-static int sign(const struct options *o, const char *text, size_t n, char ret_hex[129])
+int secret_sign(const char *key_path, const void *p, size_t n, uint8_t ret_signature[64], uint8_t *ret_point)
 {
 	struct qr_key *key = NULL;
-	uint8_t signature[64];
-	int ret = key_read(o->key, &key);
+	int ret = key_read(key_path, &key);
 
-	if (ret == EXIT_OK && sm2_sign(key, text, n, signature) != 0)
+	if (ret == EXIT_OK && sm2_sign(key, p, n, ret_signature) != 0)
 		ret = EXIT_CONFIG;
+	if (ret == EXIT_OK && ret_point != NULL)
+		qr_key_point(key, ret_point);
 	qr_key_free(key);
+	return ret;
+}
+
+static int sign(const struct options *o, const char *text, size_t n, char ret_hex[129])
+{
+	uint8_t signature[64];
+	int ret = secret_sign(o->key, text, n, signature, NULL);
+
 	if (ret == EXIT_OK)
 		hex_encode(signature, sizeof(signature), ret_hex);
 	return ret;

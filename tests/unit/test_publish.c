@@ -67,22 +67,30 @@ static int apply(uint8_t type, const void *body, size_t n)
 	return ret;
 }
 
-static int house_open(void **state)
+/* The persons first to last with the keys from shift on. */
+static int persons_load(int first, int last, int shift)
 {
 	char csv[1024] = "name,title,key\n", hex[131];
-	uint8_t head[8 + BLOB_BYTES_MAX], point[65];
+	uint8_t point[65];
+
+	for (int i = first; i <= last; i++) {
+		qr_key_point(key[i + shift], point);
+		hex_encode(point, sizeof(point), hex);
+		snprintf(csv + strlen(csv), sizeof(csv) - strlen(csv), "%s,,%s\n", name[i], hex);
+	}
+	return apply(EVENT_PERSONS, csv, strlen(csv));
+}
+
+static int house_open(void **state)
+{
+	static uint8_t head[8 + BLOB_BYTES_MAX];
 
 	(void)state;
 	if (refdata_new(&ref) != 0)
 		return -1;
-	for (int i = 0; i < 2; i++) {
-		qr_key_point(key[i], point);
-		hex_encode(point, sizeof(point), hex);
-		snprintf(csv + strlen(csv), sizeof(csv) - strlen(csv), "%s,,%s\n", name[i], hex);
-	}
 	be64_put(head, (uint64_t)DAY_MS);
 	memcpy(head + 8, pack[0].bytes, pack[0].n);
-	return apply(EVENT_PERSONS, csv, strlen(csv)) != 0 || apply(EVENT_TARIFF, head, 8 + pack[0].n) != 0;
+	return persons_load(0, 1, 0) != 0 || apply(EVENT_TARIFF, head, 8 + pack[0].n) != 0;
 }
 
 static int house_close(void **state)
@@ -218,6 +226,17 @@ static void a_withdrawal_ends_a_version_and_the_one_before_holds_again(void **st
 	assert_int_equal(in_force(FROM + 12 * DAY_MS), version_of(0));
 }
 
+static void a_first_signer_who_left_the_list_does_not_count(void **state)
+{
+	(void)state;
+	assert_int_equal(apply(EVENT_PUBLISH, body, publication(body, 0, 1, FROM, true)), 0);
+	assert_int_equal(persons_load(1, 1, 0), 0);
+	assert_int_equal(apply(EVENT_PUBLISH, body, publication(body, 1, 1, FROM, false)), CLEARING_E_REFERENCE);
+	assert_int_equal(persons_load(0, 1, 1), 0);		/* the name is back, with another key */
+	assert_int_equal(apply(EVENT_PUBLISH, body, publication(body, 1, 1, FROM, false)), CLEARING_E_REFERENCE);
+	assert_int_equal(in_force(FROM), version_of(0));
+}
+
 static void a_list_of_persons_with_a_mistake_changes_nobody(void **state)
 {
 	static const char *const bad[] = { "name,title,key\nx,,04\n", "name,key\nx,04\n", "name,title,key\n,,04\n", "" };
@@ -238,6 +257,7 @@ int main(void)
 		HOUSE(a_version_that_is_there_already_is_not_published_again),
 		HOUSE(a_ninth_proposal_drops_the_oldest),
 		HOUSE(a_withdrawal_ends_a_version_and_the_one_before_holds_again),
+		HOUSE(a_first_signer_who_left_the_list_does_not_count),
 		HOUSE(a_list_of_persons_with_a_mistake_changes_nobody),
 	};
 
