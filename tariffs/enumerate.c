@@ -292,34 +292,42 @@ static size_t dates_of(const struct tariff *t, int32_t first, int32_t date[DATES
 	return n;
 }
 
-static void day_text(const struct tariff *t, struct kinds k, uint8_t kind, uint32_t seasons, int32_t since, struct tariff_day *ret)
+/* Words for a kind of day; since and until bound the time in which the rules stay, DAY_NONE: no bound. */
+static void day_text(const struct tariff *t, struct kinds k, uint8_t kind, uint32_t seasons, int32_t since, int32_t until, struct tariff_day *ret)
 {
-	const char *name = "每天";
+	const char *name = since == DAY_NONE && until == DAY_NONE ? "每天" : "";
+	char date[11];
 	size_t n;
 
 	if (k.work)
 		name = (kind & DAY_REST) != 0 ? "休息日" : k.school && (kind & DAY_NO_SCHOOL) != 0 ? "无课工作日" : "工作日";
 	n = (size_t)snprintf(ret->text, sizeof(ret->text), "%s", name);
-	for (uint32_t i = 0; i < t->season_count && n < sizeof(ret->text); i++)
+	for (uint32_t i = 0; i < t->season_count && n < sizeof(ret->text) - 48; i++)
 		if ((seasons >> i & 1) != 0)
-			n += (size_t)snprintf(ret->text + n, sizeof(ret->text) - n, " %s", t->text + t->season[i].name);
-	if (since != DAY_NONE && n + 16 < sizeof(ret->text)) {
-		char from[11];
-
-		day_format(since, from);
-		snprintf(ret->text + n, sizeof(ret->text) - n, " 自%s", from);
+			n += (size_t)snprintf(ret->text + n, sizeof(ret->text) - n, "%s%.40s", n > 0 ? " " : "", t->text + t->season[i].name);
+	if (since != DAY_NONE && n < sizeof(ret->text) - 24) {
+		day_format(since, date);
+		n += (size_t)snprintf(ret->text + n, sizeof(ret->text) - n, "%s%s起", n > 0 ? " " : "", date);
+	}
+	if (until != DAY_NONE && n < sizeof(ret->text) - 24) {
+		day_format(until, date);
+		snprintf(ret->text + n, sizeof(ret->text) - n, "%s%s前", n > 0 ? " " : "", date);
 	}
 }
 
 void tariff_day_of(const struct tariff *t, int32_t first, int32_t day, struct tariff_day *ret_day)
 {
-	int32_t date[DATES_MAX], since = DAY_NONE;
+	int32_t date[DATES_MAX], since = DAY_NONE, until = DAY_NONE;
 	size_t dates = dates_of(t, first, date);
 
-	for (size_t i = 0; i < dates && date[i] <= day; i++)
-		since = date[i];
+	for (size_t i = 0; i < dates; i++) {
+		if (date[i] <= day)
+			since = date[i];
+		else if (until == DAY_NONE)
+			until = date[i];
+	}
 	ret_day->day = day;
-	day_text(t, kinds_asked(t), day_kind_of(t, day), seasons_on(t, day), since, ret_day);
+	day_text(t, kinds_asked(t), day_kind_of(t, day), seasons_on(t, day), since, until, ret_day);
 }
 
 size_t tariff_days(const struct tariff *t, int32_t first, struct tariff_day *ret_day, size_t max)
@@ -337,7 +345,7 @@ size_t tariff_days(const struct tariff *t, int32_t first, struct tariff_day *ret
 			struct tariff_day d = { .day = day };
 			size_t i = 0;
 
-			day_text(t, k, day_kind_of(t, day), seasons_on(t, day), since, &d);
+			day_text(t, k, day_kind_of(t, day), seasons_on(t, day), since, era < dates ? date[era] : DAY_NONE, &d);
 			while (i < n && strcmp(ret_day[i].text, d.text) != 0)
 				i++;
 			if (i == n && n < max)

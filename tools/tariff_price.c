@@ -39,23 +39,57 @@ static bool groups_add(struct book_axes *a, const struct tariff *t, int32_t day)
 	return true;
 }
 
-/* A day that both packs name is called by the one that tells more days apart. */
-static bool days_add(struct book_axes *a, const struct tariff *t, int32_t first)
+/* What both packs call a day: each kind of the one may meet each kind of the other. */
+static void day_join(const struct book *b, int32_t first, int32_t day, struct tariff_day *ret)
 {
-	struct tariff_day day[BOOK_DAYS_MAX];
-	size_t n = tariff_days(t, first, day, BOOK_DAYS_MAX);
+	struct tariff_day other;
 
-	for (size_t i = 0; i < n; i++) {
+	tariff_day_of(b->pack[0], first, day, ret);
+	if (b->pack[1] == NULL)
+		return;
+	tariff_day_of(b->pack[1], first, day, &other);
+	if (strcmp(ret->text, "每天") == 0)
+		*ret = other;
+	else if (strcmp(other.text, "每天") != 0 && strcmp(other.text, ret->text) != 0)
+		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " / %.40s", other.text);
+}
+
+/* The kinds of days of a year from a day on. */
+static bool year_add(struct book *b, int32_t first, int32_t from)
+{
+	struct book_axes *a = &b->axes;
+
+	for (int32_t day = from; day < from + 366; day++) {
+		struct tariff_day d;
 		size_t k = 0;
 
-		while (k < a->days && a->day[k].day != day[i].day)
+		day_join(b, first, day, &d);
+		while (k < a->days && strcmp(a->day[k].text, d.text) != 0)
 			k++;
-		if (k == a->days && k < BOOK_DAYS_MAX)
-			a->day[a->days++] = day[i];
-		else if (k < a->days && strlen(day[i].text) > strlen(a->day[k].text))
-			a->day[k] = day[i];
+		if (k < a->days)
+			continue;
+		if (a->days == BOOK_DAYS_MAX)
+			return false;
+		a->day[a->days++] = d;
 	}
-	return n < BOOK_DAYS_MAX && a->days < BOOK_DAYS_MAX;
+	return true;
+}
+
+/* A year from the first day, and from each day beyond it on which one of the packs begins a kind of its own. */
+static bool days_add(struct book *b, int32_t first)
+{
+	bool all = year_add(b, first, first);
+
+	for (int p = 0; p < 2 && b->pack[p] != NULL; p++) {
+		struct tariff_day day[BOOK_DAYS_MAX];
+		size_t n = tariff_days(b->pack[p], first, day, BOOK_DAYS_MAX);
+
+		all &= n < BOOK_DAYS_MAX;
+		for (size_t i = 0; i < n; i++)
+			if (day[i].day >= first + 366)
+				all &= year_add(b, first, day[i].day);
+	}
+	return all;
 }
 
 static int minute_compare(const void *pa, const void *pb) { return *(const uint16_t *)pa - *(const uint16_t *)pb; }
@@ -83,9 +117,9 @@ static void axes_make(struct book *b, int32_t day)
 	b->axes.group[0].name = "";
 	b->axes.group[0].title = "普通乘客";
 	b->axes.groups = 1;
+	b->cut |= !days_add(b, day);
 	for (int p = 0; p < 2 && b->pack[p] != NULL; p++) {
 		b->cut |= !groups_add(&b->axes, b->pack[p], day);
-		b->cut |= !days_add(&b->axes, b->pack[p], day);
 		b->cut |= !slots_add(&b->axes, b->pack[p]);
 	}
 }
