@@ -83,6 +83,8 @@ struct trial;
 int trial_read(const char *taps_path, struct trial **ret);
 int trial_read_store(struct store *s, int32_t from, int32_t to, struct trial **ret);
 void trial_shift(struct trial *t, int32_t day);
+/* Every ride whose fare differs goes to list as CSV while running; the caller closes it. */
+void trial_list(struct trial *t, FILE *list);
 /* NULL live: the packs the store had in force. */
 int trial_run(struct trial *t, const struct tariff *live, const struct tariff *draft);
 void trial_print(const struct trial *t, FILE *out);
@@ -98,6 +100,7 @@ int secret_sign(const char *key_path, const void *p, size_t n, uint8_t ret_signa
 
 /* Text and blanks up to so many columns; a Chinese character takes two. */
 void columns_print(FILE *out, const char *text, unsigned columns);
+void columns_print_right(FILE *out, const char *text, unsigned columns);	/* blanks before */
 const char *yuan_text(int64_t fen, char ret[24]);		/* 1.00 */
 void csv_print(FILE *out, const char *text, bool last);	/* RFC 4180, quoted where needed */
 

@@ -93,6 +93,13 @@ void columns_print(FILE *out, const char *text, unsigned columns)
 		fputc(' ', out);
 }
 
+void columns_print_right(FILE *out, const char *text, unsigned columns)
+{
+	for (unsigned n = columns_of(text); n < columns; n++)
+		fputc(' ', out);
+	fputs(text, out);
+}
+
 const char *yuan_text(int64_t fen, char ret[24])
 {
 	snprintf(ret, 24, "%s%lld.%02d", fen < 0 ? "-" : "", (long long)(fen < 0 ? -fen : fen) / 100, (int)((fen < 0 ? -fen : fen) % 100));

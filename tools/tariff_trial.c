@@ -8,6 +8,7 @@
 #include "tools/tariff_trial.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -285,6 +286,51 @@ static bool fares_same(const struct side *a, const struct side *b)
 
 static int64_t paid_of(const struct fare *f) { return f->reject == FARE_OK ? f->paid.fen : 0; }
 
+/* ---- the list of differences ---------------------------------------------------------------------------------------- */
+
+void trial_list(struct trial *x, FILE *list)
+{
+	x->list = list;
+	fputs("time,card,line,old_fen,new_fen,old_subsidy_fen,new_subsidy_fen,old_rule,new_rule\n", list);
+}
+
+/* The last rule that had a say, or why there is no fare. */
+static const char *rule_said(const struct side *s)
+{
+	struct tariff_rule rule = { .id = "published" };
+
+	if (s->fare.reject != FARE_OK)
+		return fare_reject_name(s->fare.reject);
+	for (uint8_t i = 0; i < s->fare.step_count; i++)
+		tariff_rule(s->t, s->fare.step[i].rule, &rule);
+	return rule.id;
+}
+
+static int64_t subsidy_of(const struct fare *f)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < f->funder_count; i++)
+		sum += f->funder[i].amount.fen;
+	return sum;
+}
+
+/* Card numbers of a store are masked. */
+static void difference_list(const struct trial *x, const struct trial_tap *tap, const struct side side[2])
+{
+	char time[32], pan[24];
+
+	time_format(tap->time_ms + x->shift_ms, time);
+	if (x->from_store)
+		pan_masked(tap->pan, pan);
+	csv_print(x->list, time, false);
+	csv_print(x->list, x->from_store ? pan : texts_get(&x->texts, (uint32_t)tap->person), false);
+	csv_print(x->list, texts_get(&x->texts, tap->line), false);
+	fprintf(x->list, "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",", paid_of(&side[0].fare), paid_of(&side[1].fare), subsidy_of(&side[0].fare), subsidy_of(&side[1].fare));
+	csv_print(x->list, rule_said(&side[0]), false);
+	csv_print(x->list, rule_said(&side[1]), true);
+}
+
 /* ---- the run ------------------------------------------------------------------------------------------------------------ */
 
 struct person { bool touched; int64_t change_fen; };
@@ -351,6 +397,8 @@ static int tap_rate(struct run *r, const struct trial_tap *tap, struct side side
 	if (!fares_same(&side[0], &side[1])) {
 		x->rides_touched++;
 		p->touched = true;
+		if (x->list != NULL)
+			difference_list(x, tap, side);
 	}
 	return 0;
 }

@@ -33,6 +33,7 @@ struct trial {
 	/* from a store: the snapshot, what was in force, states before the first day */
 	struct txn txn; bool from_store; struct refdata *ref; int32_t first_day; uint64_t cut_seq;
 	int64_t shift_ms;
+	FILE *list;
 	/* what came of it */
 	struct trial_table table[TRIAL_KIND_COUNT];
 	struct trial_sum all[2]; uint64_t refused[2];

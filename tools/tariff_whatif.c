@@ -11,9 +11,9 @@
 #include <string.h>
 
 static const char usage[] =
-	"用法 usage: qingfen tariff what-if DRAFT --taps FILE.ndjson|- --live PACK [--date D] [--json]\n"
-	"            qingfen tariff what-if DRAFT --db STORE --day D [--to D] [--live PACK] [--date D] [--json]\n"
-	"  历史刷卡按草案与现行票价包各计一遍; --date: 假设第一笔发生在 D (按整周移动, 星期不变)\n"
+	"用法 usage: qingfen tariff what-if DRAFT --taps FILE.ndjson|- --live PACK [--date D] [--out FILE.csv] [--json]\n"
+	"            qingfen tariff what-if DRAFT --db STORE --day D [--to D] [--live PACK] [--date D] [--out FILE.csv] [--json]\n"
+	"  历史刷卡按草案与现行票价包各计一遍; --date: 假设第一笔发生在 D (按整周移动, 星期不变); --out: 逐笔列出变化\n"
 	"  without --live the packs the store had in force; --date moves the rides by whole weeks to D\n";
 
 /* ---- from a store -------------------------------------------------------------------------------------- */
@@ -140,6 +140,16 @@ static void line_print(FILE *out, const char *title, const char *name, uint64_t 
 	fprintf(out, "%s%s%s\n", name[0] != '\0' ? "  [" : "", name, name[0] != '\0' ? "]" : "");
 }
 
+static void heading_print(FILE *out)
+{
+	static const struct { const char *text; unsigned columns; } column[] = { { "现行笔数", 11 }, { "现行 (元)", 15 }, { "草案笔数", 11 }, { "草案 (元)", 15 }, { "差 (元)", 15 } };
+
+	columns_print(out, "", 42);
+	for (size_t i = 0; i < sizeof(column) / sizeof(column[0]); i++)
+		columns_print_right(out, column[i].text, column[i].columns);
+	fputc('\n', out);
+}
+
 void trial_print(const struct trial *t, FILE *out)
 {
 	static const struct { const char *title; size_t at; } figures[] = { { "实付", offsetof(struct trial_sum, paid) }, { "补贴", offsetof(struct trial_sum, subsidy) },
@@ -152,7 +162,7 @@ void trial_print(const struct trial *t, FILE *out)
 		fprintf(out, "注意: %" PRIu64 " 笔早于草案生效日, 草案不计价; 用 --date 移到生效之后 rides before the draft is valid\n", t->early);
 	if (t->unlike > 0)
 		fprintf(out, "注意: %" PRIu64 " 笔现行重算与库内不同 (跨日迟到的记录) rides cleared in another order than theirs\n", t->unlike);
-	fprintf(out, "  %-40s %8s %12s %8s %12s %12s\n", "", "现行笔", "现行元", "草案笔", "草案元", "差");
+	heading_print(out);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
 		int64_t old = *(const int64_t *)((const char *)&t->all[0] + figures[i].at), new = *(const int64_t *)((const char *)&t->all[1] + figures[i].at);
 
@@ -258,6 +268,7 @@ int tariff_whatif(int argc, char **argv)
 	struct open_pack draft = { 0 }, live = { 0 };
 	struct store *store = NULL;
 	struct trial *t = NULL;
+	FILE *list = NULL;
 	struct options o;
 	int32_t from = DAY_NONE, to = DAY_NONE, day = DAY_NONE;
 	int ret = options_read(argc, argv, usage, &o);
@@ -274,11 +285,22 @@ int tariff_whatif(int argc, char **argv)
 		ret = open_pack_read(o.live, &live);
 	if (ret == EXIT_OK)
 		ret = rides_read(&o, from, to != DAY_NONE ? to : from, &store, &t);
+	if (ret == EXIT_OK && o.out != NULL) {
+		list = fopen(o.out, "we");
+		if (list != NULL)
+			trial_list(t, list);
+		else
+			ret = EXIT_STORE;
+	}
 	if (ret == EXIT_OK) {
 		if (day != DAY_NONE)
 			trial_shift(t, day);
 		ret = exit_of_error(trial_run(t, live.tariff, draft.tariff));
 	}
+	if (list != NULL && (ferror(list) | fclose(list)) != 0)
+		ret = EXIT_STORE;
+	if (ret == EXIT_STORE && o.out != NULL)
+		complain("%s: %s", o.out, strerror(errno));
 	if (ret == EXIT_OK)
 		answer(&o, t);
 	trial_free(t);

@@ -73,6 +73,10 @@ is "treasuries sum to the subsidy, riders' gains and losses to the change" "ok" 
 ok = all(sum(t[s]["subsidy_fen"] for t in x["treasuries"]) == x[s]["subsidy_fen"] for s in ("old", "new"))
 ok = ok and x["fen_more"] - x["fen_less"] == x["new"]["paid_fen"] - x["old"]["paid_fen"] and x["riders_touched"] >= x["riders_more"] > 0
 print("ok" if ok else x)' "$dir/whatif.json")"
+is "each ride that differs is listed" "ok" "$(t what-if "$b" --taps "$dir/taps.ndjson" --live $a --out "$dir/list.csv" >/dev/null; py 'import csv
+x = json.load(open(sys.argv[1]))["trial"]; rows = list(csv.DictReader(open(sys.argv[2]), strict=True))
+ok = len(rows) == x["rides_touched"] and sum(int(r["new_fen"]) - int(r["old_fen"]) for r in rows) == x["new"]["paid_fen"] - x["old"]["paid_fen"]
+print("ok" if ok and {r["new_rule"] for r in rows} <= {"pupil", "transfer"} else rows[:3])' "$dir/whatif.json" "$dir/list.csv")"
 is "a pack beside itself touches nobody" 0 "$(t what-if $a --taps "$dir/taps.ndjson" --live $a --json | py 'print(json.load(sys.stdin)["trial"]["rides_touched"])')"
 for bad in '{"card":"a","time":"2025-13-01","line":"18"}' '{"card":"a","line":"18"}' '{"card":"a","time":"2025-11-03T08:00:00"}' '{"card":"a"' '[1]' '{"card":"a","card":"b"}' '{"x":[1,{"y":"]"}' \
 	'{"card":"\ud800","time":"2025-11-03T08:00:00","line":"18"}' '{"time":"2025-11-03T08:00:00","line":"18","holds":3}' \
