@@ -17,7 +17,8 @@ static bool signed_head(const struct request *q, FILE *out, uint8_t head[PUBLISH
 
 	memset(head, 0, PUBLISH_HEAD_BYTES);
 	be64_put(head, (uint64_t)request_number(q, "from"));
-	if (by[0] == '\0' || strlen(by) > PERSON_NAME_BYTES_MAX || strlen(signature) != 128 || !hex_decode(signature, head + 40, 64)) {
+	if (by[0] == '\0' || strlen(by) > PERSON_NAME_BYTES_MAX || strlen(signature) != 128 ||
+	    !hex_decode(signature, head + 40, 64)) {
 		answer_error(out, CLEARING_E_REFERENCE, "by and signature (128 hex digits) are needed");
 		return false;
 	}
@@ -48,7 +49,12 @@ static int publish_call(struct txn *t, void *arg)
 void control_publish(struct daemon *d, const struct request *q, FILE *out)
 {
 	uint8_t head[PUBLISH_HEAD_BYTES];
-	struct load l = { .daemon = d, .type = EVENT_PUBLISH, .head = head, .head_bytes = sizeof(head), .body = q->bulk, .bytes = q->bulk_bytes };
+	struct load l = { .daemon = d,
+			 .type = EVENT_PUBLISH,
+			 .head = head,
+			 .head_bytes = sizeof(head),
+			 .body = q->bulk,
+			 .bytes = q->bulk_bytes };
 	struct jsonw j;
 	int ret;
 
@@ -65,7 +71,8 @@ void control_publish(struct daemon *d, const struct request *q, FILE *out)
 		answer_error(out, ret, l.error);
 		return;
 	}
-	log_event(l.bytes != 0 ? "tariff-proposed" : "tariff-published", "by=%s from_ms=%lld seq=%llu", request_text(q, "by"), (long long)request_number(q, "from"), (unsigned long long)l.seq);
+	log_event(l.bytes != 0 ? "tariff-proposed" : "tariff-published", "by=%s from_ms=%lld seq=%llu",
+		  request_text(q, "by"), (long long)request_number(q, "from"), (unsigned long long)l.seq);
 	answer_begin(&j, out);
 	jsonw_kstr(&j, "state", l.bytes != 0 ? "proposed" : "published");
 	jsonw_kint(&j, "seq", (int64_t)l.seq);
@@ -82,7 +89,8 @@ void control_withdraw(struct daemon *d, const struct request *q, FILE *out)
 	if (!signed_head(q, out, head))
 		return;
 	if (request_number(q, "from") < clock_ms() - WITHDRAW_PAST_MS) {
-		answer_error(out, CLEARING_E_REFERENCE, "tariff: rides of the past keep their tariff; from must not lie in the past");
+		answer_error(out, CLEARING_E_REFERENCE,
+			     "tariff: rides of the past keep their tariff; from must not lie in the past");
 		return;
 	}
 	be32_put(head + 104, (uint32_t)request_number(q, "version"));
@@ -91,7 +99,8 @@ void control_withdraw(struct daemon *d, const struct request *q, FILE *out)
 		answer_error(out, ret, l.error);
 		return;
 	}
-	log_event("tariff-withdrawn", "by=%s version=%lld seq=%llu", request_text(q, "by"), (long long)request_number(q, "version"), (unsigned long long)l.seq);
+	log_event("tariff-withdrawn", "by=%s version=%lld seq=%llu", request_text(q, "by"),
+		  (long long)request_number(q, "version"), (unsigned long long)l.seq);
 	answer_begin(&j, out);
 	jsonw_kstr(&j, "state", "withdrawn");
 	jsonw_kint(&j, "seq", (int64_t)l.seq);

@@ -76,12 +76,14 @@ size_t publish_text(const uint8_t digest[DIGEST_BYTES], int64_t from_ms, char re
 	char hex[2 * DIGEST_BYTES + 1];
 
 	hex_encode(digest, DIGEST_BYTES, hex);
-	return (size_t)snprintf(ret_text, PUBLISH_TEXT_BYTES, "qingfen tariff publish\nsha256 %s\nfrom_ms %" PRId64 "\n", hex, from_ms);
+	return (size_t)snprintf(ret_text, PUBLISH_TEXT_BYTES, "qingfen tariff publish\nsha256 %s\nfrom_ms %" PRId64 "\n",
+				hex, from_ms);
 }
 
 size_t withdraw_text(uint32_t version, int64_t from_ms, char ret_text[PUBLISH_TEXT_BYTES])
 {
-	return (size_t)snprintf(ret_text, PUBLISH_TEXT_BYTES, "qingfen tariff withdraw\nversion %" PRIu32 "\nfrom_ms %" PRId64 "\n", version, from_ms);
+	return (size_t)snprintf(ret_text, PUBLISH_TEXT_BYTES,
+				"qingfen tariff withdraw\nversion %" PRIu32 "\nfrom_ms %" PRId64 "\n", version, from_ms);
 }
 
 static int refuse(char *error, size_t error_bytes, const char *text, const char *name)
@@ -101,7 +103,8 @@ static int signature_check(const struct refdata *ref, const uint8_t *p, const ch
 	if (person == NULL)
 		return refuse(error, error_bytes, "tariff: not a person who may publish", (const char *)p + 8);
 	if (!sm2_verify(person->key, text, n, p + 40))
-		return refuse(error, error_bytes, "tariff: the signature is not this person's over this pack and time", person->name);
+		return refuse(error, error_bytes, "tariff: the signature is not this person's over this pack and time",
+			      person->name);
 	return 0;
 }
 
@@ -111,7 +114,8 @@ static size_t proposal_find(const struct refdata *r, const uint8_t digest[DIGEST
 {
 	size_t i = 0;
 
-	while (i < r->proposal_count && (r->proposal[i].from_ms != from_ms || memcmp(r->proposal[i].digest, digest, DIGEST_BYTES) != 0))
+	while (i < r->proposal_count &&
+	       (r->proposal[i].from_ms != from_ms || memcmp(r->proposal[i].digest, digest, DIGEST_BYTES) != 0))
 		i++;
 	return i;
 }
@@ -168,7 +172,9 @@ static int blob_suits(struct refdata *ref, const uint8_t *p, const uint8_t *blob
 	if (ret == 0)
 		tariff_close(t);
 	free(copy);
-	return ret == 0 && from_ms < valid_ms ? refuse(error, error_bytes, "tariff: from lies before the pack's own valid_from", "") : ret;
+	return ret == 0 && from_ms < valid_ms
+		       ? refuse(error, error_bytes, "tariff: from lies before the pack's own valid_from", "")
+		       : ret;
 }
 
 /* The first signer, still on the list with the key that signed? */
@@ -198,9 +204,12 @@ int publish_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, cha
 		return ret != 0 || dry ? ret : proposal_add(ref, p, p + PUBLISH_HEAD_BYTES, n - PUBLISH_HEAD_BYTES);
 	}
 	if (strcmp(ref->proposal[i].by, (const char *)p + 8) == 0)
-		return refuse(error, error_bytes, "tariff: signed by this person already, a second person is needed", ref->proposal[i].by);
+		return refuse(error, error_bytes, "tariff: signed by this person already, a second person is needed",
+			      ref->proposal[i].by);
 	if (!proposer_stands(ref, &ref->proposal[i]))
-		return refuse(error, error_bytes, "tariff: the first signer is no longer on the list, sign anew with another time", ref->proposal[i].by);
+		return refuse(error, error_bytes,
+			      "tariff: the first signer is no longer on the list, sign anew with another time",
+			      ref->proposal[i].by);
 	ret = packs_add(ref, ref->proposal[i].from_ms, ref->proposal[i].blob, ref->proposal[i].bytes, dry, error, error_bytes);
 	if (ret == 0 && !dry)
 		proposal_drop(ref, i);

@@ -44,7 +44,8 @@ static void member_by_hold(const struct row_group *g, struct rider *rider)
 {
 	uint8_t grade = g->grade_max != 0 ? g->grade_max : g->grade_min;
 
-	rider->hold[rider->hold_count++] = (struct hold){ .group = g->code, .grade = grade, .from = INT32_MIN + 1, .to = INT32_MAX, .verified_to = INT32_MAX };
+	rider->hold[rider->hold_count++] = (struct hold){
+		.group = g->code, .grade = grade, .from = INT32_MIN + 1, .to = INT32_MAX, .verified_to = INT32_MAX };
 }
 
 bool tariff_group_at(const struct tariff *t, size_t i, int32_t day, struct tariff_group *ret_group)
@@ -171,9 +172,16 @@ bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer
 
 	if (i >= t->transfer_count)
 		return false;
-	out = (struct tariff_transfer){ .rule = x->rule, .uses = x->uses, .window_s = x->window_ms / 1000, .gap_s = x->gap_ms / 1000,
-					.endless = x->window_ms == WINDOW_NONE, .of_first = x->of_first != 0, .from_ride_end = x->end_modes != 0,
-					.same_line = x->same_line == SAME_YES, .by_hour = x->hour_count > 0, .amounts = true };
+	out = (struct tariff_transfer){ .rule = x->rule,
+				       .uses = x->uses,
+				       .window_s = x->window_ms / 1000,
+				       .gap_s = x->gap_ms / 1000,
+				       .endless = x->window_ms == WINDOW_NONE,
+				       .of_first = x->of_first != 0,
+				       .from_ride_end = x->end_modes != 0,
+				       .same_line = x->same_line == SAME_YES,
+				       .by_hour = x->hour_count > 0,
+				       .amounts = true };
 	for (uint32_t k = 0; k < x->price_count; k++)
 		out.amounts &= t->transfer_price[x->price + k].effect != EFFECT_DEAREST;
 	*ret_transfer = out;
@@ -293,7 +301,8 @@ static size_t dates_of(const struct tariff *t, int32_t first, int32_t date[DATES
 }
 
 /* Words for a kind of day; since and until bound the time in which the rules stay, DAY_NONE: no bound. */
-static void day_text(const struct tariff *t, struct kinds k, uint8_t kind, uint32_t seasons, int32_t since, int32_t until, struct tariff_day *ret)
+static void day_text(const struct tariff *t, struct kinds k, uint8_t kind, uint32_t seasons, int32_t since, int32_t until,
+		     struct tariff_day *ret)
 {
 	const char *name = since == DAY_NONE && until == DAY_NONE ? "每天" : "";
 	char date[11];
@@ -304,7 +313,8 @@ static void day_text(const struct tariff *t, struct kinds k, uint8_t kind, uint3
 	n = (size_t)snprintf(ret->text, sizeof(ret->text), "%s", name);
 	for (uint32_t i = 0; i < t->season_count && n < sizeof(ret->text) - 48; i++)
 		if ((seasons >> i & 1) != 0)
-			n += (size_t)snprintf(ret->text + n, sizeof(ret->text) - n, "%s%.40s", n > 0 ? " " : "", t->text + t->season[i].name);
+			n += (size_t)snprintf(ret->text + n, sizeof(ret->text) - n, "%s%.40s", n > 0 ? " " : "",
+					      t->text + t->season[i].name);
 	if (since != DAY_NONE && n < sizeof(ret->text) - 24) {
 		day_format(since, date);
 		n += (size_t)snprintf(ret->text + n, sizeof(ret->text) - n, "%s%s起", n > 0 ? " " : "", date);

@@ -56,7 +56,9 @@ int open_pack_read(const char *path, struct open_pack *ret)
 	if (code == 0)
 		code = tariff_open(p.blob, p.bytes, &p.tariff);
 	if (code != 0) {
-		complain("%s: %s", path, S_ISDIR(st.st_mode) ? "the pack has mistakes" : "not a compiled pack, damaged, or of a newer version");
+		complain("%s: %s", path,
+			 S_ISDIR(st.st_mode) ? "the pack has mistakes"
+					     : "not a compiled pack, damaged, or of a newer version");
 		free(p.blob);
 		return EXIT_CONFIG;
 	}
@@ -102,7 +104,8 @@ void columns_print_right(FILE *out, const char *text, unsigned columns)
 
 const char *yuan_text(int64_t fen, char ret[24])
 {
-	snprintf(ret, 24, "%s%lld.%02d", fen < 0 ? "-" : "", (long long)(fen < 0 ? -fen : fen) / 100, (int)((fen < 0 ? -fen : fen) % 100));
+	snprintf(ret, 24, "%s%lld.%02d", fen < 0 ? "-" : "", (long long)(fen < 0 ? -fen : fen) / 100,
+		 (int)((fen < 0 ? -fen : fen) % 100));
 	return ret;
 }
 
@@ -123,7 +126,8 @@ void csv_print(FILE *out, const char *text, bool last)
 }
 
 /* Words of the set bits, or one word when all are set. */
-static char *words_of(uint64_t bits, size_t count, const char *all, const char *between, const char *(*word)(const void *arg, size_t i), const void *arg)
+static char *words_of(uint64_t bits, size_t count, const char *all, const char *between,
+		      const char *(*word)(const void *arg, size_t i), const void *arg)
 {
 	char *text = NULL;
 	size_t n = 0;
@@ -182,7 +186,8 @@ static char *slots_text(const struct book_axes *a, uint64_t slots, const char *b
 			continue;
 		while (i + 1 < a->slots && (slots >> (i + 1) & 1) != 0)
 			i++;
-		fprintf(f, "%s%02u:%02u-%02u:%02u", first ? "" : between, a->minute[from] / 60, a->minute[from] % 60, a->minute[i + 1] / 60, a->minute[i + 1] % 60);
+		fprintf(f, "%s%02u:%02u-%02u:%02u", first ? "" : between, a->minute[from] / 60, a->minute[from] % 60,
+			a->minute[i + 1] / 60, a->minute[i + 1] % 60);
 		first = false;
 	}
 	fclose(f);
@@ -248,7 +253,8 @@ static void row_text(const struct book *b, const struct book_family *f, const st
 	if (p->state == BOOK_REFUSED)
 		printf(" %7s %7s %7s  ", "-", "-", "-");
 	else
-		printf(" %7s %7s %7s  ", yuan_text(p->published, published), yuan_text(p->paid, paid), yuan_text(p->subsidy, subsidy));
+		printf(" %7s %7s %7s  ", yuan_text(p->published, published), yuan_text(p->paid, paid),
+		       yuan_text(p->subsidy, subsidy));
 	printf("%s [%s]\n", book_rule_title(b->pack[0], p), book_rule_id(b->pack[0], p));
 }
 
@@ -285,7 +291,8 @@ static void bits_json(struct jsonw *j, const char *key, uint64_t bits, const cha
 	jsonw_array_end(j);
 }
 
-static void row_json(struct jsonw *j, const struct book *b, const struct book_family *f, const struct book_row *row, const struct book_words *w)
+static void row_json(struct jsonw *j, const struct book *b, const struct book_family *f, const struct book_row *row,
+		     const struct book_words *w)
 {
 	const struct book_price *p = &row->price[0];
 

@@ -26,7 +26,8 @@ static void price_text(const struct book *b, int pack, const struct book_price *
 	if (p->state != BOOK_PRICED)
 		snprintf(ret, bytes, "%s", book_rule_title(b->pack[pack], p));
 	else
-		snprintf(ret, bytes, "%s (补贴 %s, %s)", yuan_text(p->paid, paid), yuan_text(p->subsidy, subsidy), book_rule_id(b->pack[pack], p));
+		snprintf(ret, bytes, "%s (补贴 %s, %s)", yuan_text(p->paid, paid), yuan_text(p->subsidy, subsidy),
+			 book_rule_id(b->pack[pack], p));
 }
 
 static void row_text(const struct diff *d, const struct book_family *f, const struct book_row *row, const struct book_words *w)
@@ -35,7 +36,8 @@ static void row_text(const struct diff *d, const struct book_family *f, const st
 
 	price_text(&d->book, 0, &row->price[0], old, sizeof(old));
 	price_text(&d->book, 1, &row->price[1], new, sizeof(new));
-	printf("  %s%s%s, %s, %s, %s %s: ", f->journey[row->journey].text, f->journey[row->journey].text[0] != '\0' ? ", " : "", w->groups, w->media, w->guests, w->days, w->slots);
+	printf("  %s%s%s, %s, %s, %s %s: ", f->journey[row->journey].text,
+	       f->journey[row->journey].text[0] != '\0' ? ", " : "", w->groups, w->media, w->guests, w->days, w->slots);
 	if (row->price[0].state == BOOK_ABSENT || row->price[1].state == BOOK_ABSENT)
 		printf("%s", row->price[0].state == BOOK_ABSENT ? "仅新包有 only in B: " : "仅旧包有 only in A: ");
 	printf("%s -> %s\n", old, new);
@@ -126,7 +128,8 @@ static void word_found(void *arg, const char *path, const char *old, const char 
 	struct diff *d = arg;
 
 	if (!d->o->json) {
-		printf("  %s: %s -> %s\n", path, old != NULL ? old : "(旧包没有 not in A)", new != NULL ? new : "(新包没有 not in B)");
+		printf("  %s: %s -> %s\n", path, old != NULL ? old : "(旧包没有 not in A)",
+		       new != NULL ? new : "(新包没有 not in B)");
 		return;
 	}
 	jsonw_object(&d->j);
@@ -213,7 +216,8 @@ static int diff_print(struct diff *d, const struct open_pack *a, const struct op
 		jsonw_kint(&d->j, "version", 1);
 		jsonw_kstr(&d->j, "from", date);
 	} else {
-		printf("%s 版本 %u -> %s 版本 %u, 自 %s 起\n", tariff_name(a->tariff), tariff_version(a->tariff), tariff_name(b->tariff), tariff_version(b->tariff), date);
+		printf("%s 版本 %u -> %s 版本 %u, 自 %s 起\n", tariff_name(a->tariff), tariff_version(a->tariff),
+		       tariff_name(b->tariff), tariff_version(b->tariff), date);
 	}
 	section(d, "prices", "首乘票价 (元)");
 	for (size_t i = 0; ret == 0 && i < d->book.count; i++)
@@ -252,7 +256,9 @@ int tariff_diff(int argc, char **argv)
 	if (ret == EXIT_OK)
 		ret = open_pack_read(argv[o.first + 1], &b);
 	if (ret == EXIT_OK) {
-		int64_t later = tariff_valid_from_ms(a.tariff) > tariff_valid_from_ms(b.tariff) ? tariff_valid_from_ms(a.tariff) : tariff_valid_from_ms(b.tariff);
+		int64_t later = tariff_valid_from_ms(a.tariff) > tariff_valid_from_ms(b.tariff)
+					? tariff_valid_from_ms(a.tariff)
+					: tariff_valid_from_ms(b.tariff);
 
 		if (day == DAY_NONE)
 			day = day_of_ms(later);

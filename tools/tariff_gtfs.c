@@ -76,11 +76,17 @@ void gtfs_row(struct gtfs *g, enum gtfs_file file, size_t fields, ...)
 	va_end(ap);
 }
 
-void gtfs_not_carried(struct gtfs *g, const char *id, const char *reason) { fprintf(g->file[GTFS_NOT_CARRIED], "%s\t%s\n", id, reason); }
+void gtfs_not_carried(struct gtfs *g, const char *id, const char *reason)
+{
+	fprintf(g->file[GTFS_NOT_CARRIED], "%s\t%s\n", id, reason);
+}
 
 /* ---- agencies, lines, networks -------------------------------------------------------------------------- */
 
-static const char *route_type(const char *mode) { return strcmp(mode, "metro") == 0 ? "1" : strcmp(mode, "ferry") == 0 ? "4" : "3"; }
+static const char *route_type(const char *mode)
+{
+	return strcmp(mode, "metro") == 0 ? "1" : strcmp(mode, "ferry") == 0 ? "4" : "3";
+}
 
 static void agencies_write(struct gtfs *g)
 {
@@ -129,7 +135,8 @@ static void networks_name(struct gtfs *g)
 
 		for (size_t k = 0; k < i; k++)
 			nth += strcmp(g->book.family[k].line.class_name, g->book.family[i].line.class_name) == 0;
-		snprintf(g->network[i].id, sizeof(g->network[i].id), nth > 1 ? "%s-%u" : "%s", g->book.family[i].line.class_name, nth);
+		snprintf(g->network[i].id, sizeof(g->network[i].id), nth > 1 ? "%s-%u" : "%s",
+			 g->book.family[i].line.class_name, nth);
 		g->network[i].unfit = family_unfit(&g->book.family[i]);
 	}
 }
@@ -178,7 +185,8 @@ static void media_write(struct gtfs *g)
 		for (size_t k = 0; k < BOOK_GUESTS; k++) {
 			for (size_t i = 0; k > 0 && i < g->book.count; i++)
 				for (size_t c = m * BOOK_GUESTS; c < g->book.family[i].cells; c += BOOK_MEDIA * BOOK_GUESTS)
-					g->apart[m][k] |= g->book.family[i].price[0][c].paid != g->book.family[i].price[0][c + k].paid;
+					g->apart[m][k] |=
+						g->book.family[i].price[0][c].paid != g->book.family[i].price[0][c + k].paid;
 			g->apart[m][k] |= k == 0;
 			snprintf(title, sizeof(title), "%s%s", titles[m], homes[k]);
 			if (g->apart[m][k])
@@ -282,18 +290,21 @@ static size_t product_write(struct gtfs *g, const struct book_family *f, size_t 
 	for (size_t group = 0; group < g->book.axes.groups; group++)
 		for (size_t m = 0; m < BOOK_MEDIA; m++)
 			for (size_t k = 0; k < BOOK_GUESTS; k++) {
-				const struct book_price *p = &f->price[0][book_cell(&g->book, j, group, moment / slots, moment % slots, m, k)];
+				const struct book_price *p =
+					&f->price[0][book_cell(&g->book, j, group, moment / slots, moment % slots, m, k)];
 
 				if (!g->apart[m][k] || p->state != BOOK_PRICED)
 					continue;
 				rows++;
-				gtfs_row(g, GTFS_PRODUCTS, 6, id, book_rule_title(g->t, p), gtfs_category(g, group), gtfs_medium(m, k, medium), yuan_text(p->paid, amount), "CNY");
+				gtfs_row(g, GTFS_PRODUCTS, 6, id, book_rule_title(g->t, p), gtfs_category(g, group),
+					 gtfs_medium(m, k, medium), yuan_text(p->paid, amount), "CNY");
 			}
 	return rows;
 }
 
 /* Each pair of stops with this fare, both ways. */
-static void sections_write(struct gtfs *g, const struct book_family *f, int64_t fen, const char *network, const char *frame, const char *product)
+static void sections_write(struct gtfs *g, const struct book_family *f, int64_t fen, const char *network, const char *frame,
+			   const char *product)
 {
 	for (size_t i = 0; i < f->line_count; i++) {
 		struct tariff_section s;
@@ -345,7 +356,8 @@ static int journey_write(struct gtfs *g, const struct book_family *f, size_t j, 
 
 		if (done[a] || !g->day_met[a / g->book.axes.slots])
 			continue;
-		for (size_t b = 0; b < moments; b++) {		/* a day that does not come does not keep a price from being for always */
+		for (size_t b = 0; b < moments;
+		     b++) { /* a day that does not come does not keep a price from being for always */
 			in[b] = !g->day_met[b / g->book.axes.slots] || (!done[b] && moment_same(g, f, j, a, b));
 			done[b] |= in[b];
 		}
@@ -362,7 +374,11 @@ static int journey_write(struct gtfs *g, const struct book_family *f, size_t j, 
 		if (product_write(g, f, j, a, product) == 0)
 			gtfs_not_carried(g, product, "此线网此时段不计价 no price here");
 		else if (f->journey[j].kind == JOURNEY_SECTION)
-			sections_write(g, f, f->price[0][book_cell(&g->book, j, 0, a / g->book.axes.slots, a % g->book.axes.slots, 0, 0)].published, network, frame, product);
+			sections_write(
+				g, f,
+				f->price[0][book_cell(&g->book, j, 0, a / g->book.axes.slots, a % g->book.axes.slots, 0, 0)]
+					.published,
+				network, frame, product);
 		else
 			gtfs_row(g, GTFS_LEG_RULES, 8, network, network, "", "", frame, "", product, "1");
 	}

@@ -12,13 +12,25 @@
 
 #define MINUTE_MS 60000LL
 
-struct pairing { struct gtfs *g; const struct tariff_transfer *scheme; const struct book_family *from, *to; int32_t *off; size_t offs; const char *second_line; };
+struct pairing {
+	struct gtfs *g;
+	const struct tariff_transfer *scheme;
+	const struct book_family *from, *to;
+	int32_t *off;
+	size_t offs;
+	const char *second_line;
+};
 struct products { int32_t *off; size_t count; };	/* discounts by category, medium and home, one row for each product */
 
 /* fen off by the scheme for the second of two rides; 0 none. */
 static int32_t off_ask(const struct pairing *p, size_t group, size_t medium, size_t guest, size_t journey, int64_t at_ms)
 {
-	struct ride first = { .event = RIDE_SINGLE, .medium = (enum ride_medium)(medium + 1), .guest = (enum guest_class)guest, .time_ms = at_ms, .vehicle = "A" }, second;
+	struct ride first = { .event = RIDE_SINGLE,
+			     .medium = (enum ride_medium)(medium + 1),
+			     .guest = (enum guest_class)guest,
+			     .time_ms = at_ms,
+			     .vehicle = "A"},
+		    second;
 	struct rider_state fresh = { 0 }, between, after;
 	struct rider rider;
 	struct fare fare, alone;
@@ -65,7 +77,10 @@ static bool offs_same(struct pairing *p)
 	for (size_t j = 0; j < p->to->journeys; j++)
 		for (size_t d = 0; d < a->days; d++)
 			for (size_t s = 0; s < a->slots; s++) {
-				if (!offs_take(p, j, (int64_t)a->day[d].day * 86400000 - CIVIL_OFFSET_MS + a->minute[s] * MINUTE_MS, !first))
+				if (!offs_take(p, j,
+					       (int64_t)a->day[d].day * 86400000 - CIVIL_OFFSET_MS +
+						       a->minute[s] * MINUTE_MS,
+					       !first))
 					return false;
 				first = false;
 			}
@@ -102,7 +117,9 @@ static int product_of(struct pairing *p, struct products *list, char ret_id[32])
 		size_t m = i / BOOK_GUESTS % BOOK_MEDIA, k = i % BOOK_GUESTS;
 
 		if (p->g->apart[m][k])
-			gtfs_row(p->g, GTFS_PRODUCTS, 6, ret_id, rule.title, gtfs_category(p->g, i / (BOOK_GUESTS * BOOK_MEDIA)), gtfs_medium(m, k, medium), yuan_text(-p->off[i], amount), "CNY");
+			gtfs_row(p->g, GTFS_PRODUCTS, 6, ret_id, rule.title,
+				 gtfs_category(p->g, i / (BOOK_GUESTS * BOOK_MEDIA)), gtfs_medium(m, k, medium),
+				 yuan_text(-p->off[i], amount), "CNY");
 	}
 	return 0;
 }
@@ -111,7 +128,8 @@ static int pair_write(struct pairing *p, struct products *list, const char *from
 {
 	char product[32], count[16] = "", seconds[16] = "", reason[256];
 	struct tariff_rule rule = { .id = "transfer" };
-	bool at_end = p->scheme->from_ride_end && strcmp(p->from->line.mode, "bus") != 0;	/* one tap on a bus: its end is its tap */
+	bool at_end = p->scheme->from_ride_end &&
+		      strcmp(p->from->line.mode, "bus") != 0; /* one tap on a bus: its end is its tap */
 	int ret;
 
 	/* from a line to another one: the next of the network where it is the same network */
@@ -131,7 +149,11 @@ static int pair_write(struct pairing *p, struct products *list, const char *from
 		snprintf(count, sizeof(count), "%d", p->scheme->uses != 0 ? p->scheme->uses : -1);
 	if (!p->scheme->endless)
 		snprintf(seconds, sizeof(seconds), "%u", p->scheme->window_s);
-	gtfs_row(p->g, GTFS_TRANSFER_RULES, 7, from, to, count, seconds, p->scheme->endless ? "" : at_end ? "2" : "1", "1", product);
+	gtfs_row(p->g, GTFS_TRANSFER_RULES, 7, from, to, count, seconds,
+		 p->scheme->endless ? ""
+		 : at_end	    ? "2"
+				    : "1",
+		 "1", product);
 	return 0;
 }
 

@@ -69,7 +69,8 @@ static void limits_print(FILE *out, const struct tariff *t, const struct book_pr
 	fputc(',', out);
 }
 
-static void row_write(FILE *out, const struct book *b, const struct book_family *f, const struct book_row *row, const struct book_words *w)
+static void row_write(FILE *out, const struct book *b, const struct book_family *f, const struct book_row *row,
+		      const struct book_words *w)
 {
 	const struct book_price *p = &row->price[0];
 	int percent = percent_of(p);
@@ -104,7 +105,8 @@ static int table_write(const struct book *b, FILE *out)
 {
 	int ret = 0;
 
-	fputs("type,title,class,lines,journey,media,guests,days,hours,published_fen,percent,price_fen,limit_slot,limit_day,limit_month,rule\n", out);
+	fputs("type,title,class,lines,journey,media,guests,days,hours,published_fen,percent,price_fen,limit_slot,limit_day,limit_month,rule\n",
+	      out);
 	for (size_t i = 0; ret == 0 && i < b->count; i++) {
 		struct book_row *row;
 		size_t n;
@@ -153,7 +155,8 @@ static void not_carried_write(const struct tariff *t, FILE *out)
 			fprintf(out, "%s\t次数限制不按日或月 (%s)\n", r.id, q.granted ? "granted" : q.period);
 		fprintf(out, "%s\t次数用完后的票价\n", r.id);
 	}
-	fputs("(groups)\t年龄、户籍、权益有效期与年审的判断: 表中只有类型\n(dates)\t表以 --date 起的日期类别为准, 规则变化后须再导出\n", out);
+	fputs("(groups)\t年龄、户籍、权益有效期与年审的判断: 表中只有类型\n(dates)\t表以 --date 起的日期类别为准, 规则变化后须再导出\n",
+	      out);
 }
 
 static int csv_write(const struct options *o, const struct tariff *t, int32_t day)

@@ -128,7 +128,8 @@ static void axes_make(struct book *b, int32_t day)
 
 struct asking { const struct tariff *t; struct rider rider; struct ride ride; bool known; };
 
-bool book_member(const struct book *b, const struct tariff *t, size_t group, int32_t day, struct rider *ret_rider, struct ride *ret_ride)
+bool book_member(const struct book *b, const struct tariff *t, size_t group, int32_t day, struct rider *ret_rider,
+		 struct ride *ret_ride)
 {
 	struct tariff_group g = { .member = { .birth = DAY_NONE }, .card_class = 1, .product = "" };
 	bool known = group == 0;
@@ -152,7 +153,8 @@ static struct book_price price_ask(const struct asking *q)
 
 	rate(q->t, &q->rider, &fresh, &q->ride, &after, &fare, NULL);
 	if (fare.reject != FARE_OK)
-		return (struct book_price){ .state = fare.reject == FARE_LINE_UNKNOWN ? BOOK_ABSENT : BOOK_REFUSED, .reject = (uint8_t)fare.reject };
+		return (struct book_price){ .state = fare.reject == FARE_LINE_UNKNOWN ? BOOK_ABSENT : BOOK_REFUSED,
+					   .reject = (uint8_t)fare.reject };
 	p.rule = fare.rule;
 	for (uint8_t i = 0; p.rule == 0 && i < fare.step_count; i++)		/* a ladder, say */
 		if (fare.step[i].delta_fen != 0)
@@ -182,7 +184,8 @@ size_t book_cell(const struct book *b, size_t journey, size_t group, size_t day,
 }
 
 /* Cells of one pack for one line, in the order journey, group, day, slot, medium, guest. */
-static void cells_fill(const struct book *b, const struct tariff *t, const char *line, const struct book_family *f, struct book_price *out)
+static void cells_fill(const struct book *b, const struct tariff *t, const char *line, const struct book_family *f,
+		       struct book_price *out)
 {
 	const struct book_axes *a = &b->axes;
 	struct asking q = { .t = t, .ride = { .event = RIDE_SINGLE } };
@@ -192,11 +195,13 @@ static void cells_fill(const struct book *b, const struct tariff *t, const char 
 		book_journey(&q.ride, &f->journey[j]);
 		for (size_t g = 0; g < a->groups; g++)
 			for (size_t d = 0; d < a->days; d++) {
-				q.known = book_member(b, t, g, a->day[d].day, &q.rider, &q.ride);	/* else the cell is absent */
+				q.known =
+					book_member(b, t, g, a->day[d].day, &q.rider, &q.ride); /* else the cell is absent */
 				for (size_t i = 0; i < a->slots * BOOK_MEDIA * BOOK_GUESTS; i++) {
 					q.ride.guest = (enum guest_class)(i % BOOK_GUESTS);
 					q.ride.medium = (enum ride_medium)(1 + i / BOOK_GUESTS % BOOK_MEDIA);
-					q.ride.time_ms = (int64_t)a->day[d].day * 86400000 - CIVIL_OFFSET_MS + a->minute[i / (BOOK_GUESTS * BOOK_MEDIA)] * 60000LL;
+					q.ride.time_ms = (int64_t)a->day[d].day * 86400000 - CIVIL_OFFSET_MS +
+							 a->minute[i / (BOOK_GUESTS * BOOK_MEDIA)] * 60000LL;
 					*out++ = q.known ? price_ask(&q) : (struct book_price){ .state = BOOK_ABSENT };
 				}
 			}
@@ -223,8 +228,9 @@ void book_free(struct book *b)
 void book_warn(const struct book *b)
 {
 	if (b->cut)
-		complain("注意: 人群、日期、时段或票价种类超出上限, 未全部列出 more groups, days, hours or fares than a book holds (%d, %d, %d, %d): not all are listed",
-			 BOOK_GROUPS_MAX, BOOK_DAYS_MAX - 1, BOOK_SLOTS_MAX - 1, BOOK_JOURNEYS_MAX - 1);
+		complain(
+			"注意: 人群、日期、时段或票价种类超出上限, 未全部列出 more groups, days, hours or fares than a book holds (%d, %d, %d, %d): not all are listed",
+			BOOK_GROUPS_MAX, BOOK_DAYS_MAX - 1, BOOK_SLOTS_MAX - 1, BOOK_JOURNEYS_MAX - 1);
 }
 
 static const char *class_title(const struct tariff *t, const char *name)
@@ -416,7 +422,8 @@ static int row_order(const struct book_row *a, const struct book_row *b, int axi
 	if (order == 0)
 		order = memcmp(a->price, b->price, sizeof(a->price));
 	if (order == 0 && whole)
-		order = mask_compare(a->groups + a->guests + a->media + a->days + a->slots, b->groups + b->guests + b->media + b->days + b->slots);
+		order = mask_compare(a->groups + a->guests + a->media + a->days + a->slots,
+				     b->groups + b->guests + b->media + b->days + b->slots);
 	return order;
 }
 

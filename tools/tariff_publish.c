@@ -121,7 +121,8 @@ static int sign(const struct options *o, const char *text, size_t n, char ret_he
 }
 
 /* Names go into the request as JSON text. */
-static int request_send(const struct options *o, const char *cmd, int64_t from_ms, uint32_t version, const char *signature, const void *bulk, size_t n)
+static int request_send(const struct options *o, const char *cmd, int64_t from_ms, uint32_t version, const char *signature,
+			const void *bulk, size_t n)
 {
 	char *text = NULL;
 	size_t bytes = 0;

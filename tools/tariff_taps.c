@@ -185,10 +185,14 @@ static bool day_of(struct scan *s, const struct value *v, int32_t *ret)
 
 static bool number_of(struct scan *s, const struct value *v, int64_t max)
 {
-	return ((v->kind == VALUE_NUMBER && v->number >= 0 && v->number <= max) || v->kind == VALUE_OTHER) || fault(s, "a whole number in range is needed");
+	return ((v->kind == VALUE_NUMBER && v->number >= 0 && v->number <= max) || v->kind == VALUE_OTHER) ||
+	       fault(s, "a whole number in range is needed");
 }
 
-static bool text_of(struct scan *s, const struct value *v) { return v->kind == VALUE_TEXT || v->kind == VALUE_OTHER || fault(s, "a text is needed"); }
+static bool text_of(struct scan *s, const struct value *v)
+{
+	return v->kind == VALUE_TEXT || v->kind == VALUE_OTHER || fault(s, "a text is needed");
+}
 
 static bool hold_member(struct trial *t, struct scan *s, const char *key, const struct value *v, struct hold *h)
 {
@@ -231,7 +235,8 @@ static bool hold_take(struct trial *t, struct scan *s, struct hold *ret)
 		struct value member;
 
 		take(s, ',');
-		if (!text_take(s, &key) || !take(s, ':') || !value_take(s, &member) || !rest_skip(s, &member) || !hold_member(t, s, key, &member, &h))
+		if (!text_take(s, &key) || !take(s, ':') || !value_take(s, &member) || !rest_skip(s, &member) ||
+		    !hold_member(t, s, key, &member, &h))
 			return fault(s, "holds: not JSON");
 	}
 	*ret = h;
@@ -269,24 +274,33 @@ static uint32_t card_hash(const char *card)
 }
 
 /* One member of the tap. False: fault is set. */
-static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const struct value *v, struct trial_tap *tap, struct rider *r)
+static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const struct value *v, struct trial_tap *tap,
+		       struct rider *r)
 {
 	static const char *const media[] = { "", "card", "ssc", "qr", "bank", "bank-qr", "manual", "cash" };
 	static const char *const events[] = { "", "single", "on", "off" };
 	uint32_t number = 0;
 
-	if (number_max[key] != 0 ? !number_of(s, v, number_max[key]) : key != K_INSIDE && key != K_HOLDS && key != K_COUNT && !text_of(s, v))
+	if (number_max[key] != 0 ? !number_of(s, v, number_max[key])
+				 : key != K_INSIDE && key != K_HOLDS && key != K_COUNT && !text_of(s, v))
 		return false;
-	if ((key == K_CARD || key == K_LINE || key == K_VEHICLE || key == K_PRODUCT || key == K_OPERATOR) && texts_add(&t->texts, v->text, &number) != 0)
+	if ((key == K_CARD || key == K_LINE || key == K_VEHICLE || key == K_PRODUCT || key == K_OPERATOR) &&
+	    texts_add(&t->texts, v->text, &number) != 0)
 		return fault(s, "out of memory");
 	switch (key) {
 	case K_CARD: tap->person = number; tap->card = tap->card != 0 ? tap->card : card_hash(v->text); return true;
 	case K_NUMBER: tap->card = v->text[0] != '\0' ? card_hash(v->text) : tap->card; return true;
 	case K_TIME: return time_parse(v->text, &tap->time_ms) || fault(s, "time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed");
-	case K_OUT_TIME: return v->text[0] == '\0' || time_parse(v->text, &tap->out_ms) || fault(s, "out_time: RFC 3339 or local time is needed");
+	case K_OUT_TIME:
+		return v->text[0] == '\0' || time_parse(v->text, &tap->out_ms) ||
+		       fault(s, "out_time: RFC 3339 or local time is needed");
 	case K_LINE: tap->line = number; return strlen(v->text) <= LINE_BYTES_MAX || fault(s, "line is too long");
-	case K_MEDIUM: tap->medium = v->text[0] == '\0' ? 1 : word_of(media, 8, v->text); return tap->medium != 0 || fault(s, "medium: card, ssc, qr, bank, bank-qr, manual or cash");
-	case K_EVENT: tap->event = v->text[0] == '\0' ? 1 : word_of(events, 4, v->text); return tap->event != 0 || fault(s, "event: single, on or off");
+	case K_MEDIUM:
+		tap->medium = v->text[0] == '\0' ? 1 : word_of(media, 8, v->text);
+		return tap->medium != 0 || fault(s, "medium: card, ssc, qr, bank, bank-qr, manual or cash");
+	case K_EVENT:
+		tap->event = v->text[0] == '\0' ? 1 : word_of(events, 4, v->text);
+		return tap->event != 0 || fault(s, "event: single, on or off");
 	case K_CLASS: tap->class = (uint8_t)v->number; return true;
 	case K_PRODUCT: tap->product = number; return true;
 	case K_OPERATOR: tap->operator = number; return true;
@@ -305,7 +319,9 @@ static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const 
 	case K_HOME: r->home = (uint32_t)v->number; return true;
 	case K_KNOWN: return day_of(s, v, &tap->known_day);
 	case K_GRANTED: r->grant[0].units = (uint32_t)v->number; r->grant_count = v->number > 0; return true;
-	case K_HOLDS: return v->kind == VALUE_LIST ? holds_take(t, s, r) : v->kind == VALUE_OTHER || fault(s, "holds: a list is needed");
+	case K_HOLDS:
+		return v->kind == VALUE_LIST ? holds_take(t, s, r)
+					     : v->kind == VALUE_OTHER || fault(s, "holds: a list is needed");
 	case K_COUNT: break;
 	}
 	return true;
@@ -322,7 +338,8 @@ static enum tap_key key_of(const char *name)
 
 static bool tap_take(struct trial *t, struct scan *s)
 {
-	struct trial_tap tap = { .event = 1, .medium = 1, .class = 1, .known_day = DAY_NONE, .stored_fen = -1, .order = (uint32_t)t->count };
+	struct trial_tap tap = {
+		.event = 1, .medium = 1, .class = 1, .known_day = DAY_NONE, .stored_fen = -1, .order = (uint32_t)t->count };
 	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE };
 	uint32_t seen = 0;
 

@@ -94,11 +94,12 @@ void texts_free(struct texts *t)
 /* Only what is set in a rider: padding must not make equals differ. */
 static bool rider_same(const struct rider *a, const struct rider *b)
 {
-	if (a->birth != b->birth || a->issued != b->issued || a->home != b->home || a->hold_count != b->hold_count || a->grant_count != b->grant_count ||
-	    a->grant[0].units != b->grant[0].units)
+	if (a->birth != b->birth || a->issued != b->issued || a->home != b->home || a->hold_count != b->hold_count ||
+	    a->grant_count != b->grant_count || a->grant[0].units != b->grant[0].units)
 		return false;
 	for (uint8_t i = 0; i < a->hold_count; i++)
-		if (a->hold[i].group != b->hold[i].group || a->hold[i].grade != b->hold[i].grade || a->hold[i].from != b->hold[i].from || a->hold[i].to != b->hold[i].to ||
+		if (a->hold[i].group != b->hold[i].group || a->hold[i].grade != b->hold[i].grade ||
+		    a->hold[i].from != b->hold[i].from || a->hold[i].to != b->hold[i].to ||
 		    a->hold[i].verified_to != b->hold[i].verified_to)
 			return false;
 	return true;
@@ -106,11 +107,13 @@ static bool rider_same(const struct rider *a, const struct rider *b)
 
 static uint32_t rider_slot(const struct trial *t, const struct rider *r)
 {
-	uint64_t h = (uint64_t)(uint32_t)r->birth * 0x9E3779B97F4A7C15u ^ (uint64_t)r->home << 20 ^ (uint64_t)(uint32_t)r->issued << 7 ^ r->grant[0].units;
+	uint64_t h = (uint64_t)(uint32_t)r->birth * 0x9E3779B97F4A7C15u ^ (uint64_t)r->home << 20 ^
+		     (uint64_t)(uint32_t)r->issued << 7 ^ r->grant[0].units;
 	uint32_t at;
 
 	for (uint8_t i = 0; i < r->hold_count; i++)
-		h = (h ^ r->hold[i].group ^ (uint64_t)(uint32_t)r->hold[i].from << 16 ^ (uint64_t)r->hold[i].grade << 48) * 0x100000001B3u;
+		h = (h ^ r->hold[i].group ^ (uint64_t)(uint32_t)r->hold[i].from << 16 ^ (uint64_t)r->hold[i].grade << 48) *
+		    0x100000001B3u;
 	h = (h ^ h >> 31) * 0x9E3779B97F4A7C15u;
 	at = (uint32_t)(h >> 32) & t->rider_slot_mask;
 	while (t->rider_slot[at] != 0 && !rider_same(&t->rider[t->rider_slot[at] - 1], r))
@@ -123,7 +126,8 @@ int trial_rider(struct trial *t, const struct rider *r, uint32_t *ret)
 	uint32_t slot;
 
 	if (t->rider_slot == NULL || t->rider_count * 2 > t->rider_slot_mask) {
-		if (slots_grow(&t->rider_slot, &t->rider_slot_mask, t->rider_slot == NULL ? 1024 : (t->rider_slot_mask + 1) * 4) != 0)
+		if (slots_grow(&t->rider_slot, &t->rider_slot_mask,
+			       t->rider_slot == NULL ? 1024 : (t->rider_slot_mask + 1) * 4) != 0)
 			return -ENOMEM;
 		for (uint32_t i = 0; i < t->rider_count; i++)
 			t->rider_slot[rider_slot(t, &t->rider[i])] = i + 1;

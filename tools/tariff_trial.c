@@ -54,8 +54,8 @@ void trial_progress(const char *what, size_t done, size_t whole)
 
 	if (!isatty(STDERR_FILENO))
 		return;
-	fprintf(stderr, "\r%s [%.*s%*s] %zu%%", what, filled < 40 ? filled : 40, "########################################", filled < 40 ? 40 - filled : 0, "",
-		whole > 0 ? done * 100 / whole : 0);
+	fprintf(stderr, "\r%s [%.*s%*s] %zu%%", what, filled < 40 ? filled : 40, "########################################",
+		filled < 40 ? 40 - filled : 0, "", whole > 0 ? done * 100 / whole : 0);
 	if (done >= whole)
 		fputc('\n', stderr);
 }
@@ -118,9 +118,13 @@ static void names_done(struct names *n)
 
 static bool names_make(struct trial *x, const struct tariff *t, struct names *ret)
 {
-	size_t rules = tariff_rule_count(t), treasuries = tariff_treasury_count(t), groups = tariff_group_count(t), ops = tariff_operator_count(t);
-	struct names n = { .t = t, .rule = malloc((rules + 1) * sizeof(uint32_t)), .treasury = malloc((treasuries + 1) * sizeof(uint32_t)),
-			   .group = malloc((groups + 1) * sizeof(uint32_t)), .op = malloc((ops + 1) * sizeof(uint32_t)) };
+	size_t rules = tariff_rule_count(t), treasuries = tariff_treasury_count(t), groups = tariff_group_count(t),
+	       ops = tariff_operator_count(t);
+	struct names n = { .t = t,
+			  .rule = malloc((rules + 1) * sizeof(uint32_t)),
+			  .treasury = malloc((treasuries + 1) * sizeof(uint32_t)),
+			  .group = malloc((groups + 1) * sizeof(uint32_t)),
+			  .op = malloc((ops + 1) * sizeof(uint32_t)) };
 	struct tariff_rule r;
 	struct tariff_treasury tr;
 	struct tariff_operator op;
@@ -132,7 +136,8 @@ static bool names_make(struct trial *x, const struct tariff *t, struct names *re
 	for (size_t i = 0; i < rules; i++)
 		n.rule[i] = tariff_rule(t, (uint16_t)i, &r) ? line_of(&x->table[TRIAL_RULE], r.id, r.title) : LINE_NONE;
 	for (size_t i = 0; i <= treasuries; i++)
-		n.treasury[i] = tariff_treasury(t, (uint16_t)i, &tr) ? line_of(&x->table[TRIAL_TREASURY], tr.name, tr.title) : LINE_NONE;
+		n.treasury[i] = tariff_treasury(t, (uint16_t)i, &tr) ? line_of(&x->table[TRIAL_TREASURY], tr.name, tr.title)
+								     : LINE_NONE;
 	for (size_t i = 0; i < groups; i++) {
 		struct tariff_group g = { 0 };
 
@@ -195,11 +200,25 @@ static uint32_t operator_id(const struct tariff *t, const char *code)
 static void ride_make(const struct trial *x, const struct trial_tap *tap, const struct tariff *t, struct ride *ret)
 {
 	struct ride r = {
-		.time_ms = tap->time_ms + x->shift_ms, .out_ms = tap->out_ms != 0 ? tap->out_ms + x->shift_ms : 0, .card = tap->card,
-		.event = (enum ride_event)tap->event, .medium = (enum ride_medium)tap->medium, .issuer = tap->issuer, .card_class = tap->class,
-		.card_subtype = tap->subtype, .operator_id = tap->operator_id, .stop_on = tap->stop_on, .stop_off = tap->stop_off,
-		.list = money_of_fen(tap->list_fen), .distance_m = tap->distance_m, .far_m = tap->far_m, .stops = tap->stops, .zones = tap->zones,
-		.inside = tap->inside != 0, .known_ms = tap->known_day != DAY_NONE ? (int64_t)tap->known_day * DAY_MS - CIVIL_OFFSET_MS + x->shift_ms : 0,
+		.time_ms = tap->time_ms + x->shift_ms,
+		.out_ms = tap->out_ms != 0 ? tap->out_ms + x->shift_ms : 0,
+		.card = tap->card,
+		.event = (enum ride_event)tap->event,
+		.medium = (enum ride_medium)tap->medium,
+		.issuer = tap->issuer,
+		.card_class = tap->class,
+		.card_subtype = tap->subtype,
+		.operator_id = tap->operator_id,
+		.stop_on = tap->stop_on,
+		.stop_off = tap->stop_off,
+		.list = money_of_fen(tap->list_fen),
+		.distance_m = tap->distance_m,
+		.far_m = tap->far_m,
+		.stops = tap->stops,
+		.zones = tap->zones,
+		.inside = tap->inside != 0,
+		.known_ms =
+			tap->known_day != DAY_NONE ? (int64_t)tap->known_day * DAY_MS - CIVIL_OFFSET_MS + x->shift_ms : 0,
 	};
 
 	if (tap->operator != 0)
@@ -267,15 +286,16 @@ static void fare_count(struct trial *x, const struct side *s, const struct ride 
 		sum_add(sum, f, subsidy);
 	if (ride->operator_id == 0 && !tariff_line_find(s->t, ride->line, ride->time_ms, &line))
 		line.operator_id = 0;
-	sum = sum_of(x, TRIAL_OPERATOR, s->names->op[operator_at(s->t, ride->operator_id != 0 ? ride->operator_id : line.operator_id)], side);
+	sum = sum_of(x, TRIAL_OPERATOR,
+		     s->names->op[operator_at(s->t, ride->operator_id != 0 ? ride->operator_id : line.operator_id)], side);
 	if (sum != NULL)
 		sum_add(sum, f, subsidy);
 }
 
 static bool fares_same(const struct side *a, const struct side *b)
 {
-	if (a->fare.reject != b->fare.reject || a->fare.paid.fen != b->fare.paid.fen || a->fare.absorbed.fen != b->fare.absorbed.fen ||
-	    a->fare.funder_count != b->fare.funder_count)
+	if (a->fare.reject != b->fare.reject || a->fare.paid.fen != b->fare.paid.fen ||
+	    a->fare.absorbed.fen != b->fare.absorbed.fen || a->fare.funder_count != b->fare.funder_count)
 		return false;
 	for (uint8_t i = 0; i < a->fare.funder_count; i++)
 		if (a->names->treasury[a->fare.funder[i].treasury] != b->names->treasury[b->fare.funder[i].treasury] ||
@@ -326,7 +346,8 @@ static void difference_list(const struct trial *x, const struct trial_tap *tap, 
 	csv_print(x->list, time, false);
 	csv_print(x->list, x->from_store ? pan : texts_get(&x->texts, (uint32_t)tap->person), false);
 	csv_print(x->list, texts_get(&x->texts, tap->line), false);
-	fprintf(x->list, "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",", paid_of(&side[0].fare), paid_of(&side[1].fare), subsidy_of(&side[0].fare), subsidy_of(&side[1].fare));
+	fprintf(x->list, "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",", paid_of(&side[0].fare), paid_of(&side[1].fare),
+		subsidy_of(&side[0].fare), subsidy_of(&side[1].fare));
 	csv_print(x->list, rule_said(&side[0]), false);
 	csv_print(x->list, rule_said(&side[1]), true);
 }
@@ -358,7 +379,8 @@ static void person_start(struct trial *x, struct trial_tap *tap, struct side sid
 	if (x->from_store) {
 		be64_put(key, rider_find(&x->txn, tap->pan, x->cut_seq, &rider));
 		be32_put(key + 8, (uint32_t)(x->first_day - 1) ^ 0x80000000u);
-		if (txn_get_last_at(&x->txn, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES && !rider_state_unpack(val, &state))
+		if (txn_get_last_at(&x->txn, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES &&
+		    !rider_state_unpack(val, &state))
 			state = (struct rider_state){ 0 };
 	}
 	for (int i = 0; i < 2; i++) {

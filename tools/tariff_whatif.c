@@ -21,12 +21,17 @@ static const char usage[] =
 /* What the clear rated or refused by tariff; the rest (bad codes, duplicates) is no ride under any pack. */
 static bool was_rated(uint8_t verdict)
 {
-	return verdict == VERDICT_ACCEPTED || verdict == VERDICT_PENDING || verdict == VERDICT_REPEAT_TAP || verdict == VERDICT_NO_TARIFF;
+	return verdict == VERDICT_ACCEPTED || verdict == VERDICT_PENDING || verdict == VERDICT_REPEAT_TAP ||
+	       verdict == VERDICT_NO_TARIFF;
 }
 
 static int row_add(struct trial *t, const struct cleared *row)
 {
-	struct trial_tap out = { .known_day = DAY_NONE, .order = (uint32_t)t->count, .person = (int64_t)row->person, .operator_id = row->operator_id, .has_issuer = 1 };
+	struct trial_tap out = { .known_day = DAY_NONE,
+				.order = (uint32_t)t->count,
+				.person = (int64_t)row->person,
+				.operator_id = row->operator_id,
+				.has_issuer = 1 };
 	const struct tariff *any = refdata_tariff_version(t->ref, row->tariff_version);
 	struct ride ride;
 	const char *field;
@@ -130,19 +135,24 @@ static int64_t amount_of(const struct trial_sum *s, int kind)
 	return 0;
 }
 
-static void line_print(FILE *out, const char *title, const char *name, uint64_t old_rides, int64_t old_fen, uint64_t rides, int64_t fen)
+static void line_print(FILE *out, const char *title, const char *name, uint64_t old_rides, int64_t old_fen, uint64_t rides,
+		       int64_t fen)
 {
 	char a[24], b[24], c[24];
 
 	fputs("  ", out);
 	columns_print(out, title, 40);
-	fprintf(out, " %10" PRIu64 " %14s %10" PRIu64 " %14s %14s", old_rides, yuan_text(old_fen, a), rides, yuan_text(fen, b), yuan_text(fen - old_fen, c));
+	fprintf(out, " %10" PRIu64 " %14s %10" PRIu64 " %14s %14s", old_rides, yuan_text(old_fen, a), rides,
+		yuan_text(fen, b), yuan_text(fen - old_fen, c));
 	fprintf(out, "%s%s%s\n", name[0] != '\0' ? "  [" : "", name, name[0] != '\0' ? "]" : "");
 }
 
 static void heading_print(FILE *out)
 {
-	static const struct { const char *text; unsigned columns; } column[] = { { "现行笔数", 11 }, { "现行 (元)", 15 }, { "草案笔数", 11 }, { "草案 (元)", 15 }, { "差 (元)", 15 } };
+	static const struct {
+		const char *text;
+		unsigned columns;
+	} column[] = {{"现行笔数", 11}, {"现行 (元)", 15}, {"草案笔数", 11}, {"草案 (元)", 15}, {"差 (元)", 15}};
 
 	columns_print(out, "", 42);
 	for (size_t i = 0; i < sizeof(column) / sizeof(column[0]); i++)
@@ -152,19 +162,33 @@ static void heading_print(FILE *out)
 
 void trial_print(const struct trial *t, FILE *out)
 {
-	static const struct { const char *title; size_t at; } figures[] = { { "实付", offsetof(struct trial_sum, paid) }, { "补贴", offsetof(struct trial_sum, subsidy) },
-									  { "企业承担", offsetof(struct trial_sum, absorbed) } };
+	static const struct {
+		const char *title;
+		size_t at;
+	} figures[] = {{"实付", offsetof(struct trial_sum, paid)},
+		       {"补贴", offsetof(struct trial_sum, subsidy)},
+		       {"企业承担", offsetof(struct trial_sum, absorbed)}};
 	char more[24], less[24];
 
-	fprintf(out, "%zu 笔, %" PRIu64 " 人; 有变化 %" PRIu64 " 笔, %" PRIu64 " 人: 多付 %" PRIu64 " 人 %s 元, 少付 %" PRIu64 " 人 %s 元\n", t->count, t->riders, t->rides_touched,
-		t->riders_touched, t->riders_more, yuan_text(t->fen_more, more), t->riders_less, yuan_text(t->fen_less, less));
+	fprintf(out,
+		"%zu 笔, %" PRIu64 " 人; 有变化 %" PRIu64 " 笔, %" PRIu64 " 人: 多付 %" PRIu64 " 人 %s 元, 少付 %" PRIu64
+		" 人 %s 元\n",
+		t->count, t->riders, t->rides_touched, t->riders_touched, t->riders_more, yuan_text(t->fen_more, more),
+		t->riders_less, yuan_text(t->fen_less, less));
 	if (t->early > 0)
-		fprintf(out, "注意: %" PRIu64 " 笔早于草案生效日, 草案不计价; 用 --date 移到生效之后 rides before the draft is valid\n", t->early);
+		fprintf(out,
+			"注意: %" PRIu64
+			" 笔早于草案生效日, 草案不计价; 用 --date 移到生效之后 rides before the draft is valid\n",
+			t->early);
 	if (t->unlike > 0)
-		fprintf(out, "注意: %" PRIu64 " 笔现行重算与库内不同 (跨日迟到的记录) rides cleared in another order than theirs\n", t->unlike);
+		fprintf(out,
+			"注意: %" PRIu64
+			" 笔现行重算与库内不同 (跨日迟到的记录) rides cleared in another order than theirs\n",
+			t->unlike);
 	heading_print(out);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-		int64_t old = *(const int64_t *)((const char *)&t->all[0] + figures[i].at), new = *(const int64_t *)((const char *)&t->all[1] + figures[i].at);
+		int64_t old = *(const int64_t *)((const char *)&t->all[0] + figures[i].at),
+			new = *(const int64_t *)((const char *)&t->all[1] + figures[i].at);
 
 		line_print(out, figures[i].title, "", t->all[0].rides, old, t->all[1].rides, new);
 	}
@@ -175,7 +199,8 @@ void trial_print(const struct trial *t, FILE *out)
 			const struct trial_line *l = &t->table[k].line[i];
 
 			if (l->side[0].rides + l->side[1].rides > 0)
-				line_print(out, l->title, l->name, l->side[0].rides, amount_of(&l->side[0], k), l->side[1].rides, amount_of(&l->side[1], k));
+				line_print(out, l->title, l->name, l->side[0].rides, amount_of(&l->side[0], k),
+					   l->side[1].rides, amount_of(&l->side[1], k));
 		}
 	}
 }
@@ -241,7 +266,10 @@ static int rides_read(const struct options *o, int32_t from, int32_t to, struct 
 		return EXIT_STORE;
 	code = trial_read_store(*ret_store, from, to, ret);
 	if (code != 0)
-		complain("%s: %s", store_dir(o->store), code == CLEARING_E_NO_DAY ? "a day that is not there" : code == CLEARING_E_STATE ? "a day that is not cleared" : clearing_strerror(code));
+		complain("%s: %s", store_dir(o->store),
+			 code == CLEARING_E_NO_DAY  ? "a day that is not there"
+			 : code == CLEARING_E_STATE ? "a day that is not cleared"
+						    : clearing_strerror(code));
 	return exit_of_error(code);
 }
 
@@ -275,8 +303,9 @@ int tariff_whatif(int argc, char **argv)
 
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
-	if (o.first + 1 != argc || (o.taps != NULL) == (o.day != NULL) || (o.taps != NULL && o.live == NULL) || (o.day != NULL && !day_parse(o.day, &from)) ||
-	    (o.to != NULL && !day_parse(o.to, &to)) || (o.date != NULL && !day_parse(o.date, &day))) {
+	if (o.first + 1 != argc || (o.taps != NULL) == (o.day != NULL) || (o.taps != NULL && o.live == NULL) ||
+	    (o.day != NULL && !day_parse(o.day, &from)) || (o.to != NULL && !day_parse(o.to, &to)) ||
+	    (o.date != NULL && !day_parse(o.date, &day))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}

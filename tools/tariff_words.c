@@ -201,7 +201,8 @@ int words_read(const char *dir, struct words *ret)
 	return 0;
 }
 
-size_t words_differ(const struct words *a, const struct words *b, void (*found)(void *arg, const char *path, const char *old, const char *new), void *arg)
+size_t words_differ(const struct words *a, const struct words *b,
+		    void (*found)(void *arg, const char *path, const char *old, const char *new), void *arg)
 {
 	size_t i = 0, k = 0, n = 0;
 
@@ -213,7 +214,8 @@ size_t words_differ(const struct words *a, const struct words *b, void (*found)(
 			continue;
 		}
 		n++;
-		found(arg, order <= 0 ? a->word[i].path : b->word[k].path, order <= 0 ? a->word[i].value : NULL, order >= 0 ? b->word[k].value : NULL);
+		found(arg, order <= 0 ? a->word[i].path : b->word[k].path, order <= 0 ? a->word[i].value : NULL,
+		      order >= 0 ? b->word[k].value : NULL);
 		i += order <= 0;
 		k += order >= 0;
 	}
