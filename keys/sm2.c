@@ -44,8 +44,12 @@ static int signing_context(EVP_MD_CTX *ctx, EVP_PKEY *pkey, bool sign)
 		OSSL_PARAM_construct_end(),
 	};
 
-	return sign ? EVP_DigestSignInit_ex(ctx, NULL, "SM3", NULL, NULL, pkey, params)
-		    : EVP_DigestVerifyInit_ex(ctx, NULL, "SM3", NULL, NULL, pkey, params);
+	EVP_PKEY_CTX *pkey_ctx = NULL;
+	int good = sign ? EVP_DigestSignInit_ex(ctx, &pkey_ctx, "SM3", NULL, NULL, pkey, NULL)
+			: EVP_DigestVerifyInit_ex(ctx, &pkey_ctx, "SM3", NULL, NULL, pkey, NULL);
+
+	/* The id is set after the start: up to 3.0.19 OpenSSL refuses it among the parameters of the start. */
+	return good == 1 ? EVP_PKEY_CTX_set_params(pkey_ctx, params) : good;
 }
 
 bool sm2_verify_key(EVP_PKEY *pkey, const void *p, size_t n, const uint8_t sig[64])

@@ -134,6 +134,7 @@ static void what_was_committed_survives_kill_9(void **state)
 {
 	unsigned seed = 3;
 	uint64_t reported = 0;
+	bool told = false;
 
 	(void)state;
 	print_message("# seed %u\n", seed);
@@ -169,11 +170,13 @@ static void what_was_committed_survives_kill_9(void **state)
 		assert_int_equal(store_open(dir, false, MAP_BYTES, &store), 0);
 		assert_int_equal(txn_begin(store, false, &t), 0);
 		assert_true(inbox_last(&t) >= reported && inbox_last(&t) <= reported + 1);
+		told = told || reported > 0;
+		reported = inbox_last(&t);	/* a commit killed before its report counts for the next round */
 		txn_abort(&t);
 		store_close(store);
 		store = NULL;
 	}
-	assert_true(reported > 0);
+	assert_true(told);
 }
 
 static void a_day_is_cut_once_and_the_next_is_open(void **state)
