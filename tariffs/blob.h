@@ -74,6 +74,14 @@ struct row_group {
 };
 struct row_season { uint32_t name, range, range_count; };	/* ranges in T_LIST: from mmdd << 16 | to mmdd */
 
+/* Is month * 100 + day in the range, both ends included, over the year's end where the second lies before the first? */
+static inline bool season_range_holds(uint32_t range, uint32_t mmdd)
+{
+	uint32_t from = range >> 16, to = range & 0xFFFF;
+
+	return from <= to ? mmdd >= from && mmdd <= to : mmdd >= from || mmdd <= to;
+}
+
 enum day_kind { DAY_WORK = 1, DAY_REST = 2, DAY_NO_SCHOOL = 4 };	/* a workday may be without school */
 enum days_wanted { DAYS_ALL = 0, DAYS_WORK = 1, DAYS_REST = 2, DAYS_SCHOOL = 3 };
 #define SLOTS_MAX 4

@@ -93,6 +93,10 @@ void pack_read_head(struct pack *p);	/* pack.yaml's own keys, seasons, groups, t
 void pack_read_rules(struct pack *p);	/* fares to open rides */
 void pack_read_tables(struct pack *p);	/* lines, sections, calendar */
 void pack_check(struct pack *p);	/* overlaps, unreachable rules, calendar years */
+bool slots_minute_in(const struct row_slots *s, unsigned minute);	/* whatever the day */
+bool concession_named(const struct pack *p, int16_t index);	/* as a fallback, or as the ordinary card price */
+void pack_gaps(struct pack *p);	/* prices that are missing, rules that are always outranked: pack_gaps.c */
+void line_problem(struct pack *p, const char *file, const char *name, const char *text);	/* at its row of a table */
 void pack_cells(struct pack *p);	/* the decision table */
 
 #endif

@@ -32,7 +32,7 @@ static bool excluded(const struct pack *p, uint32_t only, uint32_t only_count, u
 	return only_count > 0;
 }
 
-static bool minute_in(const struct row_slots *s, unsigned minute)
+bool slots_minute_in(const struct row_slots *s, unsigned minute)
 {
 	for (uint8_t i = 0; i < s->count; i++)
 		if (s->from[i] > s->to[i] ? minute >= s->from[i] || minute < s->to[i] : minute >= s->from[i] && minute < s->to[i])
@@ -48,7 +48,7 @@ static bool slots_apart(const struct row_slots *a, const struct row_slots *b)
 	if (work_rest)
 		return true;
 	for (unsigned minute = 0; minute < 1440; minute++)
-		if (minute_in(a, minute) && minute_in(b, minute))
+		if (slots_minute_in(a, minute) && slots_minute_in(b, minute))
 			return false;
 	return true;
 }
@@ -136,7 +136,7 @@ static bool line_known(const struct pack *p, const char *line)
 	return false;
 }
 
-static bool named_as_fallback(const struct pack *p, int16_t index)
+bool concession_named(const struct pack *p, int16_t index)
 {
 	for (uint32_t i = 0; i < p->table[T_CONCESSION].count; i++) {
 		const struct row_concession *c = ROW(p, T_CONCESSION, struct row_concession, i);
@@ -146,6 +146,9 @@ static bool named_as_fallback(const struct pack *p, int16_t index)
 	}
 	for (uint32_t i = 0; i < p->table[T_GROUP].count; i++)
 		if (ROW(p, T_GROUP, struct row_group, i)->lapsed == index)
+			return true;
+	for (uint32_t i = 0; i < p->head.card_price_count; i++)
+		if (*ROW(p, T_LIST, uint32_t, p->head.card_price + i) == (uint32_t)index)
 			return true;
 	return false;
 }
@@ -166,7 +169,7 @@ static void check_reach(struct pack *p)
 			problem(p, at->file, at->line, at->column, "\"%s\" can never apply: no line is of its classes", id);
 		if (cond->from_ms >= cond->to_ms)
 			problem(p, at->file, at->line, at->column, "\"%s\" can never apply: it ends before it starts", id);
-		if (c->fallback_only && !named_as_fallback(p, (int16_t)i))
+		if (c->fallback_only && !concession_named(p, (int16_t)i))
 			problem(p, at->file, at->line, at->column, "\"%s\" can never apply: it is a fallback that no rule names", id);
 		for (uint32_t k = 0; k < cond->line_count; k++)
 			if (!line_known(p, text_at(p, *ROW(p, T_LIST, uint32_t, cond->line + k))))
@@ -185,7 +188,7 @@ static void check_fares(struct pack *p)
 		for (uint32_t k = 0; k < p->table[T_FARE].count; k++)
 			found = found || (ROW(p, T_COND, struct row_cond, ROW(p, T_FARE, struct row_fare, k)->cond)->class_mask >> line->class_index & 1) != 0;
 		if (line->fare_kind == FARE_CLASS && !found)
-			problem(p, p->path[FILE_PACK], 1, 1, "line \"%s\" is priced by its class, and no entry of fares has that class", text_at(p, line->name));
+			line_problem(p, "lines.csv", text_at(p, line->name), "priced by its class, and no entry of fares has that class");
 	}
 }
 
@@ -216,6 +219,7 @@ void pack_check(struct pack *p)
 	if (p->overlay == NULL || p->overlay->lines_csv == NULL)
 		check_reach(p);
 	check_fares(p);
+	pack_gaps(p);
 	if (p->overlay == NULL || p->overlay->calendar_csv == NULL)
 		check_calendar(p);
 }

@@ -229,7 +229,7 @@ static void read_lines(struct pack *p)
 		const struct row_line *row = ROW(p, T_LINE, struct row_line, i);
 
 		if (row->name == row[-1].name && row->from_ms < row[-1].to_ms)
-			problem(p, r.path, 1, 1, "line \"%s\": two rows are valid at once", text_at(p, row->name));
+			line_problem(p, "lines.csv", text_at(p, row->name), "two rows are valid at once");
 	}
 }
 

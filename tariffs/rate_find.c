@@ -133,12 +133,9 @@ static uint32_t seasons_of(const struct tariff *t, int32_t day)
 	uint32_t mmdd = c.month * 100u + c.day, mask = 0;
 
 	for (uint32_t i = 0; i < t->season_count; i++)
-		for (uint32_t k = 0; k < t->season[i].range_count; k++) {
-			uint32_t range = t->list[t->season[i].range + k], from = range >> 16, to = range & 0xFFFF;
-
-			if (from <= to ? mmdd >= from && mmdd <= to : mmdd >= from || mmdd <= to)
+		for (uint32_t k = 0; k < t->season[i].range_count; k++)
+			if (season_range_holds(t->list[t->season[i].range + k], mmdd))
 				mask |= 1u << i;
-		}
 	return mask;
 }
 

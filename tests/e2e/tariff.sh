@@ -32,6 +32,15 @@ fresh; sed -i 's/^    class: \[flat2\]/    class: [flat3]/; s/^    who: \[staff\
 answer=$("$B/qingfen" tariff check "$dir/pack" 2>&1); [ "$(grep -c 'rules.yaml' <<<"$answer")" -ge 2 ]; say "every mistake is reported in one run" $? "$answer"
 fresh; sed -i '/^2025-/d; /^2026-/d' "$dir/pack/calendar.csv"; sed -i 's/^    price: free\n    fund: full-gap/X/; 0,/    who: \[elder65\]/s//    who: [elder65]\n    shut: ["07:00-08:30"]\n    shut_days: workday\n    shut_price: other/' "$dir/pack/rules.yaml"
 refused "a missing holiday year is refused when a rule asks for workdays" 'the holidays of 2025 are missing'
+fresh; cat >>"$dir/pack/pack.yaml" <<'Y'
+concessions:
+  - {id: all-free, title: 全员免费, basis: 试验, precedence: 99, from: 2020-01-01, price: free, fund: full-gap}
+Y
+refused "a rule that another one always outranks is refused" 'rules.yaml:[0-9]+:[0-9]+: ".*" can never apply: "all-free" \(line [0-9]+\) has a higher precedence'
+fresh; sed -i '0,/^\([^,]*,[0-9]*,[0-9]*\),[0-9]*$/{//d}' "$dir/pack/sections.csv"
+refused "a pair of stops without a fare is refused" 'sections.csv:[0-9]+:1: line ".*": no fare from stop [0-9]+ to stop [0-9]+'
+rm -rf "$dir/pack"; cp -r tariffs/packs/bj-bus "$dir/pack"; sed -i 's/^  - {id: distance,/&  season: [warm],/; s/^fares:/seasons: [{name: warm, dates: [03-01..10-31]}]\n&/' "$dir/pack/pack.yaml"
+refused "a season without a published fare is refused" 'lines.csv:[0-9]+:1: line ".*": no published fare on a workday like 201[45]-[0-9-]+ from 00:00'
 rate() { "$B/qingfen" tariff rate tariffs/packs/ganzhou <<<"$1"; }
 is "rate prints fare, subsidy, operator part and funders" '"fare_fen":50,"paid_fen":50,"subsidy_fen":40,"absorbed_fen":10' \
 	"$(rate '{"card":"a","time":"2025-11-03T08:00:00","line":"18","holds":["pupil"]}' | grep -o '"fare_fen":[0-9]*,"paid_fen":[0-9]*,"subsidy_fen":[0-9]*,"absorbed_fen":[0-9]*')"
