@@ -80,6 +80,8 @@ demo: setup
 check: setup
 	@$(MAKE) --no-print-directory -j2 programs-and-tests && B=$(B) O=$(O) CC=$(CC) SAN=$(SAN) tests/run.sh
 programs-and-tests: $(PROGRAMS) $(UNIT) $(FUZZ)
+differential: setup	# ten million random records: lanes against OpenSSL
+	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_tac_batch && QINGFEN_RECORDS=10000000 $(O)/tests/test_tac_batch
 bench: setup
 	@$(MAKE) --no-print-directory -j2 all $(BENCH) && B=$(B) O=$(O) tests/bench.sh
 install: all
@@ -89,5 +91,5 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/qingfen && cp -r tariffs/packs clearing/profiles $(DESTDIR)$(PREFIX)/share/qingfen
 clean:
 	rm -rf build bin
-.PHONY: all setup demo check programs-and-tests bench install clean
+.PHONY: all setup demo check programs-and-tests differential bench install clean
 -include $(shell find build -name '*.d' 2>/dev/null)

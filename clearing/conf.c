@@ -36,6 +36,7 @@ static const struct option options[] = {
 	{ "idle_s", OPTION_INT, AT(idle_s), 1, 86400, "300", "seconds without a whole frame before a connection is closed" },
 	{ "queue_mib", OPTION_INT, AT(queue_mib), 1, 65536, "64", "batches waiting for the writer, MiB; beyond it validators are told busy" },
 	{ "commit_batches", OPTION_INT, AT(commit_batches), 1, 4096, "256", "batches in one commit at most" },
+	{ "verify_lanes", OPTION_INT, AT(verify_lanes), 0, 1, "1", "1: many TACs at once where the processor can; 0: OpenSSL only" },
 	{ "poll_ms", OPTION_INT, AT(poll_ms), 50, 3600000, "5000", "pause between rounds of delivery to partners" },
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))

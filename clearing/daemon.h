@@ -22,7 +22,7 @@ struct conf {
 	char listen_host[64]; int64_t listen_port;
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], control_socket[PATH_MAX];
-	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms;
+	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes;
 	int32_t open_day;
 	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
 };
@@ -60,6 +60,15 @@ void queue_init(struct queue *q);
 bool queue_put(struct queue *q, struct item *item);	/* false: stopping */
 struct item *queue_take(struct queue *q, size_t items_max);	/* waits; NULL: stopping and empty */
 void queue_stop(struct queue *q);
+
+/* ---- key checks of a batch: verify.c. One verifier a thread ---------------------------------------------- */
+
+struct verifier;
+int verifier_new(const struct keyring *ring, const struct conf *conf, struct verifier **ret_verifier);
+void verifier_free(struct verifier *v);
+const char *verifier_path(const struct verifier *v, enum key_alg alg);	/* as tac_batch_path */
+/* Marks beside each record, as EVENT_BATCH carries them: key check, bits. */
+void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks);
 
 /* ---- live state: provisional verdicts and the answers already given ---------------------------------- */
 

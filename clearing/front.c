@@ -1,6 +1,6 @@
 /*
  * front - the side that faces validators: TLS 1.3 with client certificates, frames, decoding, and the key
- * checks. Each front is a thread with its own event base, key engine and QR verifier; nothing here touches
+ * checks. Each front is a thread with its own event base and verifier; nothing here touches
  * money or the store. A connection has one batch on its way at a time: it is not read from until answered.
  *
  * What arrives is bounded before it is believed: frame length, batch size, queue bytes, connections, and the
@@ -46,8 +46,7 @@ struct front {
 	struct event *wake, *resume;
 	int wake_fd, reserve_fd;
 	SSL_CTX *tls;
-	struct mac_engine *engine;
-	struct qr_verifier *qr;
+	struct verifier *verifier;
 	struct conn *conns;
 	uint64_t next_id;
 	size_t count;
@@ -169,57 +168,6 @@ static void on_get(struct conn *c, const struct frame *f)
 		send_refuse(c, 0, TAP_E_RANGE, "blacklist and tariff can be asked for", false);
 }
 
-/* What the key check finds; a function of the record and the keys alone. */
-static enum key_check tap_check(struct front *f, const struct tap *tap)
-{
-	struct purchase purchase;
-	struct tac_question q = { .purchase = &purchase, .issuer = tap->issuer, .pan = tap->pan, .key_version = (uint8_t)tap->key_version,
-				  .alg_id = (uint8_t)tap->alg_id, .at_ms = tap->time_ms, .tac = tap->tac };
-	struct qr_code code;
-	enum qr_verdict v;
-
-	switch ((enum tap_kind)tap->kind) {
-	case TAP_PURCHASE:
-	case TAP_BOARD:
-	case TAP_ALIGHT:
-	case TAP_PRODUCT:
-		tap_purchase(tap, &purchase);
-		return tac_verify(f->engine, f->daemon->keyring, &q);
-	case TAP_QR:
-		v = qr_verify(f->qr, tap->qr.p, tap->qr.n, tap->time_ms / 1000, &code);
-		if (v == QR_UNKNOWN_CA)
-			return KEY_CHECK_FOREIGN;
-		return v == QR_GOOD && memcmp(code.pan, tap->pan, sizeof(code.pan)) == 0 && memcmp(code.issuer, tap->issuer, 4) == 0 ? KEY_CHECK_GOOD : KEY_CHECK_BAD;
-	case TAP_BANK:
-	case TAP_BANK_QR:
-		return tap->oda != 0 ? KEY_CHECK_DEVICE : KEY_CHECK_BAD;
-	case TAP_MANUAL:
-		return KEY_CHECK_DEVICE;
-	case TAP_LOCK:
-	case TAP_SIGN_ON:
-	case TAP_SIGN_OFF:
-	case TAP_LINE_ON:
-		break;
-	}
-	return KEY_CHECK_NONE;
-}
-
-static void marks_make(struct front *f, struct item *item)
-{
-	for (uint32_t i = 0; i < item->batch.count; i++) {
-		const char *field;
-		struct tap tap;
-
-		item->marks[2 * i] = KEY_CHECK_NONE;
-		item->marks[2 * i + 1] = 0;
-		if (tap_decode(item->batch.tap[i].p, item->batch.tap[i].n, &tap, &field) != 0)
-			continue;
-		item->marks[2 * i] = (uint8_t)tap_check(f, &tap);
-		if (tap.time_ms > item->received_ms + judge_limits_default.future_ms_max)
-			item->marks[2 * i + 1] |= EVENT_BIT_FUTURE;
-	}
-}
-
 static void send_busy(struct conn *c)
 {
 	struct busy m = { .retry_ms = 200 };
@@ -256,7 +204,7 @@ static void on_batch(struct conn *c, const struct frame *f)
 	if (ret == 0)
 		ret = batch_check(&item->batch);
 	if (ret == 0) {
-		marks_make(c->front, item);
+		verifier_marks(c->front->verifier, &item->batch, item->received_ms, item->marks);
 		c->waiting = queue_put(&d->queue, item);
 	}
 	if (ret != 0) {
@@ -576,15 +524,13 @@ static void front_free(struct front *f)
 	if (f->reserve_fd >= 0)
 		close(f->reserve_fd);
 	SSL_CTX_free(f->tls);
-	mac_engine_free(f->engine);
-	qr_verifier_free(f->qr);
+	verifier_free(f->verifier);
 	free(f);
 }
 
 static int front_open(struct daemon *d, struct front **ret)
 {
 	struct front *f = calloc(1, sizeof(*f));
-	char error[256];
 	int code = 0;
 
 	if (f == NULL)
@@ -598,11 +544,7 @@ static int front_open(struct daemon *d, struct front **ret)
 	if (f->wake_fd < 0 || f->base == NULL || f->tls == NULL)
 		code = -EINVAL;
 	if (code == 0)
-		code = mac_engine_new(&f->engine);
-	if (code == 0)
-		code = qr_verifier_new(&f->qr);
-	if (code == 0 && d->conf.qr_ca[0] != '\0')
-		code = qr_verifier_load_ca(f->qr, d->conf.qr_ca, error, sizeof(error));
+		code = verifier_new(d->keyring, &d->conf, &f->verifier);
 	if (code == 0) {
 		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, on_wake, f);
 		f->resume = evtimer_new(f->base, on_resume, f);
@@ -623,6 +565,9 @@ int fronts_start(struct daemon *d)
 
 	for (int64_t i = 0; ret == 0 && i < d->conf.threads; i++) {
 		ret = front_open(d, &d->front[i]);
+		if (ret == 0 && i == 0)
+			log_event("verify-paths", "tac_3des=%s tac_sm4=%s", verifier_path(d->front[0]->verifier, KEY_ALG_3DES),
+				  verifier_path(d->front[0]->verifier, KEY_ALG_SM4));
 		if (ret == 0)
 			ret = -pthread_create(&d->front[i]->thread, NULL, front_main, d->front[i]);
 	}

@@ -5,7 +5,7 @@
  * from PBKDF2-HMAC-SHA256; the head is authenticated too, so any changed byte is a wrong passphrase.
  * Software custody is meant for tests and small systems and says so when a program loads it.
  */
-#include "keys/keys.h"
+#include "keys/keyring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -312,27 +312,50 @@ static const struct slot *slot_find(const struct keyring *ring, enum key_purpose
 	return NULL;
 }
 
-int keyring_card_key(const struct keyring *ring, struct mac_engine *engine, enum key_purpose purpose,
-		     const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
-		     const uint8_t pan[10], uint8_t ret_key[KEY_BYTES])
+static int slot_parent(const struct slot *s, struct mac_engine *engine, uint8_t ret_key[KEY_BYTES])
 {
-	uint8_t factor[KEY_FACTOR_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF }, level[KEY_BYTES];
+	uint8_t factor[KEY_FACTOR_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
+
+	memcpy(ret_key, s->key, KEY_BYTES);
+	if (s->entry.levels < 2)
+		return 0;
+	memcpy(factor, s->entry.issuer, 4);
+	return key_diversify(engine, s->entry.alg, s->key, factor, ret_key);
+}
+
+int keyring_parent(const struct keyring *ring, size_t i, struct mac_engine *engine, uint8_t ret_key[KEY_BYTES])
+{
+	return i < ring->count ? slot_parent(&ring->slot[i], engine, ret_key) : KEYS_E_NOT_FOUND;
+}
+
+int keyring_find(const struct keyring *ring, enum key_purpose purpose, const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
+		 size_t *ret_i)
+{
 	const struct slot *s;
 	enum key_alg alg;
-	int ret = 0;
 
 	if (!key_alg_of_id(alg_id, &alg))
 		return KEYS_E_NOT_FOUND;
 	s = slot_find(ring, purpose, issuer, version, alg, at_ms);
 	if (s == NULL)
 		return KEYS_E_NOT_FOUND;
-	memcpy(level, s->key, sizeof(level));
-	if (s->entry.levels >= 2) {
-		memcpy(factor, issuer, 4);
-		ret = key_diversify(engine, alg, level, factor, level);
-	}
+	*ret_i = (size_t)(s - ring->slot);
+	return 0;
+}
+
+int keyring_card_key(const struct keyring *ring, struct mac_engine *engine, enum key_purpose purpose,
+		     const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
+		     const uint8_t pan[10], uint8_t ret_key[KEY_BYTES])
+{
+	uint8_t level[KEY_BYTES];
+	size_t i;
+	int ret = keyring_find(ring, purpose, issuer, version, alg_id, at_ms, &i);
+
+	if (ret != 0)
+		return ret;
+	ret = slot_parent(&ring->slot[i], engine, level);
 	if (ret == 0)
-		ret = key_diversify(engine, alg, level, pan + 2, ret_key);
+		ret = key_diversify(engine, ring->slot[i].entry.alg, level, pan + 2, ret_key);
 	key_wipe(level, sizeof(level));
 	return ret;
 }
@@ -345,22 +368,32 @@ static bool ring_has_issuer(const struct keyring *ring, const uint8_t issuer[4])
 	return false;
 }
 
-enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring, const struct tac_question *q)
+enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *ret_i)
 {
 	static const uint8_t all_f[MAC_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF }, all_0[MAC_BYTES];
-	uint8_t dtk[KEY_BYTES], tac[MAC_BYTES];
-	enum key_alg alg;
-	int ret;
 
 	if (memcmp(q->tac, all_f, MAC_BYTES) == 0 || memcmp(q->tac, all_0, MAC_BYTES) == 0)
 		return KEY_CHECK_GREY;
-	if (!ring_has_issuer(ring, q->issuer))
-		return KEY_CHECK_FOREIGN;
-	if (!key_alg_of_id(q->alg_id, &alg))
-		return KEY_CHECK_NO_KEY;
-	ret = keyring_card_key(ring, engine, KEY_TAC, q->issuer, q->key_version, q->alg_id, q->at_ms, q->pan, dtk);
+	if (keyring_find(ring, KEY_TAC, q->issuer, q->key_version, q->alg_id, q->at_ms, ret_i) == 0)
+		return KEY_CHECK_NONE;
+	return ring_has_issuer(ring, q->issuer) ? KEY_CHECK_NO_KEY : KEY_CHECK_FOREIGN;
+}
+
+enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring, const struct tac_question *q)
+{
+	uint8_t dtk[KEY_BYTES], tac[MAC_BYTES];
+	enum key_check check;
+	size_t i;
+	int ret;
+
+	check = tac_classify(ring, q, &i);
+	if (check != KEY_CHECK_NONE)
+		return check;
+	ret = slot_parent(&ring->slot[i], engine, dtk);
 	if (ret == 0)
-		ret = mac_purchase_tac(engine, alg, dtk, q->purchase, tac);
+		ret = key_diversify(engine, ring->slot[i].entry.alg, dtk, q->pan + 2, dtk);
+	if (ret == 0)
+		ret = mac_purchase_tac(engine, ring->slot[i].entry.alg, dtk, q->purchase, tac);
 	key_wipe(dtk, sizeof(dtk));
 	if (ret != 0)
 		return KEY_CHECK_NO_KEY;

@@ -163,6 +163,20 @@ struct tac_question {
 enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring,
 			  const struct tac_question *q);
 
+/*
+ * Many TACs at once, with the same answers: where the processor can, SM4 in vector lanes and 3DES bitsliced, else
+ * and for a few records one by one through OpenSSL. One per thread; the caller frees it. lanes false: OpenSSL only.
+ * A known-answer test at the start decides; a path that fails it is not used.
+ */
+struct tac_batch;
+int tac_batch_new(bool lanes, struct tac_batch **ret_batch) KEYS_MUST_CHECK;
+void tac_batch_free(struct tac_batch *b);	/* wipes; NULL is fine */
+const char *tac_batch_path(const struct tac_batch *b, enum key_alg alg);	/* openssl, avx2, avx512 or self-test-failed */
+/* An answer for each of n questions, in any order of issuers and algorithms. The ring is remembered between calls:
+ * after another one is loaded, tac_batch_forget comes first. */
+void tac_batch_verify(struct tac_batch *b, const struct keyring *ring, const struct tac_question *q, size_t n, enum key_check *ret_check);
+void tac_batch_forget(struct tac_batch *b);
+
 /* ---- T-Union QR code (JT/T 1179 family, as restated in docs/keys.md) ---------------------- */
 
 #define QR_BYTES_MAX 588		/* 332 fixed + 255 custom + 1 spare */

@@ -1,0 +1,123 @@
+/*
+ * verify - what the key check of each record of a batch finds: a function of the records and the keys alone. The
+ * purse codes of a batch are verified together, since that is many times cheaper than one by one.
+ */
+#include "clearing/daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct verifier {
+	const struct keyring *ring;
+	struct tac_batch *tacs;
+	struct qr_verifier *qr;
+	/* the purse records of one batch; questions point into the taps */
+	size_t count;
+	uint16_t at[BATCH_TAPS_MAX];
+	struct tap tap[BATCH_TAPS_MAX];
+	struct purchase purchase[BATCH_TAPS_MAX];
+	struct tac_question question[BATCH_TAPS_MAX];
+	enum key_check answer[BATCH_TAPS_MAX];
+};
+
+int verifier_new(const struct keyring *ring, const struct conf *conf, struct verifier **ret_verifier)
+{
+	struct verifier *v = calloc(1, sizeof(*v));
+	char error[256];
+	int ret = v == NULL ? -ENOMEM : tac_batch_new(conf->verify_lanes != 0, &v->tacs);
+
+	if (ret == 0)
+		ret = qr_verifier_new(&v->qr);
+	if (ret == 0 && conf->qr_ca[0] != '\0')
+		ret = qr_verifier_load_ca(v->qr, conf->qr_ca, error, sizeof(error));
+	if (ret != 0) {
+		verifier_free(v);
+		return ret;
+	}
+	v->ring = ring;
+	*ret_verifier = v;
+	return 0;
+}
+
+void verifier_free(struct verifier *v)
+{
+	if (v == NULL)
+		return;
+	tac_batch_free(v->tacs);
+	qr_verifier_free(v->qr);
+	free(v);
+}
+
+const char *verifier_path(const struct verifier *v, enum key_alg alg) { return tac_batch_path(v->tacs, alg); }
+
+static void question_add(struct verifier *v, uint16_t at)
+{
+	const struct tap *tap = &v->tap[v->count];
+
+	tap_purchase(tap, &v->purchase[v->count]);
+	v->question[v->count] = (struct tac_question){ .purchase = &v->purchase[v->count], .issuer = tap->issuer, .pan = tap->pan,
+		.key_version = (uint8_t)tap->key_version, .alg_id = (uint8_t)tap->alg_id, .at_ms = tap->time_ms, .tac = tap->tac };
+	v->at[v->count++] = at;
+}
+
+static enum key_check qr_check(struct verifier *v, const struct tap *tap)
+{
+	struct qr_code code;
+	enum qr_verdict verdict = qr_verify(v->qr, tap->qr.p, tap->qr.n, tap->time_ms / 1000, &code);
+
+	if (verdict == QR_UNKNOWN_CA)
+		return KEY_CHECK_FOREIGN;
+	return verdict == QR_GOOD && memcmp(code.pan, tap->pan, sizeof(code.pan)) == 0 && memcmp(code.issuer, tap->issuer, 4) == 0 ? KEY_CHECK_GOOD : KEY_CHECK_BAD;
+}
+
+/* A record that is not asked about with others. */
+static enum key_check check_alone(struct verifier *v, const struct tap *tap)
+{
+	switch ((enum tap_kind)tap->kind) {
+	case TAP_QR: return qr_check(v, tap);
+	case TAP_BANK:
+	case TAP_BANK_QR:
+		return tap->oda != 0 ? KEY_CHECK_DEVICE : KEY_CHECK_BAD;
+	case TAP_MANUAL:
+		return KEY_CHECK_DEVICE;
+	case TAP_PURCHASE:
+	case TAP_BOARD:
+	case TAP_ALIGHT:
+	case TAP_PRODUCT:
+	case TAP_LOCK:
+	case TAP_SIGN_ON:
+	case TAP_SIGN_OFF:
+	case TAP_LINE_ON:
+		break;
+	}
+	return KEY_CHECK_NONE;
+}
+
+static bool in_purse(const struct tap *tap)
+{
+	return tap->kind == TAP_PURCHASE || tap->kind == TAP_BOARD || tap->kind == TAP_ALIGHT || tap->kind == TAP_PRODUCT;
+}
+
+void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks)
+{
+	v->count = 0;
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct tap *tap = &v->tap[v->count];
+		const char *field;
+
+		ret_marks[2 * i] = KEY_CHECK_NONE;
+		ret_marks[2 * i + 1] = 0;
+		if (tap_decode(batch->tap[i].p, batch->tap[i].n, tap, &field) != 0)
+			continue;
+		if (tap->time_ms > received_ms + judge_limits_default.future_ms_max)
+			ret_marks[2 * i + 1] |= EVENT_BIT_FUTURE;
+		if (in_purse(tap))
+			question_add(v, (uint16_t)i);
+		else
+			ret_marks[2 * i] = (uint8_t)check_alone(v, tap);
+	}
+	tac_batch_verify(v->tacs, v->ring, v->question, v->count, v->answer);
+	for (size_t i = 0; i < v->count; i++)
+		ret_marks[2 * v->at[i]] = (uint8_t)v->answer[i];
+}
