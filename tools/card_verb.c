@@ -1,167 +1,64 @@
-/* qingfen card parse - the files of a T-Union card, hex in, named fields out. A part that cannot be read is named
- * with its reason; the others are printed all the same. */
-#include "tools/tools.h"
+/* qingfen card parse - the files of a T-Union card, hex in, named fields out; the fields are in card_print.c. */
+#include "tools/card.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 static const char usage[] = "用法 usage: qingfen card parse [FILE] [--json]\n"
 			    "  {\"15\":\"HEX\",\"17\":\"HEX\",\"18\":[\"HEX\"...],\"1E\":[\"HEX\"...]} -> JSON\n"
+			    "  还可以有 and also: fci, 16, ssse (EF05 记录 records 1-6), 19, 1A\n"
 			    "  有无法解析的部分时退出码 1 exit 1 when a part cannot be read\n";
 
-struct parsing { struct jsonw *j; const char *file[64], *reason[64]; size_t index[64]; size_t faults; };
+/* What may stand in the object beside files 15 and 17, under which name it is printed. */
+static const struct card_part { const char *file, *key; bool (*print)(struct parsing *, const json_t *, size_t); bool list; } parts[] = {
+	{ "fci", "fci", card_print_fci, false }, { "16", "holder", card_print_16, false }, { "18", "purse_log", card_print_18, true },
+	{ "19", "city_records", card_print_19, true }, { "1A", "journeys", card_print_1a, true }, { "1E", "transit_log", card_print_1e, true },
+	{ "ssse", "social_security", NULL, true },
+};
 
-static void fault(struct parsing *p, const char *file, size_t index, const char *reason)
+static bool keys_known(const json_t *root, const char *file)
 {
-	if (p->faults == 64)
+	const char *known[2 + sizeof(parts) / sizeof(parts[0])] = { "15", "17" }, *key, *near;
+	const size_t count = sizeof(known) / sizeof(known[0]);
+	json_t *v;
+
+	for (size_t i = 2; i < count; i++)
+		known[i] = parts[i - 2].file;
+	json_object_foreach((json_t *)(uintptr_t)root, key, v) {
+		size_t i = 0;
+
+		while (i < count && strcmp(known[i], key) != 0)
+			i++;
+		if (i < count)
+			continue;
+		near = word_suggest(key, known, count);
+		complain("%s: unknown file \"%s\"%s%s%s; known are 15, 16, 17, 18, 19, 1A, 1E, fci and ssse", file, key, near != NULL ? ", did you mean \"" : "",
+			 near != NULL ? near : "", near != NULL ? "\"?" : "");
+		return false;
+	}
+	return true;
+}
+
+static void part_print(struct parsing *p, const json_t *root, const struct card_part *part)
+{
+	const json_t *v = json_object_get(root, part->file);
+
+	if (v == NULL)
 		return;
-	p->file[p->faults] = file;
-	p->index[p->faults] = index;
-	p->reason[p->faults++] = reason;
-}
-
-/* Hex text to bytes; -1 when it is none. */
-static int bytes_of(const json_t *v, uint8_t *ret, size_t space)
-{
-	const char *text = json_string_value(v);
-	size_t n = text != NULL ? strlen(text) / 2 : 0;
-
-	return text != NULL && n <= space && hex_decode(text, ret, n) ? (int)n : -1;
-}
-
-static void hex_key(struct jsonw *j, const char *key, const uint8_t *p, size_t n)
-{
-	char text[64];
-
-	hex_encode(p, n, text);
-	jsonw_kstr(j, key, text);
-}
-
-static void time_key(struct jsonw *j, const char *key, int64_t ms)
-{
-	char text[32];
-
-	time_format(ms, text);
-	jsonw_kstr(j, key, text);
-}
-
-static void print_info(struct parsing *p, const json_t *root)
-{
-	static const char *const classes[] = { "unknown", "ordinary", "student", "elderly", "test", "soldier" };
-	struct card_info c = { 0 };
-	const char *reason;
-	uint8_t bytes[128];
-	char text[24];
-	int n = bytes_of(json_object_get(root, "15"), bytes, sizeof(bytes));
-
-	if (json_object_get(root, "15") != NULL && (n < 0 || card_parse_15(bytes, (size_t)n, &c, &reason) != 0)) {
-		fault(p, "15", 0, n < 0 ? "not hex" : reason);
-	} else if (n >= 0) {
-		hex_key(p->j, "issuer", c.issuer, 4);
-		jsonw_kint(p->j, "application_type", c.app_type);
-		jsonw_kint(p->j, "application_version", c.app_version);
-		hex_encode(c.pan, 10, text);
-		jsonw_kstr(p->j, "pan", text + (text[0] == '0'));
-		day_format(c.start, text);
-		jsonw_kstr(p->j, "start", text);
-		day_format(c.expiry, text);
-		jsonw_kstr(p->j, "expiry", text);
-		hex_key(p->j, "subtype", (uint8_t[]){ (uint8_t)(c.subtype >> 8), (uint8_t)c.subtype }, 2);
-	}
-	n = bytes_of(json_object_get(root, "17"), bytes, sizeof(bytes));
-	if (json_object_get(root, "17") != NULL && (n < 0 || card_parse_17(bytes, (size_t)n, &c, &reason) != 0)) {
-		fault(p, "17", 0, n < 0 ? "not hex" : reason);
-	} else if (n >= 0) {
-		snprintf(text, sizeof(text), "%08X", c.country);
-		jsonw_kstr(p->j, "country", text);
-		snprintf(text, sizeof(text), "%04X", c.province);
-		jsonw_kstr(p->j, "province", text);
-		snprintf(text, sizeof(text), "%04X", c.city);
-		jsonw_kstr(p->j, "city", text);
-		jsonw_kbool(p->j, "interoperable", c.interop == 1);
-		jsonw_kint(p->j, "card_class", c.card_class);
-		jsonw_kstr(p->j, "card_class_name", c.card_class < 6 ? classes[c.card_class] : "unknown");
-	}
-}
-
-static const char *purse_type(uint8_t type)
-{
-	switch (type) {
-	case 0x01: return "ed-load";
-	case 0x02: return "load";
-	case 0x05: return "ed-purchase";
-	case 0x06: return "purchase";
-	case 0x09: return "composite-purchase";
-	default: return "other";
-	}
-}
-
-static void print_18(struct parsing *p, const json_t *v, size_t i)
-{
-	struct card_log c;
-	const char *reason;
-	uint8_t bytes[64];
-	int n = bytes_of(v, bytes, sizeof(bytes));
-
-	if (n < 0 || card_parse_18(bytes, (size_t)n, &c, &reason) != 0) {
-		fault(p, "18", i, n < 0 ? "not hex" : reason);
+	jsonw_key(p->j, part->key);
+	if (part->print == NULL) {
+		card_print_ssse(p, v);
 		return;
 	}
-	jsonw_object(p->j);
-	jsonw_kint(p->j, "counter", c.counter);
-	jsonw_kint(p->j, "overdraft_fen", c.overdraft_fen);
-	jsonw_kint(p->j, "amount_fen", c.amount_fen);
-	jsonw_kint(p->j, "type", c.type);
-	jsonw_kstr(p->j, "type_name", purse_type(c.type));
-	hex_key(p->j, "terminal", c.terminal, 6);
-	time_key(p->j, "time", c.time_ms);
-	jsonw_object_end(p->j);
-}
-
-static void print_1e(struct parsing *p, const json_t *v, size_t i)
-{
-	static const char *const types[] = { "initial", "ec-board", "ec-alight", "ep-board", "ep-alight", "ec-single", "ep-single", "ec-make-up", "ep-make-up", "ec-load", "ep-load" };
-	static const char *const industries[] = { "", "metro", "bus", "water-bus", "taxi", "rental-car", "public-bike", "parking", "coach", "ferry", "intercity-rail", "aviation",
-		"expressway", "", "suburban-rail" };
-	struct card_transit c;
-	const char *reason;
-	uint8_t bytes[64];
-	char city[8];
-	int n = bytes_of(v, bytes, sizeof(bytes));
-
-	if (n < 0 || card_parse_1e(bytes, (size_t)n, &c, &reason) != 0) {
-		fault(p, "1E", i, n < 0 ? "not hex" : reason);
+	if (!part->list) {
+		if (!part->print(p, v, 0))
+			jsonw_null(p->j);
 		return;
 	}
-	snprintf(city, sizeof(city), "%04X", c.city);
-	jsonw_object(p->j);
-	jsonw_kint(p->j, "type", c.type);
-	jsonw_kstr(p->j, "type_name", c.type < 11 ? types[c.type] : "other");
-	hex_key(p->j, "terminal", c.terminal, 8);
-	jsonw_kint(p->j, "industry", c.industry);
-	jsonw_kstr(p->j, "industry_name", c.industry < 15 ? industries[c.industry] : "other");
-	hex_key(p->j, "place", c.place, 7);
-	jsonw_kint(p->j, "amount_fen", c.amount_fen);
-	jsonw_kint(p->j, "balance_fen", c.balance_fen);
-	time_key(p->j, "time", c.time_ms);
-	jsonw_kstr(p->j, "city", city);
-	hex_key(p->j, "acquirer", c.acquirer, 8);
-	jsonw_object_end(p->j);
-}
-
-static void print_list(struct parsing *p, const json_t *root, const char *file, const char *key, void (*print)(struct parsing *, const json_t *, size_t))
-{
-	const json_t *list = json_object_get(root, file);
-
-	if (list == NULL)
-		return;
-	jsonw_key(p->j, key);
 	jsonw_array(p->j);
-	for (size_t i = 0; i < json_array_size(list); i++)
-		print(p, json_array_get(list, i), i);
+	for (size_t i = 0; i < json_array_size(v); i++)
+		part->print(p, json_array_get(v, i), i);
 	jsonw_array_end(p->j);
 }
 
@@ -190,6 +87,10 @@ int verb_card(int argc, char **argv)
 	root = json_loadf(in, JSON_REJECT_DUPLICATES, &error);
 	if (in != stdin)
 		fclose(in);
+	if (root != NULL && !keys_known(root, words == 2 ? argv[o.first + 1] : "(stdin)")) {
+		json_decref(root);
+		return EXIT_USAGE;
+	}
 	if (!json_is_object(root)) {
 		complain("%s:%d:%d: %s", words == 2 ? argv[o.first + 1] : "(stdin)", error.line, error.column, root == NULL ? error.text : "an object is needed");
 		json_decref(root);
@@ -200,9 +101,9 @@ int verb_card(int argc, char **argv)
 	jsonw_object(&j);
 	jsonw_kstr(&j, "schema", "qingfen.card");
 	jsonw_kint(&j, "version", 1);
-	print_info(&p, root);
-	print_list(&p, root, "18", "purse_log", print_18);
-	print_list(&p, root, "1E", "transit_log", print_1e);
+	card_print_info(&p, root);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		part_print(&p, root, &parts[i]);
 	jsonw_key(&j, "errors");
 	jsonw_array(&j);
 	for (size_t i = 0; i < p.faults; i++) {

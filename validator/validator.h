@@ -255,10 +255,46 @@ int card_parse_18(const uint8_t *p, size_t n, struct card_log *ret, const char *
 struct card_transit { uint8_t type; uint8_t terminal[8]; uint8_t industry; uint8_t place[7]; uint32_t amount_fen, balance_fen;
 	int64_t time_ms; uint16_t city; uint8_t acquirer[8]; };
 int card_parse_1e(const uint8_t *p, size_t n, struct card_transit *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+/* What follows is for looking at a card (tools), not for the gate: docs/card.md. */
+struct card_fci {			/* answer to SELECT; issuer_data (9F0C) points into it: the content of file 0x15 */
+	uint8_t aid[16], aid_bytes; bool has_version; uint16_t version; const uint8_t *issuer_data; uint8_t issuer_data_bytes;
+};
+int card_parse_fci(const uint8_t *p, size_t n, struct card_fci *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+/* File 0x16 without the person: only whether a name and a document are on the card. */
+struct card_holder { uint8_t card_type, employee, document_type; bool named, documented; };
+int card_parse_16(const uint8_t *p, size_t n, struct card_holder *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+/* File 0x1A: a journey with two ends, bus (2702) or metro (2701). Of another record_id only id and valid are filled. */
+struct card_journey_end {
+	uint16_t city, operator_id, line; uint8_t station; uint8_t institution[8], terminal[8], place[8], vehicle[8];
+	int64_t time_ms;		/* 0: not written */
+};
+struct card_journey {
+	uint16_t record_id; bool valid; uint8_t application, state; bool locked; uint8_t serial[8], direction; uint16_t mileage;
+	struct card_journey_end on, off; uint32_t held_fen, amount_fen, entry_fen, entry_balance_fen;
+};
+int card_parse_1a(const uint8_t *p, size_t n, struct card_journey *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+/* Public part of the social security application, file EF05 record by record (1 to 6). */
+struct card_ssse {
+	uint8_t identification[16]; bool has_identification; char kind[16], version[8]; uint8_t institution[12], institution_bytes;
+	int32_t issued, expiry;		/* days; 0: not read */
+};
+int card_parse_ssse(unsigned record, const uint8_t *p, size_t n, struct card_ssse *ret, const char **ret_reason) VALIDATOR_MUST_CHECK;
+
+/* ---- BER-TLV --------------------------------------------------------------------------------- */
+
+#define TLV_DEPTH_MAX 6
+struct tlv { uint32_t tag; const uint8_t *p; size_t n; };	/* value points into what is read */
+struct tlv_reader { const uint8_t *p, *end; };
+/* 1: the next object; 0: none is left; TAP_E_TRUNCATED. Padding of 00 and FF between objects is passed over. */
+int tlv_next(struct tlv_reader *r, struct tlv *ret);
+/* Every object ends inside the one around it, at most TLV_DEPTH_MAX deep. */
+bool tlv_sound(const uint8_t *p, size_t n);
+/* First object of this tag, inside constructed ones too. Tags as numbers, such as 0x9F0C. */
+bool tlv_find(const uint8_t *p, size_t n, uint32_t tag, struct tlv *ret);
 
 /* ---- reader, software card and PSAM -------------------------------------------------------- */
 
-/* A contactless reader: exchange one APDU. The simulator and (later) PC/SC stand behind it. Returns the
+/* A contactless reader: exchange one APDU. The simulator stands behind it. Returns the
  * response length, or -EIO when the card left the field (torn tap). */
 struct reader { int (*transmit)(struct reader *r, const uint8_t *apdu, size_t n, uint8_t *ret, size_t ret_bytes); };
 /* Software T-Union card; holds its keys. Personalise from a keyring. */

@@ -28,4 +28,19 @@ card='{"15":"00083010FFFFFFFF0201031048300100064125072022030120491231 0000","17"
 answer=$(tr -d ' ' <<<"$card" | "$B/qingfen" card parse); code=$?
 grep -q '"pan":"3104830010006412507".*"card_class_name":"ordinary".*"amount_fen":500.*"time":"2024-12-29T14:17:40+08:00".*"errors":\[{"file":"18","index":1,"reason":"23 bytes are needed"}\]' <<<"$answer" && [ $code -eq 1 ]
 say "a real card's files parse, and a bad record is named without hiding the rest" $? "$answer"
+zeros=$(printf '0%.0s' $(seq 150))
+journey=27027D0101000000000000000000014280''12184280FFFFFFFF''00650012034231323334352020''0000428000000017''20251103071530''000000C8$zeros
+journey=${journey:0:256}; while [ ${#journey} -lt 256 ]; do journey+=0; done
+answer=$("$B/qingfen" card parse <<<'{"fci":"6F318408A000000632010105A5259F0801029F0C1E02184280FFFFFFFF02010310473015000000001720240101203912310114",
+ "ssse":["0110360700D1560000051234567890ABCDEF",null,"0304332E3030",null,"050420230101","060420330230"],"1A":["'"$journey"'"],"19":["A1B2"]}'); code=$?
+grep -q '"fci":{"aid":"A000000632010105","application":"t-union-purse","version":2,' <<<"$answer"; say "the answer to SELECT is read by its tags" $? "$answer"
+grep -q '"kind":"bus".*"state_name":"boarded","boarding":{"city":"4280",.*"vehicle":"B12345","time":"2025-11-03T07:15:30+08:00"}.*"unfinished_fen":200' <<<"$answer"
+say "a journey in progress is read with what it owes if it stays unfinished" $? "$answer"
+grep -q '"region":"360700".*"generation":3.*"issued":"2023-01-01"' <<<"$answer" && grep -q '{"file":"ssse","index":5,"reason":"expiry is not a date"}' <<<"$answer" && [ $code -eq 1 ]
+say "the public part of a social security card is read, and a date that does not exist is named" $? "$answer"
+answer=$("$B/qingfen" card parse <<<'{"fci":"6F308408A000000632010105A5259F0801029F0C1E02184280FFFFFFFF02010310473015000000001720240101203912310114"}'); [ $? -eq 1 ] && grep -q '"reason":"an object runs past the end' <<<"$answer"
+say "an answer whose lengths do not fit is refused" $? "$answer"
+name=$(printf '张三' | iconv -t GBK | od -An -tx1 | tr -d " \n" | tr a-f A-F); answer=$("$B/qingfen" card parse <<<'{"16":"0100'$name$(printf '20%.0s' $(seq 16))$(printf '33%.0s' $(seq 18))$(printf '20%.0s' $(seq 14))'00"}')
+grep -q '"name_present":true,"document_present":true' <<<"$answer" && ! grep -q "3333\|$name" <<<"$answer"; say "a holder's name and document are never printed" $? "$answer"
+answer=$("$B/qingfen" card parse <<<'{"1B":"00"}' 2>&1); [ $? -eq 2 ] && grep -q 'unknown file "1B", did you mean "1[0-9A-E]"' <<<"$answer"; say "an unknown file is refused with a suggestion" $? "$answer"
 exit $status
