@@ -217,6 +217,11 @@ int qr_verifier_add_ca(struct qr_verifier *v, uint8_t index, const uint8_t point
 enum qr_verdict qr_verify(struct qr_verifier *v, const uint8_t *p, size_t n, int64_t at_s,
 			  struct qr_code *ret_code);
 
+/* What makes a code one of a kind: card account and second of generation. Not its signature: SM2 signs the same bytes
+ * differently each time, and one code signed twice is still one. Two records of one key are one code shown twice. */
+#define QR_REPLAY_BYTES 14
+void qr_replay_key(const struct qr_code *code, uint8_t ret_key[QR_REPLAY_BYTES]);
+
 /* Making codes (simulated code platform and tests). A signing key pair on SM2. */
 struct qr_key;
 int qr_key_new(struct qr_key **ret_key) KEYS_MUST_CHECK;		/* random */

@@ -51,6 +51,10 @@ static bool bcd_all(const uint8_t *p, size_t n)
 	return true;
 }
 
+/* Head of the record and service number: the only bytes of a certificate, with the CA's index, that no signature of
+ * the CA covers. */
+static const uint8_t cert_head[] = { 0x24, 0x01, 0x01, 0x00, 0x00 };
+
 static const char *parse_fault(const uint8_t *p, size_t n)
 {
 	if (n < FIXED_BYTES)
@@ -59,7 +63,7 @@ static const char *parse_fault(const uint8_t *p, size_t n)
 		return "length field does not match";
 	if (n != (size_t)FIXED_BYTES + p[OFF_CUSTOM_BYTES])
 		return "custom data length does not match";
-	if (p[OFF_CERT] != 0x24 || p[OFF_CERT + CERT_FORMAT] != 0x12 || p[OFF_CERT + CERT_KEY_BYTES] != 0x21)
+	if (memcmp(p + OFF_CERT, cert_head, sizeof(cert_head)) != 0 || p[OFF_CERT + CERT_FORMAT] != 0x12 || p[OFF_CERT + CERT_KEY_BYTES] != 0x21)
 		return "issuer certificate has another layout";
 	if (!bcd_all(p + OFF_PAN, 10) || !bcd_all(p + OFF_ISSUER, 8))
 		return "account or institution number is not BCD";
@@ -257,6 +261,18 @@ enum qr_verdict qr_verify(struct qr_verifier *v, const uint8_t *p, size_t n, int
 	return ret_code->account_type == 0xDD ? QR_ACCOUNT_TYPE : QR_GOOD;
 }
 
+static void put(uint8_t *p, uint32_t v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+}
+
+void qr_replay_key(const struct qr_code *code, uint8_t ret_key[QR_REPLAY_BYTES])
+{
+	memcpy(ret_key, code->pan, 10);
+	put(ret_key + 10, code->generated_s, 4);
+}
+
 const char *qr_verdict_name(enum qr_verdict verdict)
 {
 	switch (verdict) {
@@ -280,12 +296,10 @@ const char *qr_verdict_name(enum qr_verdict verdict)
 int qr_make_cert(const struct qr_key *ca, uint8_t ca_index, const uint8_t issuer[4], const uint8_t expiry_mmyy[2],
 		 const struct qr_key *issuer_key, uint8_t ret_cert[CERT_BYTES])
 {
-	static const uint8_t service[4] = { 0x01, 0x01, 0x00, 0x00 };
 	uint8_t *c = ret_cert;
 
 	memset(c, 0, CERT_BYTES);
-	c[0] = 0x24;
-	memcpy(c + 1, service, 4);
+	memcpy(c, cert_head, sizeof(cert_head));
 	c[CERT_CA_INDEX] = ca_index;
 	c[CERT_FORMAT] = 0x12;
 	memcpy(c + CERT_ISSUER, issuer, 4);
@@ -296,12 +310,6 @@ int qr_make_cert(const struct qr_key *ca, uint8_t ca_index, const uint8_t issuer
 	c[CERT_KEY_BYTES] = 0x21;
 	qr_key_compressed(issuer_key, c + CERT_KEY);
 	return sm2_sign(ca, c + CERT_FORMAT, CERT_SIG - CERT_FORMAT, c + CERT_SIG);
-}
-
-static void put(uint8_t *p, uint32_t v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
 }
 
 int qr_make_auth(const uint8_t cert[CERT_BYTES], const struct qr_key *issuer_key, const struct qr_account *account,

@@ -20,7 +20,7 @@ struct passengers {
 	struct soft_card *card[CARDS_MAX];
 	size_t cards;
 	uint64_t random;
-	unsigned answers[GATE_CARD_ERROR + 1];
+	unsigned answers[GATE_ANSWER_COUNT];
 };
 
 static uint32_t below(struct passengers *p, uint32_t n)
@@ -151,7 +151,7 @@ int agent_simulate(struct agent *a, unsigned taps, uint64_t seed)
 	if (ret == 0)
 		ret = agent_serial_save(a, 0);
 	agent_log("simulated", "taps=%u seed=%llu code=%d", taps, (unsigned long long)seed, ret);
-	for (int i = GATE_GO; i <= GATE_CARD_ERROR; i++)
+	for (int i = GATE_GO; i < GATE_ANSWER_COUNT; i++)
 		if (p.answers[i] != 0)
 			agent_log("gate", "answer=%s times=%u", gate_answer_name((enum gate_answer)i), p.answers[i]);
 	passengers_done(&p);

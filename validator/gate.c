@@ -6,7 +6,7 @@
  * The invariant: whatever a card may have paid has a record. A debit whose outcome is not known is grey; a
  * recovered record is the grey one with its code, so both have one business key.
  */
-#include "validator/validator.h"
+#include "validator/gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ static enum gate_answer card_allowed(const struct session *x)
 
 /* ---- pricing ------------------------------------------------------------------------------------------------ */
 
-static struct rider_state *rider_of(struct gate *g, const uint8_t pan[10])
+struct rider_state *gate_rider(struct gate *g, const uint8_t pan[10])
 {
 	for (size_t i = 0; i < RIDERS_MAX; i++)
 		if (memcmp(g->rider[i].pan, pan, 10) == 0)
@@ -136,22 +136,34 @@ static struct rider_state *rider_of(struct gate *g, const uint8_t pan[10])
 	return &g->rider[g->rider_next].state;
 }
 
+void gate_record_place(const struct gate *g, const struct gate_setting *s, int64_t now_ms, struct tap *t)
+{
+	t->version = TAP_VERSION;
+	t->time_ms = now_ms / 1000 * 1000;
+	t->operator_id = s->operator_id;
+	t->direction = s->direction;
+	t->stop = s->stop;
+	t->driver = s->driver;
+	t->accept_city = s->city;
+	t->list_version = s->list_version;
+	t->tariff_version = tariff_version(s->tariff);
+	memcpy(t->acquirer, s->acquirer, 4);
+	memcpy(t->terminal, g->terminal, 6);
+	memcpy(t->psam, g->terminal, 6);
+	memcpy(t->line, s->line, sizeof(t->line));
+	memcpy(t->vehicle, s->vehicle, sizeof(t->vehicle));
+}
+
 static struct tap record_start(const struct session *x)
 {
-	struct tap t = { .version = TAP_VERSION, .kind = TAP_PURCHASE, .medium = MEDIUM_PURSE, .card_city = x->info.city, .card_class = x->info.card_class,
-			 .card_subtype = x->info.subtype, .txn_type = 0x09, .time_ms = x->now_ms / 1000 * 1000, .operator_id = x->s->operator_id,
-			 .direction = x->s->direction, .stop = x->s->stop, .driver = x->s->driver, .accept_city = x->s->city, .list_version = x->s->list_version,
-			 .tariff_version = tariff_version(x->s->tariff) };
+	struct tap t = { .kind = TAP_PURCHASE, .medium = MEDIUM_PURSE, .card_city = x->info.city, .card_class = x->info.card_class,
+			 .card_subtype = x->info.subtype, .txn_type = 0x09 };
 
+	gate_record_place(x->g, x->s, x->now_ms, &t);
 	if (x->info.card_class == CARD_CLASS_TEST)
 		t.flags |= TAP_TEST;
 	memcpy(t.pan, x->info.pan, 10);
 	memcpy(t.issuer, x->info.issuer, 4);
-	memcpy(t.acquirer, x->s->acquirer, 4);
-	memcpy(t.terminal, x->g->terminal, 6);
-	memcpy(t.psam, x->g->terminal, 6);
-	memcpy(t.line, x->s->line, sizeof(t.line));
-	memcpy(t.vehicle, x->s->vehicle, sizeof(t.vehicle));
 	if (x->has_last) {
 		t.prev_counter = x->last.counter;
 		t.prev_amount_fen = x->last.amount_fen;
@@ -162,14 +174,14 @@ static struct tap record_start(const struct session *x)
 	return t;
 }
 
-static enum gate_answer ride_price(const struct session *x, struct tap *t, struct rider_state *ret_state)
+enum gate_answer gate_price(struct gate *g, const struct gate_setting *s, struct tap *t, struct rider_state *ret_state)
 {
 	static const struct rider nobody = { .birth = DAY_NONE, .issued = DAY_NONE };
 	struct ride ride;
 	struct fare fare;
 
-	tap_ride(t, x->s->tariff, &ride);
-	rate(x->s->tariff, &nobody, rider_of(x->g, t->pan), &ride, ret_state, &fare, NULL);
+	tap_ride(t, s->tariff, &ride);
+	rate(s->tariff, &nobody, gate_rider(g, t->pan), &ride, ret_state, &fare, NULL);
 	if (fare.reject != FARE_OK)
 		return fare.reject == FARE_REPEAT_TAP ? GATE_REPEAT : GATE_NO_PRICE;
 	t->list_fen = (uint32_t)fare.published.fen;
@@ -321,7 +333,7 @@ static enum gate_answer recover(const struct session *x, struct torn *torn, stru
 	ret_tap->flags = (ret_tap->flags & ~(uint32_t)TAP_GREY) | TAP_RECOVERED;
 	memcpy(ret_tap->tac, a.in + 4, 4);
 	*ret_count = 1;
-	*rider_of(x->g, ret_tap->pan) = torn->after;
+	*gate_rider(x->g, ret_tap->pan) = torn->after;
 	return GATE_GO;
 }
 
@@ -332,7 +344,7 @@ static enum gate_answer purchase(const struct session *x, struct tap *ret_tap, u
 	struct rider_state after;
 	uint8_t mac1[4];
 	bool paid = false;
-	enum gate_answer answer = ride_price(x, &t, &after);
+	enum gate_answer answer = gate_price(x->g, x->s, &t, &after);
 
 	if (answer == GATE_GO)
 		answer = card_init(x, &t);
@@ -347,7 +359,7 @@ static enum gate_answer purchase(const struct session *x, struct tap *ret_tap, u
 	if ((t.flags & TAP_GREY) != 0)
 		torn_keep(x->g, &t, &after);
 	else
-		*rider_of(x->g, t.pan) = after;
+		*gate_rider(x->g, t.pan) = after;
 	*ret_tap = t;
 	*ret_count = 1;
 	return answer;
@@ -389,6 +401,10 @@ const char *gate_answer_name(enum gate_answer a)
 	case GATE_NO_PRICE: return "no-price";
 	case GATE_REPEAT: return "repeat-tap";
 	case GATE_CARD_ERROR: return "card-error";
+	case GATE_CODE_REFUSED: return "code-refused";
+	case GATE_CODE_EXPIRED: return "code-expired";
+	case GATE_CODE_USED: return "code-used";
+	case GATE_CODE_LIMIT: return "code-limit";
 	}
 	return "?";
 }

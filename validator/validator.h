@@ -316,7 +316,8 @@ struct reader *soft_psam_reader(struct soft_psam *p);
 /* ---- gate: one tap at the kerb ------------------------------------------------------------- */
 
 enum gate_answer { GATE_GO = 0, GATE_TAP_AGAIN, GATE_LOW_BALANCE, GATE_BLACKLISTED, GATE_CARD_REFUSED, GATE_EXPIRED,
-	GATE_NO_PRICE, GATE_REPEAT, GATE_CARD_ERROR };
+	GATE_NO_PRICE, GATE_REPEAT, GATE_CARD_ERROR, GATE_CODE_REFUSED, GATE_CODE_EXPIRED, GATE_CODE_USED, GATE_CODE_LIMIT };
+#define GATE_ANSWER_COUNT (GATE_CODE_LIMIT + 1)
 const char *gate_answer_name(enum gate_answer a);
 struct gate_setting {			/* where the bus is and what is in force; borrowed */
 	const struct tariff *tariff;
@@ -331,6 +332,26 @@ void gate_free(struct gate *g);
  * recovered one when the card comes back. ret_tap[] gets 0..2 records, *ret_count says how many. */
 enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms,
 			  struct tap ret_tap[2], unsigned *ret_count);
+
+/* Institutions whose T-Union codes are taken: text "issuer|platform,NUMBER[,from,to]" a line, NUMBER of eight digits,
+ * dates YYYY-MM-DD, both included; '#' comments. Refused whole with name:line:column. */
+struct code_list;
+enum code_role { CODE_ISSUER, CODE_PLATFORM };
+int code_list_parse(const char *name, const void *p, size_t n, struct code_list **ret_list, char *ret_error, size_t error_bytes) VALIDATOR_MUST_CHECK;
+void code_list_free(struct code_list *l);
+bool code_list_has(const struct code_list *l, enum code_role role, const uint8_t number[4], int32_t day);
+
+/* The code side of a gate: certificate, issuer's and user's signature, windows in UTC, lists, black list, and each code
+ * once. The verifier and the list are borrowed. Codes used are remembered until they are no longer valid; while more
+ * than CODES_USED_MAX are, new ones are refused, since one forgotten could ride again. */
+#define CODES_USED_MAX 4096
+struct code_gate;
+int code_gate_new(struct gate *g, struct qr_verifier *v, const struct code_list *list, struct code_gate **ret_gate) VALIDATOR_MUST_CHECK;
+void code_gate_free(struct code_gate *c);
+/* serial: the terminal's own, for the record. GATE_GO: *ret_tap is the record, its qr points into p. *ret_verdict says
+ * what the check of the code found, whatever the answer. */
+enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,
+				struct tap *ret_tap, enum qr_verdict *ret_verdict);
 
 /* Black list: sorted PANs, versioned; text file "pan[,pan_to]" per line. Borrow-free. */
 struct hotlist;
