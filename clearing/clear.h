@@ -1,0 +1,55 @@
+/*
+ * clear - what the files of the clear share: the records of a day and the job that carries them through collect,
+ * judge, rate and write. Private to clearing/.
+ */
+#ifndef CLEARING_CLEAR_H
+#define CLEARING_CLEAR_H
+
+#include "clearing/fold.h"
+
+struct work {				/* one record of the day */
+	const uint8_t *raw; uint32_t raw_bytes;
+	uint8_t check, bits, verdict;
+	bool keyed;			/* takes part in the search for duplicates, under its business key */
+	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
+	uint8_t pan[10]; uint16_t counter; uint8_t tac[4];
+	int64_t time_ms;
+	uint64_t person, seq;
+	const char *device;
+	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
+	uint16_t nth;			/* among records of one key */
+};
+struct arena { uint8_t **chunk; size_t count, used; };
+struct job {
+	struct store *store;
+	struct txn txn;			/* read only, one snapshot for the whole clear */
+	struct day_row day;
+	struct refdata *ref;
+	struct work *work; size_t count, space;
+	struct work **order;
+	struct partner_event { char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
+	struct arena arena;
+	struct fold *fold;
+	struct sink *sink;
+	struct clear_stats stats;
+	struct { uint64_t person; uint8_t bytes[RIDER_STATE_BYTES]; } *state; size_t state_count, state_space;
+};
+
+/* clear_collect.c: the day's events as records. */
+bool work_tap(const struct work *w, struct tap *ret);
+int clear_collect(struct job *j);
+/* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
+void judge_alone(struct job *j);
+int canonical_compare(const void *pa, const void *pb);	/* of struct work pointers */
+int counter_compare(const void *pa, const void *pb);
+void judge_groups(struct job *j);
+bool counts_for_counter(const struct work *w);
+int judge_counters(struct job *j);
+/* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
+int clear_rate(struct job *j);
+struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap);
+int row_make(struct job *j, struct work *w, const struct cleared *c);
+/* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
+int clear_write(struct job *j);
+
+#endif

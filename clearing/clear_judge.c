@@ -1,0 +1,173 @@
+/*
+ * clear_judge - the final verdict of every record, in an order that has nothing of their arrival: each alone, then
+ * those of one business key, then those of one card's counter.
+ */
+#include "clearing/clear.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
+{
+	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->device, .seen = seen,
+				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .open_day = j->day.day, .cut_s = DAY_CUT_S_DEFAULT,
+				  .limits = &judge_limits_default };
+
+	in.terminal = refdata_terminal(j->ref, tap->terminal, tap->time_ms);
+	in.issuer = refdata_issuer(j->ref, tap->issuer, tap->time_ms);
+	in.blacklisted = refdata_blacklisted(j->ref, tap->pan, tap->time_ms);
+	return judge(&in);
+}
+
+/* Verdicts that stand before the search for duplicates: such a record never speaks for its business key. */
+static bool speaks_for_key(enum verdict v)
+{
+	return v != VERDICT_MALFORMED && v != VERDICT_TERMINAL_UNKNOWN && v != VERDICT_TERMINAL_MISMATCH && v != VERDICT_TEST && v != VERDICT_BAD_MAC;
+}
+
+void judge_alone(struct job *j)
+{
+	for (size_t i = 0; i < j->count; i++) {
+		struct work *w = &j->work[i];
+		struct tap tap;
+
+		if (w->verdict == VERDICT_MALFORMED || !work_tap(w, &tap))
+			continue;
+		w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_NO);
+		w->keyed = speaks_for_key((enum verdict)w->verdict);
+	}
+}
+
+/* Records of other days with this business key. The day itself does not count: a clear may run twice. */
+static bool key_of_earlier_day(struct job *j, const uint8_t key[TAP_KEY_BYTES])
+{
+	const void *val;
+	size_t n;
+
+	return txn_get(&j->txn, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) && n >= 4 && (int32_t)be32_get(val) < j->day.day;
+}
+
+static int content_compare(const struct work *a, const struct work *b)
+{
+	size_t n = a->raw_bytes < b->raw_bytes ? a->raw_bytes : b->raw_bytes;
+	int order = memcmp(a->raw, b->raw, n);
+
+	return order != 0 ? order : a->raw_bytes < b->raw_bytes ? -1 : a->raw_bytes > b->raw_bytes;
+}
+
+/* Canonical order: class, key, spokesmen first, the verified before the grey, then content. Two records that
+ * still compare equal are equal in everything but their arrival, which is the last resort. */
+int canonical_compare(const void *pa, const void *pb)
+{
+	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
+	bool a_grey = a->check == KEY_CHECK_GREY, b_grey = b->check == KEY_CHECK_GREY;
+	int order;
+
+	if ((a->verdict == VERDICT_MALFORMED) != (b->verdict == VERDICT_MALFORMED))
+		return a->verdict == VERDICT_MALFORMED ? 1 : -1;
+	order = memcmp(a->key, b->key, TAP_KEY_BYTES);
+	if (order != 0)
+		return order;
+	if (a->keyed != b->keyed)
+		return a->keyed ? -1 : 1;
+	if (a_grey != b_grey)
+		return a_grey ? 1 : -1;
+	order = content_compare(a, b);
+	return order != 0 ? order : a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+static enum seen_before seen_in_group(struct job *j, const struct work *first, const struct work *w, bool earlier)
+{
+	bool grey = w->check == KEY_CHECK_GREY;
+
+	(void)j;
+	if (w == first)
+		return !earlier ? SEEN_NO : grey ? SEEN_GREY_RECOVERED : SEEN_SAME;
+	if (grey && first->check != KEY_CHECK_GREY)
+		return SEEN_GREY_RECOVERED;
+	return content_compare(first, w) == 0 || earlier ? SEEN_SAME : SEEN_OTHER;
+}
+
+void judge_groups(struct job *j)
+{
+	for (size_t i = 0, n; i < j->count; i += n) {
+		struct work *first = j->order[i];
+		bool earlier;
+
+		for (n = 1; i + n < j->count && memcmp(j->order[i + n]->key, first->key, TAP_KEY_BYTES) == 0 &&
+			    (j->order[i + n]->verdict == VERDICT_MALFORMED) == (first->verdict == VERDICT_MALFORMED); n++)
+			j->order[i + n]->nth = (uint16_t)n;
+		if (!first->keyed)
+			continue;
+		earlier = key_of_earlier_day(j, first->key);
+		for (size_t k = 0; (n > 1 || earlier) && k < n && j->order[i + k]->keyed; k++) {
+			struct work *w = j->order[i + k];
+			struct tap tap;
+
+			if (work_tap(w, &tap))
+				w->verdict = (uint8_t)judge_work(j, w, &tap, seen_in_group(j, first, w, earlier));
+		}
+	}
+}
+
+bool counts_for_counter(const struct work *w)
+{
+	return w->counter != 0 && w->keyed && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE && w->verdict != VERDICT_CONFLICT &&
+	       w->verdict != VERDICT_EVENT;
+}
+
+int counter_compare(const void *pa, const void *pb)
+{
+	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
+	int order = memcmp(a->pan, b->pan, sizeof(a->pan));
+
+	if (order == 0 && a->counter != b->counter)
+		order = a->counter < b->counter ? -1 : 1;
+	if (order == 0 && a->time_ms != b->time_ms)
+		order = a->time_ms < b->time_ms ? -1 : 1;
+	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
+}
+
+/* The card's counter was used on an earlier day with another TAC. */
+static bool counter_of_earlier_day(struct job *j, const struct work *w)
+{
+	uint8_t prefix[12];
+	struct iter it;
+	bool found = false;
+
+	memcpy(prefix, w->pan, 10);
+	be16_put(prefix + 10, w->counter);
+	iter_open(&j->txn, DB_COUNTER, prefix, sizeof(prefix), &it);
+	while (!found && iter_next(&it))
+		found = it.key_bytes == 16 && it.val_bytes >= 4 && (int32_t)be32_get(it.val) < j->day.day && memcmp(it.key + 12, w->tac, 4) != 0;
+	iter_close(&it);
+	return found;
+}
+
+/* The second key: card and counter. The first in time speaks for it, another TAC under it is a clone's. */
+int judge_counters(struct job *j)
+{
+	struct work **list = malloc((j->count + 1) * sizeof(struct work *)), *first = NULL;
+	size_t n = 0;
+
+	if (list == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < j->count; i++)
+		if (counts_for_counter(&j->work[i]))
+			list[n++] = &j->work[i];
+	if (n > 1)
+		qsort(list, n, sizeof(struct work *), counter_compare);
+	for (size_t i = 0; i < n; i++) {
+		struct work *w = list[i];
+		struct tap tap;
+		bool again = first != NULL && first->counter == w->counter && memcmp(first->pan, w->pan, sizeof(w->pan)) == 0;
+
+		if (!again)
+			first = w;
+		if ((again ? memcmp(first->tac, w->tac, 4) != 0 : counter_of_earlier_day(j, w)) && work_tap(w, &tap))
+			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_COUNTER);
+	}
+	free(list);
+	return j->txn.error;
+}
