@@ -12,6 +12,7 @@ int sim_city(int argc, char **argv);
 int sim_validators(int argc, char **argv);
 int sim_tunion(int argc, char **argv) __attribute__((weak));
 int sim_bank(int argc, char **argv) __attribute__((weak));
+int sim_codes(int argc, char **argv);
 int sim_probe(int argc, char **argv) __attribute__((weak));
 
 #endif

@@ -15,6 +15,7 @@ static const struct verb parts[] = {
 	 "upload a city's taps as its devices"},
 	{"tunion", sim_tunion, "交通联合清分中心", "the T-Union centre"},
 	{"bank", sim_bank, "代收银行", "a collecting bank"},
+	{"codes", sim_codes, "交通联合发码平台", "a T-Union code platform"},
 	{"probe", sim_probe, "异常输入探测", "send bad input, show the answer"},
 };
 
