@@ -199,7 +199,37 @@ static void fold_add(struct checking *c, const struct day_row *day, const struct
 		broken(c, day->day, "rows cannot be summed");
 }
 
-static bool from_taps(const struct posting_row *p) { return p->reason >= POST_FARE && p->reason <= POST_PENDING; }
+static bool from_taps(const struct posting_row *p)
+{
+	return (p->reason >= POST_FARE && p->reason <= POST_PENDING) || (p->reason >= POST_ADJUST_FARE && p->reason <= POST_ADJUST_REFUND);
+}
+
+/* Every adjustment booked in a day. */
+typedef void (*adjust_fn)(struct checking *c, const struct day_row *day, const struct adjustment *a, void *arg);
+
+static void each_adjustment(struct checking *c, const struct day_row *day, adjust_fn fn, void *arg)
+{
+	uint8_t prefix[4];
+	struct iter it;
+
+	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
+	iter_open(c->t, DB_ADJUST, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		struct adjustment a;
+
+		if (adjust_decode(it.key, it.key_bytes, it.val, it.val_bytes, &a))
+			fn(c, day, &a, arg);
+		else
+			broken(c, day->day, "an adjustment cannot be read");
+	}
+	iter_close(&it);
+}
+
+static void fold_adjust(struct checking *c, const struct day_row *day, const struct adjustment *a, void *arg)
+{
+	if (fold_adjustment(arg, a) != 0)
+		broken(c, day->day, "adjustments cannot be summed");
+}
 
 static void check_folds(struct checking *c, const struct day_row *day)
 {
@@ -212,6 +242,7 @@ static void check_folds(struct checking *c, const struct day_row *day)
 	if (fold_new(day->day, &fold) != 0)
 		return;
 	each_row(c, day, fold_add, fold);
+	each_adjustment(c, day, fold_adjust, fold);
 	if (fold_write(fold, &sink.sink) != 0)
 		broken(c, day->day, "folds cannot be written");
 	fold_free(fold);
@@ -231,6 +262,75 @@ static void check_folds(struct checking *c, const struct day_row *day)
 		broken(c, day->day, "the store has %" PRIu64 " postings and %" PRIu64 " cubes, the rows give %" PRIu64 " and %" PRIu64, postings, cubes,
 		       sink.rows[DB_POSTING], sink.rows[DB_CUBE]);
 }
+
+/* ---- adjustments ------------------------------------------------------------------------------------------------ */
+
+static int64_t parts_of(const struct fare *f)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < f->funder_count; i++)
+		sum += f->funder[i].amount.fen;
+	return sum;
+}
+
+/* What a side of an adjustment makes due to the operator: the charge less what is the rider's, and the subsidies. */
+static int64_t operator_due(uint8_t verdict, const struct fare *f, int64_t charged_fen, int64_t refund_fen)
+{
+	return verdict_info((enum verdict)verdict)->money ? charged_fen - refund_fen + parts_of(f) : 0;
+}
+
+/* From where the ride stood: its last adjustment, or its row. */
+static bool stood_before(struct checking *c, const struct adjustment *a, struct adjustment *ret)
+{
+	uint8_t key[CLEARED_KEY_BYTES];
+	struct cleared row;
+	const void *val;
+	size_t n;
+
+	if (adjust_before(c->t, a->key, a->nth, a->day, ret))
+		return true;
+	be32_put(key, (uint32_t)a->settled_day ^ 0x80000000u);
+	key[4] = CLEARED_RIDE;
+	memcpy(key + 5, a->key, TAP_KEY_BYTES);
+	be16_put(key + 23, a->nth);
+	if (!txn_get(c->t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row))
+		return false;
+	*ret = (struct adjustment){ .verdict = row.verdict, .fare = row.fare, .charged_fen = row.priced.charged.fen,
+				    .refund_fen = verdict_info((enum verdict)row.verdict)->money ? row.priced.overcharge.fen : 0 };
+	return true;
+}
+
+static void adjust_row(struct checking *c, const struct day_row *day, const struct adjustment *a, void *arg)
+{
+	int64_t operator = 0, rider = 0;
+	struct adjustment was;
+
+	(void)arg;
+	if (!stood_before(c, a, &was)) {
+		broken(c, day->day, "an adjustment of a ride that is not there");
+		return;
+	}
+	if (was.verdict != a->was || was.charged_fen != a->charged_fen || was.fare.paid.fen != a->before.paid.fen ||
+	    was.fare.published.fen != a->before.published.fen || parts_of(&was.fare) != parts_of(&a->before))
+		broken(c, day->day, "an adjustment does not begin where the ride stood");
+	if (a->fare.published.fen != a->fare.paid.fen + parts_of(&a->fare) + a->fare.absorbed.fen)
+		broken(c, day->day, "an adjusted fare does not split exactly");
+	for (uint8_t i = 0; i < a->posting_count; i++) {
+		const struct posting *p = &a->posting[i];
+
+		operator += ACCOUNT_CLASS(p->credit) == ACCOUNT_OPERATOR ? p->amount.fen : 0;
+		operator -= ACCOUNT_CLASS(p->debit) == ACCOUNT_OPERATOR ? p->amount.fen : 0;
+		rider += ACCOUNT_CLASS(p->credit) == ACCOUNT_RIDER_REFUND ? p->amount.fen : 0;
+		rider -= ACCOUNT_CLASS(p->debit) == ACCOUNT_RIDER_REFUND ? p->amount.fen : 0;
+	}
+	if (operator != operator_due(a->verdict, &a->fare, a->charged_fen, a->refund_fen) -
+				operator_due(was.verdict, &was.fare, was.charged_fen, was.refund_fen) ||
+	    rider != a->refund_fen - was.refund_fen)
+		broken(c, day->day, "an adjustment posted other amounts than its fares differ by");
+}
+
+static void check_adjust(struct checking *c, const struct day_row *day) { each_adjustment(c, day, adjust_row, NULL); }
 
 /* ---- I6, I8 --------------------------------------------------------------------------------------------------- */
 
@@ -295,6 +395,7 @@ const struct check_info check_list[] = {
 	{ "once", "每笔恰好入账一次 each accepted tap is posted exactly once" },
 	{ "received", "收到 = 各类判定之和 received = sum over the verdicts" },
 	{ "folds", "总账与汇总 = 逐笔之和 postings and cubes are the sums of the rows" },
+	{ "adjust", "调整分录 = 调整前后之差 adjustments post what their fares differ by" },
 	{ "digest", "已清分日的摘要不变 a cleared day's digest never changes" },
 	{ "inbox", "收件箱无缺号 the inbox has no gap" },
 	{ "reports", "报表与总账一致 reports equal the ledger" },
@@ -304,7 +405,7 @@ const size_t check_count = sizeof(check_list) / sizeof(check_list[0]);
 int check_run(struct store *s, const char *name, FILE *out)
 {
 	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_received, check_folds,
-		check_digest, check_inbox, check_reports };
+		check_adjust,		check_digest, check_inbox, check_reports };
 	struct txn t;
 	struct checking c = { .store = s, .t = &t, .out = out };
 	bool found = false;

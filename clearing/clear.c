@@ -20,6 +20,11 @@ static void job_done(struct job *j)
 	free(j->order);
 	free(j->partner);
 	free(j->state);
+	free(j->ride);
+	free(j->rerates.list);
+	free(j->everyone.list);
+	free(j->asked);
+	free(j->adjust);
 	fold_free(j->fold);
 	refdata_free(j->ref);
 	txn_abort(&j->txn);

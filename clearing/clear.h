@@ -18,6 +18,7 @@ struct work {				/* one record of the day */
 	const char *device;
 	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
 	uint16_t nth;			/* among records of one key */
+	bool alone;			/* came beyond the window: rated by itself, changes no other ride */
 };
 struct arena { uint8_t **chunk; size_t count, used; };
 struct job {
@@ -33,6 +34,10 @@ struct job {
 	struct sink *sink;
 	struct clear_stats stats;
 	struct { uint64_t person; uint8_t bytes[RIDER_STATE_BYTES]; } *state; size_t state_count, state_space;
+	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
+	struct rerates rerates, everyone;	/* asked for in this day; for everyone on earlier days */
+	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
+	struct adjustment *adjust; size_t adjust_count, adjust_space;
 };
 
 /* clear_collect.c: the day's events as records. */
@@ -47,8 +52,18 @@ bool counts_for_counter(const struct work *w);
 int judge_counters(struct job *j);
 /* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
 int clear_rate(struct job *j);
+/* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */
+int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state);
+struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day);
+enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated);
+void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret);	/* at the close of a day or the last before */
 struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap);
 int row_make(struct job *j, struct work *w, const struct cleared *c);
+/* clear_adjust.c: who is asked for in this day; a person's rides rated again, new ones among them, when a settled ride
+ * has another past (*ret_done); a row of the index of rides. */
+int clear_asked(struct job *j);
+int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_t count, struct rider_state *state, bool *ret_done);
+int ride_index_put(struct job *j, const struct work *w);
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);
 

@@ -10,10 +10,14 @@
 
 static enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
 {
+	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < j->day.day ? refdata_tariff(j->ref, tap->time_ms) : NULL;
+	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->device, .seen = seen,
 				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .open_day = j->day.day, .cut_s = DAY_CUT_S_DEFAULT,
-				  .limits = &judge_limits_default };
+				  .limits = &limits };
 
+	if (t != NULL)
+		limits.too_old_days = tariff_late(t).hard_days;
 	in.terminal = refdata_terminal(j->ref, tap->terminal, tap->time_ms);
 	in.issuer = refdata_issuer(j->ref, tap->issuer, tap->time_ms);
 	in.blacklisted = refdata_blacklisted(j->ref, tap->pan, tap->time_ms);

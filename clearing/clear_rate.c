@@ -46,7 +46,7 @@ static int ride_compare(const void *pa, const void *pb)
 
 static bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPTED || w->verdict == VERDICT_PENDING; }
 
-static void state_load(struct job *j, uint64_t person, struct rider_state *ret)
+void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret)
 {
 	const uint8_t *found;
 	uint8_t key[12];
@@ -55,7 +55,7 @@ static void state_load(struct job *j, uint64_t person, struct rider_state *ret)
 
 	*ret = (struct rider_state){ 0 };
 	be64_put(key, person);
-	be32_put(key + 8, (uint32_t)(j->day.day - 1) ^ 0x80000000u);
+	be32_put(key + 8, (uint32_t)day ^ 0x80000000u);
 	if (txn_get_last_at(&j->txn, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && (n != RIDER_STATE_BYTES || !rider_state_unpack(val, ret)))
 		j->txn.error = CLEARING_E_STORE;
 }
@@ -106,7 +106,24 @@ struct cleared row_start(const struct job *j, const struct work *w, const struct
 	return c;
 }
 
-static int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state)
+/* Rules published after the day, and after the ride, are not known to it. */
+struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day)
+{
+	int64_t end_ms = ((int64_t)known_day + 1) * 86400000 - CIVIL_OFFSET_MS + DAY_CUT_S_DEFAULT * 1000LL;
+	struct ride ride;
+
+	tap_ride(tap, t, &ride);
+	ride.operator_id = operator_id;
+	ride.known_ms = tap->time_ms > end_ms ? tap->time_ms : end_ms;
+	return ride;
+}
+
+enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated)
+{
+	return fare->reject == FARE_OK ? rated : fare->reject == FARE_REPEAT_TAP ? VERDICT_REPEAT_TAP : VERDICT_NO_TARIFF;
+}
+
+int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state)
 {
 	const struct tariff *t;
 	struct ride ride;
@@ -120,12 +137,10 @@ static int ride_rate(struct job *j, struct work *w, const struct rider *rider, s
 		w->verdict = VERDICT_NO_TARIFF;
 	c = row_start(j, w, &tap);
 	if (t != NULL) {
-		tap_ride(&tap, t, &ride);
-		ride.operator_id = c.operator_id;
+		ride = ride_of(&tap, t, c.operator_id, j->day.day);
 		c.tariff_version = tariff_version(t);
 		rate(t, rider, state, &ride, state, &c.fare, NULL);
-		if (c.fare.reject != FARE_OK)
-			c.verdict = w->verdict = c.fare.reject == FARE_REPEAT_TAP ? VERDICT_REPEAT_TAP : VERDICT_NO_TARIFF;
+		w->verdict = (uint8_t)verdict_of_fare(&c.fare, (enum verdict)w->verdict);
 	}
 	c.verdict = w->verdict;
 	if (rateable(w)) {
@@ -135,33 +150,105 @@ static int ride_rate(struct job *j, struct work *w, const struct rider *rider, s
 	return row_make(j, w, &c);
 }
 
-int clear_rate(struct job *j)
+/* ---- a person's rides of the day ------------------------------------------------------------------------------- */
+
+static bool is_alone(const struct job *j, const struct work *w)
 {
-	struct work **list = malloc((j->count + 1) * sizeof(struct work *));
+	int32_t age = j->day.day - service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT);
+	const struct tariff *t = age > 0 ? refdata_tariff(j->ref, w->time_ms) : NULL;
+
+	return age > (t != NULL ? tariff_late(t).window_days : judge_limits_default.late_days);
+}
+
+/* With the state of its day, and into none. */
+static int alone_rate(struct job *j, struct work *w, const struct rider *rider)
+{
+	struct rider_state state;
+
+	state_load(j, w->person, service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT) - 1, &state);
+	return ride_rate(j, w, rider, &state);
+}
+
+/* A settled ride may lie behind the first new one. */
+static bool may_be_late(const struct job *j, const struct work *w, const struct rider_state *state)
+{
+	return service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT) < j->day.day || w->time_ms <= state->last_ms || w->time_ms <= state->open_ms;
+}
+
+static int person_rate(struct job *j, struct work *const *list, size_t count, bool asked)
+{
+	struct work *first = NULL;
 	struct rider_state state;
 	struct rider rider;
-	size_t n = 0;
-	int ret = list == NULL ? -ENOMEM : 0;
+	bool done = false;
+	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < j->count; i++) {
+	rider_find(&j->txn, list[0]->pan, j->day.cut_seq, &rider);
+	for (size_t i = 0; ret == 0 && i < count; i++)
+		if (list[i]->alone)
+			ret = alone_rate(j, list[i], &rider);
+		else if (first == NULL)
+			first = list[i];
+	if (ret != 0 || (first == NULL && !asked))
+		return ret;
+	state_load(j, list[0]->person, j->day.day - 1, &state);
+	if (asked || may_be_late(j, first, &state))
+		ret = clear_replay(j, list[0]->person, list, count, &state, &done);
+	for (size_t i = 0; !done && ret == 0 && i < count; i++)
+		if (!list[i]->alone)
+			ret = ride_rate(j, list[i], &rider, &state);
+	return ret != 0 || (first == NULL && !done) ? ret : state_keep(j, list[0]->person, &state);
+}
+
+static int asked_rate(struct job *j, uint64_t person)
+{
+	struct rider_state state;
+	bool done;
+	int ret = clear_replay(j, person, NULL, 0, &state, &done);
+
+	return ret == 0 && done ? state_keep(j, person, &state) : ret;
+}
+
+static int rides_collect(struct job *j)
+{
+	struct rider rider;
+
+	j->ride = malloc((j->count + 1) * sizeof(struct work *));
+	if (j->ride == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < j->count; i++) {
 		struct work *w = &j->work[i];
 
 		if (!rateable(w))
 			continue;
 		w->person = rider_find(&j->txn, w->pan, j->day.cut_seq, &rider);
-		list[n++] = w;
+		w->alone = is_alone(j, w);
+		j->ride[j->ride_count++] = w;
 	}
-	if (n > 1)
-		qsort(list, n, sizeof(struct work *), ride_compare);
-	for (size_t i = 0; ret == 0 && i < n; i++) {
-		if (i == 0 || list[i]->person != list[i - 1]->person) {
-			rider_find(&j->txn, list[i]->pan, j->day.cut_seq, &rider);
-			state_load(j, list[i]->person, &state);
-		}
-		ret = ride_rate(j, list[i], &rider, &state);
-		if (ret == 0 && (i + 1 == n || list[i + 1]->person != list[i]->person))
-			ret = state_keep(j, list[i]->person, &state);
+	if (j->ride_count > 1)
+		qsort(j->ride, j->ride_count, sizeof(struct work *), ride_compare);
+	return 0;
+}
+
+int clear_rate(struct job *j)
+{
+	size_t asked = 0;
+	int ret = rides_collect(j);
+
+	if (ret == 0)
+		ret = clear_asked(j);
+	for (size_t i = 0, n; ret == 0 && i < j->ride_count; i += n) {
+		uint64_t person = j->ride[i]->person;
+
+		for (n = 1; i + n < j->ride_count && j->ride[i + n]->person == person; n++)
+			;
+		for (; ret == 0 && asked < j->asked_count && j->asked[asked] < person; asked++)
+			ret = asked_rate(j, j->asked[asked]);
+		if (ret == 0)
+			ret = person_rate(j, &j->ride[i], n, asked < j->asked_count && j->asked[asked] == person);
+		asked += asked < j->asked_count && j->asked[asked] == person;
 	}
-	free(list);
+	for (; ret == 0 && asked < j->asked_count; asked++)
+		ret = asked_rate(j, j->asked[asked]);
 	return ret != 0 ? ret : j->txn.error;
 }

@@ -1,5 +1,5 @@
 /*
- * cleared - the bytes of the rows a clear writes: cleared taps, postings, cubes. Fixed order, big-endian, so
+ * cleared - the bytes of the rows a clear writes: cleared taps, adjustments, postings, cubes. Fixed order, big-endian, so
  * that a row is the same on every machine.
  */
 #include "clearing/clearing.h"
@@ -104,20 +104,40 @@ static void get_fare(struct in *i, struct fare *f)
 	}
 }
 
+static void put_postings(struct out *o, const struct posting *p, uint8_t count)
+{
+	put(o, count, 1);
+	for (uint8_t i = 0; i < count; i++) {
+		put(o, p[i].debit, 4);
+		put(o, p[i].credit, 4);
+		put(o, (uint64_t)p[i].amount.fen, 8);
+		put(o, p[i].reason, 1);
+		put(o, p[i].rule, 2);
+	}
+}
+
+static uint8_t get_postings(struct in *i, struct posting *p, uint8_t max)
+{
+	uint8_t count = (uint8_t)get(i, 1);
+
+	i->short_ = i->short_ || count > max;
+	for (uint8_t k = 0; !i->short_ && k < count; k++) {
+		p[k].debit = (account_t)get(i, 4);
+		p[k].credit = (account_t)get(i, 4);
+		p[k].amount.fen = (int64_t)get(i, 8);
+		p[k].reason = (uint8_t)get(i, 1);
+		p[k].rule = (uint16_t)get(i, 2);
+	}
+	return count;
+}
+
 static void put_priced(struct out *o, const struct priced *p)
 {
 	put(o, (uint64_t)p->charged.fen, 8);
 	put(o, (uint64_t)p->overcharge.fen, 8);
 	put(o, (uint64_t)p->undercharge.fen, 8);
 	put(o, p->difference, 1);
-	put(o, p->posting_count, 1);
-	for (uint8_t i = 0; i < p->posting_count; i++) {
-		put(o, p->posting[i].debit, 4);
-		put(o, p->posting[i].credit, 4);
-		put(o, (uint64_t)p->posting[i].amount.fen, 8);
-		put(o, p->posting[i].reason, 1);
-		put(o, p->posting[i].rule, 2);
-	}
+	put_postings(o, p->posting, p->posting_count);
 }
 
 static void get_priced(struct in *i, struct priced *p)
@@ -126,15 +146,7 @@ static void get_priced(struct in *i, struct priced *p)
 	p->overcharge.fen = (int64_t)get(i, 8);
 	p->undercharge.fen = (int64_t)get(i, 8);
 	p->difference = (enum fare_difference)get(i, 1);
-	p->posting_count = (uint8_t)get(i, 1);
-	i->short_ = i->short_ || p->posting_count > POSTINGS_PER_TAP_MAX;
-	for (uint8_t k = 0; !i->short_ && k < p->posting_count; k++) {
-		p->posting[k].debit = (account_t)get(i, 4);
-		p->posting[k].credit = (account_t)get(i, 4);
-		p->posting[k].amount.fen = (int64_t)get(i, 8);
-		p->posting[k].reason = (uint8_t)get(i, 1);
-		p->posting[k].rule = (uint16_t)get(i, 2);
-	}
+	p->posting_count = get_postings(i, p->posting, POSTINGS_PER_TAP_MAX);
 }
 
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
@@ -184,6 +196,67 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 	if (i.short_ || (size_t)(i.end - i.p) != c.raw_bytes || c.verdict >= VERDICT_COUNT || c.device[DEVICE_BYTES_MAX] != '\0')
 		return false;
 	*ret = c;
+	return true;
+}
+
+void adjust_key(const struct adjustment *a, uint8_t out[ADJUST_KEY_BYTES])
+{
+	be32_put(out, (uint32_t)a->day ^ 0x80000000u);
+	memcpy(out + 4, a->key, TAP_KEY_BYTES);
+	be16_put(out + 4 + TAP_KEY_BYTES, a->nth);
+}
+
+#define ADJUST_VERSION 1
+
+int adjust_encode(const struct adjustment *a, uint8_t *out, size_t out_bytes)
+{
+	struct out o = { out, out + out_bytes, false };
+
+	put(&o, ADJUST_VERSION, 1);
+	put(&o, (uint32_t)a->settled_day, 4);
+	put(&o, a->cause, 1);
+	put_bytes(&o, a->cause_key, TAP_KEY_BYTES);
+	put(&o, a->was, 1);
+	put(&o, a->verdict, 1);
+	put(&o, a->scheme, 1);
+	put(&o, a->operator_id, 4);
+	put(&o, a->was_version, 4);
+	put(&o, a->tariff_version, 4);
+	put(&o, (uint64_t)a->charged_fen, 8);
+	put(&o, (uint64_t)a->refund_fen, 8);
+	put_fare(&o, &a->before);
+	put_fare(&o, &a->fare);
+	put_postings(&o, a->posting, a->posting_count);
+	return o.full ? TAP_E_SPACE : (int)(o.p - out);
+}
+
+bool adjust_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct adjustment *ret)
+{
+	struct in i = { val, val + val_bytes, false };
+	struct adjustment a = { 0 };
+
+	if (key_bytes != ADJUST_KEY_BYTES || get(&i, 1) != ADJUST_VERSION)
+		return false;
+	a.day = (int32_t)(be32_get(key) ^ 0x80000000u);
+	memcpy(a.key, key + 4, TAP_KEY_BYTES);
+	a.nth = be16_get(key + 4 + TAP_KEY_BYTES);
+	a.settled_day = (int32_t)get(&i, 4);
+	a.cause = (uint8_t)get(&i, 1);
+	get_bytes(&i, a.cause_key, TAP_KEY_BYTES);
+	a.was = (uint8_t)get(&i, 1);
+	a.verdict = (uint8_t)get(&i, 1);
+	a.scheme = (uint8_t)get(&i, 1);
+	a.operator_id = (uint32_t)get(&i, 4);
+	a.was_version = (uint32_t)get(&i, 4);
+	a.tariff_version = (uint32_t)get(&i, 4);
+	a.charged_fen = (int64_t)get(&i, 8);
+	a.refund_fen = (int64_t)get(&i, 8);
+	get_fare(&i, &a.before);
+	get_fare(&i, &a.fare);
+	a.posting_count = get_postings(&i, a.posting, ADJUST_POSTINGS_MAX);
+	if (i.short_ || i.p != i.end || a.was >= VERDICT_COUNT || a.verdict >= VERDICT_COUNT)
+		return false;
+	*ret = a;
 	return true;
 }
 

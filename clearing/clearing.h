@@ -48,6 +48,10 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_OUTBOX,	/* id u64 -> delivery row */
 	DB_FILE,	/* day u32 | name -> bytes: reports, partner files */
 	DB_ITEM,	/* scheme u8 | item id -> business key, state: open items at partners */
+	DB_RIDE,	/* person u64 | tap time i64 | terminal 6 | serial u32 -> settlement day u32, n u16, flags u8: never edited */
+	DB_ADJUST,	/* day u32 | business key 18 | n u16 -> adjustment of a ride that an earlier day settled */
+	DB_ADJUSTED,	/* business key 18 | n u16 | day u32 -> nothing: where a ride's adjustments are */
+	DB_RERATE,	/* person u64, 0 everyone | day u32 | from u32 -> to u32, cause u8: rides rated again with what that day knew */
 	DB_COUNT_
 };
 struct store;
@@ -138,6 +142,7 @@ bool refdata_blacklisted(const struct refdata *r, const uint8_t pan[10], int64_t
 uint32_t refdata_list_version(const struct refdata *r);
 const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes);	/* for validators: one PAN a line */
 const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms);	/* version valid at tap time; NULL */
+const struct tariff *refdata_tariff_known(const struct refdata *r, int64_t at_ms, uint64_t seq);	/* the same among those that had come by event seq */
 const void *refdata_tariff_blob(const struct refdata *r, uint32_t *ret_version, size_t *ret_bytes); /* newest */
 /* For validators: the one in force at a time; before the first is, the newest. */
 const void *refdata_tariff_blob_at(const struct refdata *r, int64_t at_ms, uint32_t *ret_version, size_t *ret_bytes);
@@ -159,6 +164,7 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
 /* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its
  * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
+uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
 
 /* ---- settlement day ------------------------------------------------------------------------------ */
 
@@ -189,6 +195,42 @@ struct cleared {
 	struct fare fare; struct priced priced;
 	const uint8_t *raw; uint32_t raw_bytes;
 };
+/*
+ * One row of DB_ADJUST: a ride settled on an earlier day whose fare is another by what was learned since. The
+ * cleared row stays as it is; the newest adjustment before a day is what that day starts from. Amounts are
+ * differences only in the postings: before and after are both whole fares.
+ */
+enum adjust_cause {			/* on disk */
+	ADJUST_LATE_TAP = 1,		/* a tap that came late: cause_key is its business key */
+	ADJUST_RERATE = 2,		/* rules changed back in time, asked for by two persons */
+	ADJUST_LATE_HOLD = 3,		/* an entitlement learned of after the ride */
+};
+struct adjustment {
+	int32_t day, settled_day;	/* booked in | the cleared row's */
+	uint8_t key[TAP_KEY_BYTES]; uint16_t nth;
+	uint8_t cause, cause_key[TAP_KEY_BYTES];
+	uint8_t was, verdict;		/* enum verdict before and after */
+	uint8_t scheme; uint32_t operator_id, was_version, tariff_version;
+	int64_t charged_fen, refund_fen;	/* the record's debit | owed to the rider after this, as booked */
+	struct fare before, fare;
+	uint8_t posting_count; struct posting posting[ADJUST_POSTINGS_MAX];
+};
+#define ADJUST_KEY_BYTES (4 + TAP_KEY_BYTES + 2)
+#define ADJUST_ROW_BYTES_MAX 1024
+const char *adjust_cause_name(enum adjust_cause cause);	/* late-tap, rerate, late-hold */
+const char *adjust_cause_zh(enum adjust_cause cause);
+void adjust_key(const struct adjustment *a, uint8_t out[ADJUST_KEY_BYTES]);
+int adjust_encode(const struct adjustment *a, uint8_t *out, size_t out_bytes);
+bool adjust_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct adjustment *ret);
+/* The newest adjustment of a ride booked on a day before this one; false: none. */
+bool adjust_before(struct txn *t, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, int32_t day, struct adjustment *ret);
+/*
+ * Rides to be rated again in the clear that collects: those of a person (0: everyone) whose service day is from..to,
+ * with all that is known at the cut. person is the handle the rides were settled under: card_person() for a card that
+ * nobody had registered then. Booked as adjustments of the day, its later rides included when they change by it.
+ */
+struct rerates { struct rerate { uint64_t person; int32_t day, from, to; uint8_t cause; } *list; size_t count, space; };
+int rerates_add(struct rerates *r, uint64_t person, int32_t from, int32_t to, enum adjust_cause cause) CLEARING_MUST_CHECK;
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
 /* One row of DB_CUBE: the fold the reports are made of. Every tap of the day is in exactly one. */
@@ -218,7 +260,7 @@ bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, si
 /* Where the clear writes: the store, or a comparison for recompute. */
 struct sink { int (*put)(struct sink *s, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
 	int (*checkpoint)(struct sink *s); };	/* a good moment to commit */
-struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t ns; };
+struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t adjustments, ns; };
 /* Clear a day that is CUT: read its events, judge in canonical order, rate by person and time, post, fold.
  * Output is a function of the inbox up to the cut. */
 int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;

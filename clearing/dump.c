@@ -16,17 +16,17 @@ static void hex_str(struct jsonw *j, const char *key, const uint8_t *p, size_t n
 	jsonw_kstr(j, key, text);
 }
 
-static void dump_postings(struct jsonw *j, const struct priced *p)
+static void dump_postings(struct jsonw *j, const struct posting *p, uint8_t count)
 {
 	jsonw_key(j, "postings");
 	jsonw_array(j);
-	for (uint8_t i = 0; i < p->posting_count; i++) {
+	for (uint8_t i = 0; i < count; i++) {
 		jsonw_array(j);
-		jsonw_int(j, p->posting[i].debit);
-		jsonw_int(j, p->posting[i].credit);
-		jsonw_int(j, p->posting[i].amount.fen);
-		jsonw_int(j, p->posting[i].reason);
-		jsonw_int(j, p->posting[i].rule);
+		jsonw_int(j, p[i].debit);
+		jsonw_int(j, p[i].credit);
+		jsonw_int(j, p[i].amount.fen);
+		jsonw_int(j, p[i].reason);
+		jsonw_int(j, p[i].rule);
 		jsonw_array_end(j);
 	}
 	jsonw_array_end(j);
@@ -80,8 +80,59 @@ static int dump_cleared(struct jsonw *j, const struct iter *it)
 	jsonw_kint(j, "operator", c.operator_id);
 	jsonw_kint(j, "charged_fen", c.priced.charged.fen);
 	dump_fare(j, &c);
-	dump_postings(j, &c.priced);
+	dump_postings(j, c.priced.posting, c.priced.posting_count);
 	hex_str(j, "record_sha256", digest, DIGEST_BYTES);
+	jsonw_object_end(j);
+	return 0;
+}
+
+static void dump_side(struct jsonw *j, const char *name, uint8_t verdict, uint32_t version, const struct fare *f)
+{
+	jsonw_key(j, name);
+	jsonw_object(j);
+	jsonw_kstr(j, "is", verdict_info((enum verdict)verdict)->name);
+	jsonw_kint(j, "published_fen", f->published.fen);
+	jsonw_kint(j, "rated_fen", f->paid.fen);
+	jsonw_kint(j, "absorbed_fen", f->absorbed.fen);
+	jsonw_key(j, "funders");
+	jsonw_array(j);
+	for (uint8_t i = 0; i < f->funder_count; i++) {
+		jsonw_array(j);
+		jsonw_int(j, f->funder[i].treasury);
+		jsonw_int(j, f->funder[i].amount.fen);
+		jsonw_array_end(j);
+	}
+	jsonw_array_end(j);
+	jsonw_kint(j, "rule", f->rule);
+	jsonw_kbool(j, "transfer", f->transfer);
+	jsonw_kint(j, "tariff_version", version);
+	jsonw_object_end(j);
+}
+
+/* A ride of an earlier day that this day rates anew. */
+static int dump_adjustment(struct jsonw *j, const struct iter *it)
+{
+	char id[TAP_ID_BYTES], day[11];
+	struct adjustment a;
+
+	if (!adjust_decode(it->key, it->key_bytes, it->val, it->val_bytes, &a))
+		return CLEARING_E_STORE;
+	jsonw_object(j);
+	day_format(a.day, day);
+	jsonw_kstr(j, "day", day);
+	tap_id_format(a.key, id);
+	jsonw_kstr(j, "adjusts", id);
+	jsonw_kint(j, "nth", a.nth);
+	day_format(a.settled_day, day);
+	jsonw_kstr(j, "settled", day);
+	jsonw_kstr(j, "cause", adjust_cause_name((enum adjust_cause)a.cause));
+	tap_id_format(a.cause_key, id);
+	jsonw_kstr(j, "cause_tap", a.cause == ADJUST_LATE_TAP ? id : "");
+	jsonw_kint(j, "charged_fen", a.charged_fen);
+	jsonw_kint(j, "refund_fen", a.refund_fen);
+	dump_side(j, "before", a.was, a.was_version, &a.before);
+	dump_side(j, "after", a.verdict, a.tariff_version, &a.fare);
+	dump_postings(j, a.posting, a.posting_count);
 	jsonw_object_end(j);
 	return 0;
 }
@@ -134,6 +185,8 @@ int dump_canonical(struct store *s, int32_t day, FILE *out)
 	if (ret != 0)
 		return ret;
 	ret = dump_rows(&t, DB_CLEARED, day, out, dump_cleared);
+	if (ret == 0)
+		ret = dump_rows(&t, DB_ADJUST, day, out, dump_adjustment);
 	if (ret == 0)
 		ret = dump_rows(&t, DB_POSTING, day, out, dump_posting);
 	txn_abort(&t);

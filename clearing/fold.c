@@ -176,6 +176,15 @@ int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, con
 	return ret;
 }
 
+int fold_adjustment(struct fold *f, const struct adjustment *a)
+{
+	int ret = 0;
+
+	for (uint8_t i = 0; ret == 0 && i < a->posting_count; i++)
+		ret = fold_posting(f, &a->posting[i], (enum scheme)a->scheme, a->tariff_version, a->key);
+	return ret;
+}
+
 static int cell_compare(const void *pa, const void *pb)
 {
 	const struct cell *a = *(struct cell *const *)pa, *b = *(struct cell *const *)pb;

@@ -10,6 +10,8 @@ void fold_free(struct fold *f);
 /* Add one cleared row; rows come in canonical order, so that the digests of postings are canonical. */
 int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, const uint8_t key[TAP_KEY_BYTES]);
 int fold_posting(struct fold *f, const struct posting *p, enum scheme scheme, uint32_t tariff_version, const uint8_t key[TAP_KEY_BYTES]);
+/* The postings of one adjustment; they come in canonical order too. */
+int fold_adjustment(struct fold *f, const struct adjustment *a);
 /* All rows into a sink, in key order. */
 int fold_write(struct fold *f, struct sink *sink);
 

@@ -292,8 +292,9 @@ static void rate_provisionally(struct live *l, const struct refdata *ref, struct
 static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const uint8_t *raw,
 			      uint32_t n, const uint8_t *mark, uint64_t seq)
 {
+	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .check = (enum key_check)mark[0], .device = device, .future = (mark[1] & EVENT_BIT_FUTURE) != 0, .open_day = open_day,
-				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &judge_limits_default };
+				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &limits };
 	uint64_t content = XXH3_64bits(raw, n);
 	struct seen *slot;
 	const char *field;
@@ -303,6 +304,8 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	if (tap_decode(raw, n, &tap, &field) != 0)
 		return judge(&in);
 	in.tap = &tap;
+	if (service_day_of_ms(tap.time_ms, DAY_CUT_S_DEFAULT) < open_day && refdata_tariff(ref, tap.time_ms) != NULL)
+		limits.too_old_days = tariff_late(refdata_tariff(ref, tap.time_ms)).hard_days;
 	in.terminal = refdata_terminal(ref, tap.terminal, tap.time_ms);
 	in.issuer = refdata_issuer(ref, tap.issuer, tap.time_ms);
 	in.blacklisted = refdata_blacklisted(ref, tap.pan, tap.time_ms);

@@ -57,7 +57,8 @@ static uint64_t rows_of_day(struct txn *t, enum db db, int32_t day)
 
 static int compare_counts(struct compare_sink *s, int32_t day, FILE *out)
 {
-	static const struct { enum db db; const char *name; } table[] = { { DB_CLEARED, "cleared" }, { DB_POSTING, "posting" }, { DB_CUBE, "cube" } };
+	static const struct { enum db db; const char *name; } table[] = { { DB_CLEARED, "cleared" }, { DB_POSTING, "posting" }, { DB_CUBE, "cube" },
+		{ DB_ADJUST, "adjust" } };
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		uint64_t stored = rows_of_day(s->txn, table[i].db, day);
@@ -69,6 +70,7 @@ static int compare_counts(struct compare_sink *s, int32_t day, FILE *out)
 		}
 	}
 	fprintf(out, "%-8s %12" PRIu64 " 行一致 rows equal\n", "state", s->same[DB_STATE]);
+	fprintf(out, "%-8s %12" PRIu64 " 行一致 rows equal\n", "ride", s->same[DB_RIDE]);
 	return s->txn->error;
 }
 

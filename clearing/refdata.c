@@ -450,7 +450,7 @@ const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes)
 
 int packs_add(struct refdata *ref, int64_t from_ms, const void *blob, size_t n, bool dry, char *error, size_t error_bytes)
 {
-	struct ref_pack pack = { .valid_from_ms = from_ms, .to_ms = INT64_MAX, .bytes = n };
+	struct ref_pack pack = { .valid_from_ms = from_ms, .to_ms = INT64_MAX, .seq = ref->seq, .bytes = n };
 	int ret;
 
 	if (ref->pack_count == PACKS_MAX) {
@@ -489,12 +489,14 @@ static int tariff_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dr
 }
 
 /* The pack valid at a time, one not withdrawn: the newest start not after it; of equal starts the later version. */
-const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms)
+const struct tariff *refdata_tariff(const struct refdata *r, int64_t at_ms) { return refdata_tariff_known(r, at_ms, UINT64_MAX); }
+
+const struct tariff *refdata_tariff_known(const struct refdata *r, int64_t at_ms, uint64_t seq)
 {
 	const struct ref_pack *best = NULL;
 
 	for (size_t i = 0; i < r->pack_count; i++)
-		if (r->pack[i].valid_from_ms <= at_ms && at_ms < r->pack[i].to_ms && (best == NULL || r->pack[i].valid_from_ms >= best->valid_from_ms))
+		if (r->pack[i].seq <= seq && r->pack[i].valid_from_ms <= at_ms && at_ms < r->pack[i].to_ms && (best == NULL || r->pack[i].valid_from_ms >= best->valid_from_ms))
 			best = &r->pack[i];
 	return best != NULL ? best->tariff : NULL;
 }
@@ -556,6 +558,7 @@ int refdata_apply(struct refdata *r, const struct event *e, struct txn *t, char 
 {
 	if (e->type == EVENT_RIDERS)
 		return t->write ? riders_apply(r, t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
+	r->seq = e->seq;
 	return apply(r, e->type, e->body, e->bytes, false, ret_error, error_bytes);
 }
 

@@ -10,11 +10,12 @@ struct terminals { struct terminal_row *row; size_t count; uint32_t *slot; size_
 struct blacklist { uint32_t version; struct black_row *row; size_t count; uint32_t *slot; size_t slot_mask; char *text; size_t text_bytes; };
 #define PROPOSALS_MAX 8
 #define PERSONS_MAX 64
-struct ref_pack { int64_t valid_from_ms, to_ms; void *blob; size_t bytes; struct tariff *tariff; };
+struct ref_pack { int64_t valid_from_ms, to_ms; uint64_t seq; void *blob; size_t bytes; struct tariff *tariff; };
 /* Who may publish tariffs, and what one of them has signed and a second has not yet. */
 struct person_row { char name[PERSON_NAME_BYTES_MAX + 1], title[64]; uint8_t key[65]; };
 struct proposal { int64_t from_ms; uint8_t digest[DIGEST_BYTES]; char by[PERSON_NAME_BYTES_MAX + 1]; uint8_t key[65]; void *blob; size_t bytes; };
 struct refdata {
+	uint64_t seq;			/* event being applied */
 	struct terminals terminal;
 	struct issuer_row *issuer; size_t issuer_count;
 	struct blacklist blacklist;

@@ -200,6 +200,15 @@ int riders_apply(const struct refdata *ref, struct txn *t, uint64_t seq, const v
 	return ret;
 }
 
+uint64_t card_person(const uint8_t pan[10])
+{
+	uint64_t person = 0;
+
+	for (size_t i = 0; i < 10; i++)
+		person = person * 100 + (pan[i] >> 4) * 10u + (pan[i] & 15);
+	return person & ~(1ULL << 63);
+}
+
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
 {
 	const uint8_t *found;
@@ -216,7 +225,5 @@ uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct r
 		rider_get(t, person, seq, ret_rider);
 		return person | 1ULL << 63;
 	}
-	for (size_t i = 0; i < 10; i++)
-		person = person * 100 + (pan[i] >> 4) * 10u + (pan[i] & 15);
-	return person & ~(1ULL << 63);
+	return card_person(pan);
 }

@@ -143,6 +143,14 @@ enum guest_class tariff_guest_of(const struct tariff *t, uint32_t issuer)
 	return (enum guest_class)t->head->guest_default;
 }
 
+struct tariff_late tariff_late(const struct tariff *t)
+{
+	bool absorb = t->head->late_refund_from_fen == UINT32_MAX;
+
+	return (struct tariff_late){ .window_days = t->head->late_window_days, .hard_days = t->head->late_hard_days, .absorb = absorb,
+				     .refund_from_fen = absorb ? 0 : t->head->late_refund_from_fen };
+}
+
 uint16_t tariff_group_code(const struct tariff *t, const char *name)
 {
 	for (uint32_t i = 0; i < t->group_count; i++)

@@ -39,6 +39,7 @@ struct blob_head {
 	uint32_t fare_day_cut_s;
 	uint16_t late_window_days, late_hard_days;
 	uint8_t order[ORDER_MAX];		/* enum order_step, ends with ORDER_END */
+	uint32_t late_refund_from_fen;		/* UINT32_MAX: never */
 	uint64_t everyone;			/* concessions that ask for no group */
 	struct blob_span table[T_COUNT_];
 };

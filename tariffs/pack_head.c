@@ -161,6 +161,7 @@ static void read_birthdays(struct fields *f)
 
 static void read_late(struct fields *f)
 {
+	static const char *const owed[] = { "refund", "absorb" };
 	const struct node *n = field(f, "late");
 	struct fields l;
 
@@ -171,6 +172,9 @@ static void read_late(struct fields *f)
 	fields_open(&l, f->pack, f->file, n);
 	f->pack->head.late_window_days = (uint16_t)field_int(&l, "window_days", 0, 365, 10);
 	f->pack->head.late_hard_days = (uint16_t)field_int(&l, "hard_days", 0, 365, 30);
+	f->pack->head.late_refund_from_fen = (uint32_t)field_int(&l, "refund_from_fen", 0, 1000000, 0);
+	if (field_word(&l, "owed", owed, 2, 0) == 1)
+		f->pack->head.late_refund_from_fen = UINT32_MAX;
 	fields_close(&l);
 }
 

@@ -207,6 +207,14 @@ uint32_t tariff_version(const struct tariff *t);		/* pack's number, rises */
 int64_t tariff_valid_from_ms(const struct tariff *t);
 /* Guest class of an issuer by the pack's regions list. */
 enum guest_class tariff_guest_of(const struct tariff *t, uint32_t issuer);
+/* What becomes of taps that come late and of rides rated anew; the pack's "late". Days are service days. */
+struct tariff_late {
+	int32_t window_days;		/* a tap later than this is rated alone and changes no other ride */
+	int32_t hard_days;		/* later than this it is not rated */
+	bool absorb;			/* what a rider is owed by an adjustment stays with the operator */
+	int64_t refund_from_fen;	/* smaller amounts stay there too */
+};
+struct tariff_late tariff_late(const struct tariff *t);
 /* Group code of a category name ("elder65"); 0 unknown. And back; NULL unknown. */
 uint16_t tariff_group_code(const struct tariff *t, const char *name);
 const char *tariff_group_name(const struct tariff *t, uint16_t code);

@@ -33,7 +33,7 @@ enum verdict {
 	VERDICT_CARD_EXPIRED = 11,
 	VERDICT_FUTURE = 12,		/* more than 5 min ahead of our clock at arrival (75) */
 	VERDICT_TOO_OLD = 13,		/* beyond the hard limit (05) */
-	VERDICT_LATE = 14,		/* beyond the late window: suspense, a person decides (05) */
+	VERDICT_LATE = 14,		/* of old stores: beyond the late window, in suspense (05); such taps are rated alone now */
 	VERDICT_AMOUNT = 15,		/* amount, balance or their chain impossible (26) */
 	VERDICT_BLACKLISTED = 16,	/* card on the black list in force at tap time (09/47) */
 	VERDICT_NO_TARIFF = 17,		/* no fare rule: line unknown or no price (11) */
@@ -57,7 +57,7 @@ const struct verdict_info *verdict_info(enum verdict v);
 /* Settings that judge and clear share; defaults in verdict.c, origin of each number beside it. */
 struct judge_limits {
 	int64_t future_ms_max;		/* 5 min */
-	int32_t late_days, too_old_days;/* 10, 30 */
+	int32_t late_days, too_old_days;/* 10, 30: the pack in force at tap time may say others */
 	uint32_t amount_fen_max;	/* 50000 */
 	int64_t balance_fen_max;	/* 100000 */
 };
@@ -115,6 +115,9 @@ enum posting_reason {			/* on disk */
 	POST_FEE = 7,
 	POST_COLLECTED = 8,		/* bank or centre paid */
 	POST_RETURNED = 9,		/* bank could not collect */
+	POST_ADJUST_FARE = 10,		/* a settled ride refused now, or the other way: its charge moves */
+	POST_ADJUST_SUBSIDY = 11,	/* a treasury's part of a settled ride became another */
+	POST_ADJUST_REFUND = 12,	/* what the rider is owed of a settled ride became another */
 };
 /* One leg pair: debit account, credit account, amount > 0. */
 struct posting { account_t debit, credit; struct money amount; uint8_t reason; uint16_t rule; };
@@ -138,6 +141,18 @@ struct priced {				/* what became of one accepted or pending tap */
  */
 void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending,
 	       uint32_t operator_id, struct priced *ret_priced);
+
+/*
+ * A settled ride that is rated anew: the postings that lead from what was booked to what should have been. NULL
+ * fare: refused, so nothing of it is due. What the card was charged stays a fact; a lower fare is owed to the rider
+ * by the operator unless the policy keeps it there (fares R62), a higher one is never chased.
+ */
+#define ADJUST_POSTINGS_MAX (4 + 2 * FARE_FUNDERS_MAX)
+struct adjust_policy { bool absorb; int64_t refund_from_fen; };	/* keep what the rider is owed | smaller amounts are kept */
+struct adjust_input { const struct fare *before, *after; int64_t charged_fen, refund_fen; enum scheme scheme; uint32_t operator_id;
+	struct adjust_policy policy; };	/* refund_fen: owed to the rider as booked so far */
+uint8_t post_adjust(const struct adjust_input *in, struct posting ret_posting[ADJUST_POSTINGS_MAX], int64_t *ret_refund_fen);
+account_t receivable_of(enum scheme scheme);	/* who owes us what cards of a scheme were debited */
 
 /* ---- settlement day ------------------------------------------------------------------------- */
 

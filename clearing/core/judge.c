@@ -48,9 +48,7 @@ static enum verdict judge_age(const struct judge_input *in)
 
 	if (in->future)
 		return VERDICT_FUTURE;
-	if (age > in->limits->too_old_days)
-		return VERDICT_TOO_OLD;
-	return age > in->limits->late_days ? VERDICT_LATE : VERDICT_ACCEPTED;
+	return age > in->limits->too_old_days ? VERDICT_TOO_OLD : VERDICT_ACCEPTED;
 }
 
 static bool needs_issuer(const struct tap *tap) { return tap->kind != TAP_BANK && tap->kind != TAP_BANK_QR && tap->kind != TAP_MANUAL; }

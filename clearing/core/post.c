@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stddef.h>
 
-static account_t receivable_of(enum scheme scheme)
+account_t receivable_of(enum scheme scheme)
 {
 	switch (scheme) {
 	case SCHEME_PURSE: return ACCOUNT(ACCOUNT_PURSE, 1);

@@ -1,0 +1,470 @@
+/*
+ * clear_adjust - rides of earlier days rated again with the new ones between them. A person's rides are taken in
+ * canonical order from the last close that none of the changes lies before; every ride is rated with what was known
+ * when it was settled, or by a later request to rate it again; what comes out other than it was becomes an adjustment
+ * of the day. Only rows of days before this one are looked at, so that a recompute of any day sees what it saw.
+ */
+#include "clearing/clear.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RIDE_ALONE 1			/* flag in DB_RIDE: came beyond the window, no other ride is rated with it */
+#define RIDE_KEY_BYTES 26
+#define RIDE_VALUE_BYTES 7
+
+struct past {				/* one ride of the replay: settled on an earlier day, or new */
+	int64_t time_ms;
+	uint8_t key[TAP_KEY_BYTES]; uint16_t nth;
+	int32_t day;			/* settled */
+	int32_t known;			/* the day whose knowledge it is rated with */
+	int32_t newest;			/* the newest knowledge in the rides before it */
+	uint8_t cause;			/* of the request that asked for it, 0 none */
+	struct work *work;		/* NULL: settled */
+};
+struct replay {
+	struct job *job;
+	uint64_t person;
+	struct past *ride; size_t count, space;
+	struct rerates asked;		/* of this person on earlier days */
+	struct rider rider; uint8_t pan[10]; uint64_t rider_seq;	/* the last one looked up; seq 0: none */
+	int32_t known; uint64_t known_seq;
+	const uint8_t *late_key;	/* the new ride before the one being rated */
+	uint8_t asked_cause;
+};
+
+static uint32_t flip(int32_t day) { return (uint32_t)day ^ 0x80000000u; }
+
+/* ---- the index of rides ----------------------------------------------------------------------------------- */
+
+static void ride_key(uint64_t person, int64_t time_ms, const uint8_t key[TAP_KEY_BYTES], uint8_t out[RIDE_KEY_BYTES])
+{
+	be64_put(out, person);
+	be64_put(out + 8, (uint64_t)time_ms ^ 1ULL << 63);
+	memcpy(out + 16, key, 10);
+}
+
+int ride_index_put(struct job *j, const struct work *w)
+{
+	uint8_t key[RIDE_KEY_BYTES], value[RIDE_VALUE_BYTES];
+
+	ride_key(w->person, w->time_ms, w->key, key);
+	be32_put(value, flip(j->day.day));
+	be16_put(value + 4, w->nth);
+	value[6] = w->alone ? RIDE_ALONE : 0;
+	return j->sink->put(j->sink, DB_RIDE, key, sizeof(key), value, sizeof(value));
+}
+
+/* A row of the index. False: of this day or a later one, alone, or not readable. */
+static bool past_read(const struct job *j, const struct iter *it, struct past *ret)
+{
+	if (it->key_bytes != RIDE_KEY_BYTES || it->val_bytes != RIDE_VALUE_BYTES)
+		return false;
+	*ret = (struct past){ .time_ms = (int64_t)(be64_get(it->key + 8) ^ 1ULL << 63), .nth = be16_get(it->val + 4),
+			      .day = (int32_t)(be32_get(it->val) ^ 0x80000000u) };
+	memcpy(ret->key, it->key + 16, 10);
+	be64_put(ret->key + 10, (uint64_t)ret->time_ms);
+	return ret->day < j->day.day && (it->val[6] & RIDE_ALONE) == 0;
+}
+
+static int past_add(struct replay *r, const struct past *p)
+{
+	if (r->count == r->space) {
+		size_t space = r->space ? r->space * 2 : 64;
+		struct past *wide = realloc(r->ride, space * sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		r->ride = wide;
+		r->space = space;
+	}
+	r->ride[r->count++] = *p;
+	return 0;
+}
+
+static int past_compare(const void *pa, const void *pb)
+{
+	const struct past *a = pa, *b = pb;
+
+	return a->time_ms != b->time_ms ? (a->time_ms < b->time_ms ? -1 : 1) : memcmp(a->key, b->key, TAP_KEY_BYTES);
+}
+
+/* ---- what is known of a ride ------------------------------------------------------------------------------------- */
+
+/* Requests of earlier days to rate a person's rides again; person 0: everyone's. */
+static int rerates_read(struct job *j, uint64_t person, struct rerates *to)
+{
+	uint8_t prefix[8];
+	struct iter it;
+	int ret = 0;
+
+	be64_put(prefix, person);
+	iter_open(&j->txn, DB_RERATE, prefix, sizeof(prefix), &it);
+	while (ret == 0 && iter_next(&it)) {
+		int32_t day;
+
+		if (it.key_bytes != 16 || it.val_bytes != 5) {
+			ret = CLEARING_E_STORE;
+			break;
+		}
+		day = (int32_t)(be32_get(it.key + 8) ^ 0x80000000u);
+		if (day >= j->day.day)
+			break;
+		ret = rerates_add(to, person, (int32_t)(be32_get(it.key + 12) ^ 0x80000000u), (int32_t)(be32_get(it.val) ^ 0x80000000u),
+				  (enum adjust_cause)it.val[4]);
+		if (ret == 0)
+			to->list[to->count - 1].day = day;
+	}
+	iter_close(&it);
+	return ret;
+}
+
+static void known_by(struct past *p, const struct rerates *list, uint64_t person)
+{
+	int32_t service = service_day_of_ms(p->time_ms, DAY_CUT_S_DEFAULT);
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct rerate *r = &list->list[i];
+
+		if ((r->person != 0 && r->person != person) || service < r->from || service > r->to || r->day <= p->known)
+			continue;
+		p->known = r->day;
+		p->cause = r->cause;
+	}
+}
+
+static int known_all(struct replay *r)
+{
+	int ret = rerates_read(r->job, r->person, &r->asked);
+
+	for (size_t i = 0; ret == 0 && i < r->count; i++) {
+		struct past *p = &r->ride[i];
+
+		p->known = p->day;
+		known_by(p, &r->job->everyone, r->person);
+		known_by(p, &r->asked, r->person);
+		known_by(p, &r->job->rerates, r->person);
+	}
+	return ret;
+}
+
+/* ---- where to begin -------------------------------------------------------------------------------------------------- */
+
+static bool is_change(const struct replay *r, const struct past *p) { return p->work != NULL || p->known == r->job->day.day; }
+
+/*
+ * The latest close to begin at: all rides before are in it as they are known now, and none of those after is. The
+ * first change lies after it. *ret_day is that close.
+ */
+static size_t begin_at(struct replay *r, int32_t *ret_day)
+{
+	int32_t after = r->job->day.day, newest = INT32_MIN;
+	size_t first = 0, begin = r->count;
+
+	for (size_t i = 0; i < r->count; i++) {
+		r->ride[i].newest = newest;
+		if (r->ride[i].known > newest)
+			newest = r->ride[i].known;
+	}
+	while (first < r->count && !is_change(r, &r->ride[first]))
+		first++;
+	assert(first < r->count);
+	do {
+		begin--;
+		if (r->ride[begin].day < after)
+			after = r->ride[begin].day;
+	} while (begin > 0 && (begin > first || r->ride[begin].newest >= after));
+	*ret_day = after - 1;
+	return begin;
+}
+
+/* ---- one ride ------------------------------------------------------------------------------------------------------------ */
+
+static int seq_known(struct replay *r, int32_t day, uint64_t *ret_seq)
+{
+	struct day_row row;
+
+	if (day != r->known || r->known_seq == 0) {
+		if (!day_get(&r->job->txn, day, &row))
+			return CLEARING_E_STORE;
+		r->known = day;
+		r->known_seq = day == r->job->day.day ? r->job->day.cut_seq : row.cut_seq;
+	}
+	*ret_seq = r->known_seq;
+	return 0;
+}
+
+static const struct rider *rider_known(struct replay *r, const uint8_t pan[10], uint64_t seq)
+{
+	if (seq != r->rider_seq || memcmp(pan, r->pan, sizeof(r->pan)) != 0) {
+		rider_find(&r->job->txn, pan, seq, &r->rider);
+		memcpy(r->pan, pan, sizeof(r->pan));
+		r->rider_seq = seq;
+	}
+	return &r->rider;
+}
+
+static bool same_parts(const struct fare *a, const struct fare *b)
+{
+	if (a->funder_count != b->funder_count)
+		return false;
+	for (uint8_t i = 0; i < a->funder_count; i++)
+		if (a->funder[i].treasury != b->funder[i].treasury || a->funder[i].amount.fen != b->funder[i].amount.fen)
+			return false;
+	return true;
+}
+
+static bool same_fare(const struct adjustment *a)
+{
+	return a->was == a->verdict && a->before.published.fen == a->fare.published.fen && a->before.paid.fen == a->fare.paid.fen &&
+	       a->before.absorbed.fen == a->fare.absorbed.fen && same_parts(&a->before, &a->fare);
+}
+
+/* What the ride was last said to be: by its newest adjustment, else by its row. */
+static void settled_before(struct job *j, const struct past *p, const struct cleared *row, struct adjustment *ret)
+{
+	struct adjustment last;
+
+	*ret = (struct adjustment){ .day = j->day.day, .settled_day = p->day, .nth = p->nth, .scheme = row->scheme, .operator_id = row->operator_id,
+				    .charged_fen = row->priced.charged.fen };
+	memcpy(ret->key, p->key, TAP_KEY_BYTES);
+	if (adjust_before(&j->txn, p->key, p->nth, j->day.day, &last)) {
+		ret->was = last.verdict;
+		ret->was_version = last.tariff_version;
+		ret->before = last.fare;
+		ret->refund_fen = last.refund_fen;
+		return;
+	}
+	ret->was = row->verdict;
+	ret->was_version = row->tariff_version;
+	ret->before = row->fare;
+	ret->refund_fen = verdict_info((enum verdict)row->verdict)->money ? row->priced.overcharge.fen : 0;
+}
+
+static bool is_money(uint8_t verdict) { return verdict_info((enum verdict)verdict)->money; }
+
+static int adjust_add(struct replay *r, const struct past *p, struct adjustment *a, const struct tariff *t)
+{
+	struct tariff_late late = t != NULL ? tariff_late(t) : (struct tariff_late){ 0 };
+	struct adjust_input in = { .before = is_money(a->was) ? &a->before : NULL, .after = is_money(a->verdict) ? &a->fare : NULL,
+				   .charged_fen = a->charged_fen, .refund_fen = a->refund_fen, .scheme = (enum scheme)a->scheme,
+				   .operator_id = a->operator_id, .policy = { late.absorb, late.refund_from_fen } };
+	struct job *j = r->job;
+
+	a->cause = p->known == j->day.day ? p->cause : r->late_key != NULL ? ADJUST_LATE_TAP : r->asked_cause;
+	if (a->cause == ADJUST_LATE_TAP)
+		memcpy(a->cause_key, r->late_key, TAP_KEY_BYTES);
+	a->posting_count = post_adjust(&in, a->posting, &a->refund_fen);
+	if (j->adjust_count == j->adjust_space) {
+		size_t space = j->adjust_space ? j->adjust_space * 2 : 256;
+		struct adjustment *wide = realloc(j->adjust, space * sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		j->adjust = wide;
+		j->adjust_space = space;
+	}
+	j->adjust[j->adjust_count++] = *a;
+	return 0;
+}
+
+/* A ride waiting for another city's centre counts for the rides after it, but its money is what the file sent there
+ * says and is not adjusted. */
+static int past_rate(struct replay *r, const struct past *p, struct rider_state *state)
+{
+	struct job *j = r->job;
+	uint8_t key[CLEARED_KEY_BYTES];
+	const struct tariff *t = NULL;
+	struct adjustment a;
+	const char *field;
+	struct cleared row;
+	const void *val;
+	struct tap tap;
+	struct ride ride;
+	uint64_t seq;
+	size_t n;
+	int ret;
+
+	be32_put(key, flip(p->day));
+	key[4] = CLEARED_RIDE;
+	memcpy(key + 5, p->key, TAP_KEY_BYTES);
+	be16_put(key + 23, p->nth);
+	if (!txn_get(&j->txn, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row) ||
+	    tap_decode(row.raw, row.raw_bytes, &tap, &field) != 0)
+		return CLEARING_E_STORE;
+	ret = seq_known(r, p->known, &seq);
+	if (ret != 0)
+		return ret;
+	settled_before(j, p, &row, &a);
+	a.verdict = VERDICT_NO_TARIFF;
+	t = refdata_tariff_known(j->ref, tap.time_ms, seq);
+	if (t != NULL) {
+		ride = ride_of(&tap, t, row.operator_id, p->known);
+		a.tariff_version = tariff_version(t);
+		rate(t, rider_known(r, tap.pan, seq), state, &ride, state, &a.fare, NULL);
+		a.verdict = verdict_of_fare(&a.fare, VERDICT_ACCEPTED);
+	}
+	if (row.verdict == VERDICT_PENDING || same_fare(&a))
+		return j->txn.error;
+	ret = adjust_add(r, p, &a, t);
+	return ret != 0 ? ret : j->txn.error;
+}
+
+static int rides_rate(struct replay *r, size_t begin, struct rider_state *state)
+{
+	int ret = 0;
+
+	for (size_t i = begin; ret == 0 && i < r->count; i++) {
+		struct past *p = &r->ride[i];
+		struct rider rider;
+
+		if (p->work == NULL) {
+			if (p->known == r->job->day.day)
+				r->asked_cause = p->cause;
+			ret = past_rate(r, p, state);
+			continue;
+		}
+		rider_find(&r->job->txn, p->work->pan, r->job->day.cut_seq, &rider);
+		ret = ride_rate(r->job, p->work, &rider, state);
+		r->late_key = p->key;
+	}
+	return ret;
+}
+
+/* ---- a person ------------------------------------------------------------------------------------------------------------ */
+
+static int rides_load(struct replay *r, struct work *const *list, size_t count)
+{
+	uint8_t prefix[8];
+	struct past p;
+	struct iter it;
+	int ret = 0;
+
+	be64_put(prefix, r->person);
+	iter_open(&r->job->txn, DB_RIDE, prefix, sizeof(prefix), &it);
+	while (ret == 0 && iter_next(&it))
+		if (past_read(r->job, &it, &p))
+			ret = past_add(r, &p);
+	iter_close(&it);
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		if (list[i]->alone)
+			continue;
+		p = (struct past){ .time_ms = list[i]->time_ms, .nth = list[i]->nth, .day = r->job->day.day, .work = list[i] };
+		memcpy(p.key, list[i]->key, TAP_KEY_BYTES);
+		ret = past_add(r, &p);
+	}
+	if (r->count > 1)
+		qsort(r->ride, r->count, sizeof(r->ride[0]), past_compare);
+	return ret != 0 ? ret : r->job->txn.error;
+}
+
+/* Some settled ride is rated with another past, or asked for. */
+static bool is_needed(const struct replay *r)
+{
+	bool new = false;
+
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->ride[i].work == NULL && (new || is_change(r, &r->ride[i])))
+			return true;
+		new = new || r->ride[i].work != NULL;
+	}
+	return false;
+}
+
+int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_t count, struct rider_state *state, bool *ret_done)
+{
+	struct replay r = { .job = j, .person = person };
+	int ret = rides_load(&r, list, count);
+
+	*ret_done = false;
+	if (ret == 0)
+		ret = known_all(&r);
+	if (ret == 0 && is_needed(&r)) {
+		int32_t day;
+		size_t begin = begin_at(&r, &day);
+
+		state_load(j, person, day, state);
+		ret = rides_rate(&r, begin, state);
+		*ret_done = true;
+	}
+	free(r.ride);
+	free(r.asked.list);
+	return ret;
+}
+
+/* ---- who is asked for ---------------------------------------------------------------------------------------------------- */
+
+static int person_compare(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+static int person_add(struct job *j, uint64_t person)
+{
+	if (j->asked_count > 0 && j->asked[j->asked_count - 1] == person)
+		return 0;
+	if (j->asked_count == j->asked_space) {
+		size_t space = j->asked_space ? j->asked_space * 2 : 64;
+		uint64_t *wide = realloc(j->asked, space * sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		j->asked = wide;
+		j->asked_space = space;
+	}
+	j->asked[j->asked_count++] = person;
+	return 0;
+}
+
+static bool asked_of_everyone(const struct job *j, int64_t time_ms)
+{
+	int32_t service = service_day_of_ms(time_ms, DAY_CUT_S_DEFAULT);
+
+	for (size_t i = 0; i < j->rerates.count; i++)
+		if (j->rerates.list[i].person == 0 && j->rerates.list[i].from <= service && service <= j->rerates.list[i].to)
+			return true;
+	return false;
+}
+
+static int everyone_find(struct job *j)
+{
+	struct past p;
+	struct iter it;
+	int ret = 0;
+
+	iter_open(&j->txn, DB_RIDE, NULL, 0, &it);
+	while (ret == 0 && iter_next(&it))
+		if (past_read(j, &it, &p) && asked_of_everyone(j, p.time_ms))
+			ret = person_add(j, be64_get(it.key));
+	iter_close(&it);
+	return ret;
+}
+
+int clear_asked(struct job *j)
+{
+	bool all = false;
+	int ret = rerates_read(j, 0, &j->everyone);
+
+	for (size_t i = 0; ret == 0 && i < j->rerates.count; i++) {
+		j->rerates.list[i].day = j->day.day;
+		all = all || j->rerates.list[i].person == 0;
+		if (j->rerates.list[i].person != 0)
+			ret = person_add(j, j->rerates.list[i].person);
+	}
+	if (ret == 0 && all)
+		ret = everyone_find(j);
+	if (j->asked_count > 1) {
+		size_t n = 1;
+
+		qsort(j->asked, j->asked_count, sizeof(j->asked[0]), person_compare);
+		for (size_t i = 1; i < j->asked_count; i++)
+			if (j->asked[i] != j->asked[n - 1])
+				j->asked[n++] = j->asked[i];
+		j->asked_count = n;
+	}
+	return ret != 0 ? ret : j->txn.error;
+}
