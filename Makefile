@@ -20,7 +20,7 @@ B := bin
 OPT := -O2
 endif
 
-PKGS := libevent libevent_openssl libevent_pthreads lmdb openssl libcurl yaml-0.1 jansson libzstd libxxhash
+PKGS := libevent libevent_openssl libevent_pthreads lmdb openssl libcurl yaml-0.1 jansson libzstd libxxhash libpcsclite
 MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
 CFLAGS ?= -g
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. -I$(O) $(OPT) -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \

@@ -92,6 +92,11 @@ int mac_purchase_mac2(struct mac_engine *engine, enum key_alg alg, const uint8_t
 int mac_purchase_tac(struct mac_engine *engine, enum key_alg alg, const uint8_t dtk[KEY_BYTES],
 		     const struct purchase *p, uint8_t ret_tac[MAC_BYTES]) KEYS_MUST_CHECK;
 
+/* MAC of a card command under secure messaging (application lock, file update): card-level key, the card's challenge as
+ * initial value, header and data as sent. 3DES by ISO/IEC 9797-1 algorithm 3, SM4 by CBC (assumption). n <= 40. */
+int mac_command(struct mac_engine *engine, enum key_alg alg, const uint8_t key[KEY_BYTES], const uint8_t random[4], const uint8_t *in, size_t n,
+		uint8_t ret_mac[MAC_BYTES]) KEYS_MUST_CHECK;
+
 /* Constant-time comparison. */
 bool mac_equal(const uint8_t *a, const uint8_t *b, size_t n);
 /* Overwrite a secret; never optimised away. */

@@ -204,6 +204,35 @@ int mac_purchase_tac(struct mac_engine *engine, enum key_alg alg, const uint8_t 
 	return ret;
 }
 
+/* ISO/IEC 9797-1 algorithm 3 with padding 2 for 3DES: single DES but for the last block, which takes both halves. */
+int mac_command(struct mac_engine *engine, enum key_alg alg, const uint8_t key[KEY_BYTES], const uint8_t random[4], const uint8_t *in, size_t n,
+		uint8_t ret_mac[MAC_BYTES])
+{
+	size_t block = alg == KEY_ALG_3DES ? 8 : 16, padded = (n / block + 1) * block;
+	uint8_t text[MAC_INPUT_BYTES_MAX] = { 0 }, chain[KEY_BYTES] = { 0 }, left[KEY_BYTES];
+	int ret = 0;
+
+	if (padded > sizeof(text))
+		return KEYS_E_CRYPTO;
+	memcpy(text, in, n);
+	text[n] = 0x80;
+	memcpy(chain, random, 4);
+	memcpy(left, key, 8);
+	memcpy(left + 8, key, 8);
+	for (size_t at = 0; ret == 0 && at < padded; at += block) {
+		for (size_t i = 0; i < block; i++)
+			chain[i] ^= text[at + i];
+		if (alg == KEY_ALG_SM4)
+			ret = encrypt(engine, CTX_SM4_ECB, key, chain, block, chain);
+		else
+			ret = encrypt(engine, CTX_DES_ECB, at + block < padded ? left : key, chain, block, chain);
+	}
+	if (ret == 0)
+		memcpy(ret_mac, chain, MAC_BYTES);
+	key_wipe(left, sizeof(left));
+	return ret;
+}
+
 /* CMAC of one block of zeros (NIST SP 800-38B): subkey K1 = dbl(E(0)), MAC = E(0 xor K1). */
 static int cmac_zero(struct mac_engine *e, const uint8_t key[KEY_BYTES], uint8_t ret_mac[KEY_BYTES])
 {

@@ -365,6 +365,34 @@ static enum gate_answer purchase(const struct session *x, struct tap *ret_tap, u
 	return answer;
 }
 
+/* Lock the application of a black-listed card for good. A record only when the card said it is done; a card that left, or
+ * a PSAM without the issuer's lock key, is refused all the same and locked another time. */
+static void card_lock(const struct session *x, struct tap *ret_tap, unsigned *ret_count)
+{
+	static const uint8_t command[] = { 0x84, 0x1E, 0x00, 0x00, 0x04, 0x80, 0x00, 0x00 };
+	uint8_t keys[16], data[16] = { 0 }, mac[4];
+	struct apdu a;
+
+	memcpy(keys, x->info.pan + 2, 8);
+	memcpy(keys + 8, x->info.issuer, 4);
+	memset(keys + 12, 0xFF, 4);
+	if (send(x->g->psam, &a, (uint8_t[]){ 0x80, 0x1A, 0x45, 0x02 }, keys, sizeof(keys)) != 0x9000)
+		return;
+	if (send(x->card, &a, (uint8_t[]){ 0x00, 0x84, 0x00, 0x00 }, NULL, 0) != 0x9000 || a.n != 4)
+		return;
+	memcpy(data, a.in, 4);
+	memcpy(data + 8, command, sizeof(command));
+	if (send(x->g->psam, &a, (uint8_t[]){ 0x80, 0xFA, 0x05, 0x00 }, data, sizeof(data)) != 0x9000 || a.n != 4)
+		return;
+	memcpy(mac, a.in, 4);
+	if (send(x->card, &a, (uint8_t[]){ 0x84, 0x1E, 0x00, 0x00 }, mac, 4) != 0x9000)
+		return;
+	*ret_tap = record_start(x);
+	ret_tap->kind = TAP_LOCK;
+	ret_tap->txn_type = 0;
+	*ret_count = 1;
+}
+
 enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms,
 			  struct tap ret_tap[2], unsigned *ret_count)
 {
@@ -385,6 +413,8 @@ enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate
 	answer = card_allowed(&x);
 	if (answer == GATE_GO)
 		answer = purchase(&x, &ret_tap[recovered], &bought);
+	else if (answer == GATE_BLACKLISTED)
+		card_lock(&x, &ret_tap[recovered], &bought);
 	*ret_count += bought;
 	return answer;
 }

@@ -16,7 +16,9 @@ struct soft_card {
 	struct mac_engine *engine;
 	enum key_alg alg;
 	uint8_t alg_id, key_version;
-	uint8_t dpk[KEY_BYTES], dtk[KEY_BYTES];
+	uint8_t dpk[KEY_BYTES], dtk[KEY_BYTES], lock_key[KEY_BYTES];
+	bool has_lock_key, locked, challenged;
+	uint8_t challenge[4];
 	uint8_t file15[30], file17[60];
 	uint8_t log18[LOG_18][23], log1e[LOG_1E][48];	/* newest first */
 	uint32_t balance, random_state;
@@ -75,6 +77,35 @@ static int read_record(struct soft_card *c, uint8_t number, uint8_t p2, uint8_t 
 	return status(ret, p2 == 0xC4 || p2 == 0xF4 ? 0x6A83 : 0x6A82);
 }
 
+static void random_draw(struct soft_card *c) { c->random_state = c->random_state * 1664525u + 1013904223u + (uint32_t)c->seed; }
+
+/* 00 84 00 00 04 */
+static int challenge(struct soft_card *c, uint8_t *ret)
+{
+	random_draw(c);
+	put(c->challenge, c->random_state, 4);
+	c->challenged = true;
+	return give(ret, c->challenge, 4);
+}
+
+/* 84 1E 00 00 04: MAC under the lock key -> the application is locked for good */
+static int lock(struct soft_card *c, const uint8_t *a, const uint8_t *d, size_t n, uint8_t *ret)
+{
+	uint8_t mac[4];
+
+	if (n != 4)
+		return status(ret, 0x6700);
+	if (!c->challenged || !c->has_lock_key)
+		return status(ret, 0x6985);
+	c->challenged = false;
+	if (mac_command(c->engine, c->alg, c->lock_key, c->challenge, a, 5, mac) != 0)
+		return status(ret, 0x6F00);
+	if (!mac_equal(mac, d, 4))
+		return status(ret, 0x6988);
+	c->locked = true;
+	return status(ret, 0x9000);
+}
+
 /* 80 50 (01|03) 02 0B: key index 1, amount 4, terminal 6 -> balance 4, counter 2, overdraft 3, version 1, alg 1, random 4 */
 static int init_purchase(struct soft_card *c, uint8_t p1, const uint8_t *d, size_t n, uint8_t *ret)
 {
@@ -85,7 +116,7 @@ static int init_purchase(struct soft_card *c, uint8_t p1, const uint8_t *d, size
 	amount = be(d + 1, 4);
 	if (amount > c->balance)
 		return status(ret, 0x9401);
-	c->random_state = c->random_state * 1664525u + 1013904223u + (uint32_t)c->seed;
+	random_draw(c);
 	c->purchase = (struct purchase){ .amount_fen = amount, .card_counter = c->counter, .txn_type = p1 == 3 ? 0x09 : 0x06 };
 	memcpy(c->purchase.terminal, d + 5, 6);
 	put(c->purchase.random, c->random_state, 4);
@@ -177,6 +208,8 @@ static int answer(struct soft_card *c, const uint8_t *a, size_t n, uint8_t *ret)
 
 	if (lc > n - 5)
 		return status(ret, 0x6700);
+	if (c->locked)
+		return status(ret, 0x6A81);
 	if (a[0] == 0x00 && a[1] == 0xA4) {
 		c->selected = true;
 		c->init = false;
@@ -188,6 +221,10 @@ static int answer(struct soft_card *c, const uint8_t *a, size_t n, uint8_t *ret)
 		return read_binary(c, a[2], ret);
 	if (a[0] == 0x00 && a[1] == 0xB2)
 		return read_record(c, a[2], a[3], ret);
+	if (a[0] == 0x00 && a[1] == 0x84)
+		return challenge(c, ret);
+	if (a[0] == 0x84 && a[1] == 0x1E)
+		return lock(c, a, a + 5, lc, ret);
 	if (a[0] != 0x80)
 		return status(ret, 0x6E00);
 	switch (a[1]) {
@@ -226,6 +263,7 @@ static int card_keys(struct soft_card *c, const struct keyring *ring, const stru
 		ret = keyring_card_key(ring, c->engine, KEY_PURCHASE, info->issuer, c->key_version, alg_id, 0, info->pan, c->dpk);
 	if (ret == 0)
 		ret = keyring_card_key(ring, c->engine, KEY_TAC, info->issuer, c->key_version, alg_id, 0, info->pan, c->dtk);
+	c->has_lock_key = ret == 0 && keyring_card_key(ring, c->engine, KEY_LOCK, info->issuer, c->key_version, alg_id, 0, info->pan, c->lock_key) == 0;
 	return ret;
 }
 
@@ -282,4 +320,5 @@ void soft_card_free(struct soft_card *c)
 struct reader *soft_card_reader(struct soft_card *c) { return &c->reader; }
 void soft_card_tear_after(struct soft_card *c, unsigned apdus) { c->left = apdus; }
 uint32_t soft_card_balance(const struct soft_card *c) { return c->balance; }
+bool soft_card_locked(const struct soft_card *c) { return c->locked; }
 uint16_t soft_card_counter(const struct soft_card *c) { return c->counter; }

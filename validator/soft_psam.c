@@ -18,6 +18,9 @@ struct soft_psam {
 	enum key_alg alg;
 	uint8_t dpk[KEY_BYTES];
 	struct purchase purchase;
+	bool has_lock_key;		/* delivered for one MAC */
+	enum key_alg lock_alg;
+	uint8_t lock_key[KEY_BYTES];
 };
 
 static int status(uint8_t *ret, uint16_t sw)
@@ -81,6 +84,43 @@ static int credit_sam(struct soft_psam *p, const uint8_t *d, size_t n, uint8_t *
 	return status(ret, mac_equal(mac, d, MAC_BYTES) ? 0x9000 : 0x9302);
 }
 
+/* 80 1A 45 02 10: serial number 8, issuer 8: the card's lock key is made ready. Version 1; the algorithm of whichever set
+ * holds a lock root for the issuer, the domestic one first. */
+static int deliver_key(struct soft_psam *p, const uint8_t *d, size_t n, uint8_t *ret)
+{
+	uint8_t pan[10] = { 0 };
+
+	if (n != 16)
+		return status(ret, 0x6700);
+	memcpy(pan + 2, d, 8);
+	p->has_lock_key = false;
+	for (int alg = KEY_ALG_SM4; alg >= KEY_ALG_3DES && !p->has_lock_key; alg--) {
+		p->lock_alg = (enum key_alg)alg;
+		p->has_lock_key = keyring_card_key(p->ring, p->engine, KEY_LOCK, d + 8, 1, (uint8_t)alg, 0, pan, p->lock_key) == 0;
+	}
+	return status(ret, p->has_lock_key ? 0x9000 : 0x9403);
+}
+
+/* 80 FA 05 00 10: challenge 4, zeros 4, the command 84 1E 00 00 04, 80 00 00 -> MAC 4. No other command gets one. */
+static int lock_mac(struct soft_psam *p, const uint8_t *d, size_t n, uint8_t *ret)
+{
+	static const uint8_t tail[12] = { 0, 0, 0, 0, 0x84, 0x1E, 0x00, 0x00, 0x04, 0x80, 0x00, 0x00 };
+	uint8_t mac[MAC_BYTES];
+	int code;
+
+	if (n != 16 || memcmp(d + 4, tail, sizeof(tail)) != 0)
+		return status(ret, n != 16 ? 0x6700 : 0x6A80);
+	if (!p->has_lock_key)
+		return status(ret, 0x6985);
+	p->has_lock_key = false;
+	code = mac_command(p->engine, p->lock_alg, p->lock_key, d, d + 8, 5, mac);
+	key_wipe(p->lock_key, sizeof(p->lock_key));
+	if (code != 0)
+		return status(ret, 0x6F00);
+	memcpy(ret, mac, MAC_BYTES);
+	return MAC_BYTES + status(ret + MAC_BYTES, 0x9000);
+}
+
 static int psam_transmit(struct reader *r, const uint8_t *apdu, size_t n, uint8_t *ret, size_t ret_bytes)
 {
 	struct soft_psam *p = (struct soft_psam *)(void *)r;
@@ -98,6 +138,10 @@ static int psam_transmit(struct reader *r, const uint8_t *apdu, size_t n, uint8_
 		return init_sam(p, apdu + 5, lc, ret);
 	if (apdu[0] == 0x80 && apdu[1] == 0x72)
 		return credit_sam(p, apdu + 5, lc, ret);
+	if (apdu[0] == 0x80 && apdu[1] == 0x1A && apdu[2] == 0x45)
+		return deliver_key(p, apdu + 5, lc, ret);
+	if (apdu[0] == 0x80 && apdu[1] == 0xFA && apdu[2] == 0x05)
+		return lock_mac(p, apdu + 5, lc, ret);
 	return status(ret, 0x6D00);
 }
 
@@ -126,7 +170,7 @@ void soft_psam_free(struct soft_psam *p)
 	if (p == NULL)
 		return;
 	mac_engine_free(p->engine);
-	key_wipe(p->dpk, sizeof(p->dpk));
+	key_wipe(p, sizeof(*p));
 	free(p);
 }
 

@@ -294,9 +294,21 @@ bool tlv_find(const uint8_t *p, size_t n, uint32_t tag, struct tlv *ret);
 
 /* ---- reader, software card and PSAM -------------------------------------------------------- */
 
-/* A contactless reader: exchange one APDU. The simulator stands behind it. Returns the
+/* A contactless reader: exchange one APDU. The simulator or pcsc-lite stand behind it. Returns the
  * response length, or -EIO when the card left the field (torn tap). */
 struct reader { int (*transmit)(struct reader *r, const uint8_t *apdu, size_t n, uint8_t *ret, size_t ret_bytes); };
+/* A reader of pcsc-lite (needs pcscd): contactless, or the slot of a PSAM. name_part: the first reader whose name contains
+ * it. -ECONNREFUSED: no pcscd; -ENODEV: no such reader. */
+struct pcsc_reader;
+int pcsc_reader_open(const char *name_part, struct pcsc_reader **ret_reader) VALIDATOR_MUST_CHECK;
+void pcsc_reader_close(struct pcsc_reader *r);	/* NULL is fine */
+int pcsc_reader_wait(struct pcsc_reader *r, uint32_t wait_ms);	/* 1: a card is here and connected; 0: none came; -ENODEV: reader gone */
+bool pcsc_reader_gone(struct pcsc_reader *r, uint32_t wait_ms);	/* no card is there any more */
+void pcsc_reader_release(struct pcsc_reader *r);	/* done with this card */
+struct reader *pcsc_reader_of(struct pcsc_reader *r);
+/* Answer a virtual reader (vsmartcard's vpcd) on a connected socket with this card, until the reader closes (0) or the
+ * card leaves the field (-EIO): then the caller closes the socket, and the card is gone for the reader. */
+int vicc_serve(int fd, struct reader *card);
 /* Software T-Union card; holds its keys. Personalise from a keyring. */
 struct soft_card;
 int soft_card_new(const struct keyring *ring, const struct card_info *info, uint8_t key_version, uint8_t alg_id,
@@ -307,6 +319,7 @@ struct reader *soft_card_reader(struct soft_card *c);
 void soft_card_tear_after(struct soft_card *c, unsigned apdus);
 uint32_t soft_card_balance(const struct soft_card *c);
 uint16_t soft_card_counter(const struct soft_card *c);
+bool soft_card_locked(const struct soft_card *c);
 /* Software PSAM: same interface, purchase root keys inside. */
 struct soft_psam;
 int soft_psam_new(const struct keyring *ring, const uint8_t terminal[6], uint32_t first_serial, struct soft_psam **ret) VALIDATOR_MUST_CHECK;
@@ -329,7 +342,8 @@ struct gate;
 int gate_new(struct reader *psam, struct gate **ret_gate) VALIDATOR_MUST_CHECK;
 void gate_free(struct gate *g);
 /* The purchase flow (INIT, SAM, UPDATE CAPP, DEBIT, CREDIT); a torn tap gives a grey record now and the
- * recovered one when the card comes back. ret_tap[] gets 0..2 records, *ret_count says how many. */
+ * recovered one when the card comes back; a black-listed card is locked for good where the PSAM holds the issuer's lock
+ * key, with a record of it. ret_tap[] gets 0..2 records, *ret_count says how many. */
 enum gate_answer gate_tap(struct gate *g, struct reader *card, const struct gate_setting *s, int64_t now_ms,
 			  struct tap ret_tap[2], unsigned *ret_count);
 
