@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-static void job_done(struct job *j)
+void job_done(struct job *j)
 {
 	for (size_t i = 0; i < j->arena.count; i++)
 		free(j->arena.chunk[i]);
@@ -38,9 +38,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Requests whose second signature is an event of this day. */
+static int rerates_collect(struct job *j)
+{
+	struct rerate_state s;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && refdata_rerate(j->ref, i, &s); i++)
+		if (s.day == j->day.day && s.agreed_seq > j->day.first_seq && s.agreed_seq <= j->day.cut_seq)
+			ret = rerates_add(&j->rerates, 0, s.from, s.to, ADJUST_RERATE);
+	return ret;
+}
+
 static int clear_run(struct job *j)
 {
 	int ret = refdata_replay(j->ref, &j->txn, j->day.cut_seq);
+
+	if (ret == 0)
+		ret = rerates_collect(j);
 
 	if (ret == 0)
 		ret = clear_collect(j);

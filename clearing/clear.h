@@ -40,6 +40,7 @@ struct job {
 	struct adjustment *adjust; size_t adjust_count, adjust_space;
 };
 
+void job_done(struct job *j);
 /* clear_collect.c: the day's events as records. */
 bool work_tap(const struct work *w, struct tap *ret);
 int clear_collect(struct job *j);

@@ -308,6 +308,7 @@ static int past_rate(struct replay *r, const struct past *p, struct rider_state 
 	}
 	if (row.verdict == VERDICT_PENDING || same_fare(&a))
 		return j->txn.error;
+	memcpy(a.pan, tap.pan, sizeof(a.pan));
 	ret = adjust_add(r, p, &a, t);
 	return ret != 0 ? ret : j->txn.error;
 }

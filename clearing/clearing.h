@@ -105,6 +105,7 @@ enum event_type {			/* on disk */
 	EVENT_PERSONS = 11,		/* CSV: name,title,key: who may publish tariffs, whole list */
 	EVENT_PUBLISH = 12,		/* from i64 | name 32 | SM2 signature 64 | SHA-256 32 | compiled pack; the second signature has no pack */
 	EVENT_WITHDRAW = 13,		/* from i64 | name 32 | SM2 signature 64 | tariff version u32 */
+	EVENT_RERATE = 16,		/* from u32 | to u32 | name 32 | SM2 signature 64 | open day u32: one of two persons who ask for it */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -159,6 +160,12 @@ bool refdata_proposed(const struct refdata *r, const uint8_t digest[DIGEST_BYTES
 /* Packs and what waits for a second signature, for people; the reason a pack is no longer used is its end. */
 struct tariff_state { uint32_t version; const char *name; int64_t from_ms, to_ms; const char *by; };	/* by: who proposed; NULL: in force */
 bool refdata_tariff_state(const struct refdata *r, size_t i, struct tariff_state *ret);	/* packs, then proposals */
+/* Settled rides are rated again when two persons sign for the same service days in the same open day. */
+#define RERATE_BYTES (4 + 4 + 32 + 64 + 4)
+size_t rerate_text(int32_t from, int32_t to, int32_t open_day, char ret_text[PUBLISH_TEXT_BYTES]);
+/* What was asked for, oldest first; agreed_seq: event of the second signature, 0 none yet. False: no more. */
+struct rerate_state { int32_t from, to, day; const char *by; uint64_t agreed_seq; };
+bool refdata_rerate(const struct refdata *r, size_t i, struct rerate_state *ret);
 size_t refdata_terminal_count(const struct refdata *r);
 const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i);	/* sorted by terminal */
 /* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its
@@ -214,6 +221,7 @@ struct adjustment {
 	int64_t charged_fen, refund_fen;	/* the record's debit | owed to the rider after this, as booked */
 	struct fare before, fare;
 	uint8_t posting_count; struct posting posting[ADJUST_POSTINGS_MAX];
+	uint8_t pan[10];		/* only where it is made, not stored */
 };
 #define ADJUST_KEY_BYTES (4 + TAP_KEY_BYTES + 2)
 #define ADJUST_ROW_BYTES_MAX 1024
@@ -231,6 +239,11 @@ bool adjust_before(struct txn *t, const uint8_t key[TAP_KEY_BYTES], uint16_t nth
  */
 struct rerates { struct rerate { uint64_t person; int32_t day, from, to; uint8_t cause; } *list; size_t count, space; };
 int rerates_add(struct rerates *r, uint64_t person, int32_t from, int32_t to, enum adjust_cause cause) CLEARING_MUST_CHECK;
+/* What rating the rides of a person (0: everyone) of service days from..to again would book if the open day were cut now; nothing is written. */
+#define RERATE_TREASURIES_MAX 64
+struct rerate_effect { uint64_t rides, cards; int64_t rider_fen, operator_fen;	/* more owed to riders, to operators */
+	struct { uint16_t treasury; int64_t fen; } treasury[RERATE_TREASURIES_MAX]; size_t treasuries; };
+int rerate_try(struct store *s, uint64_t person, int32_t from, int32_t to, struct rerate_effect *ret_effect) CLEARING_MUST_CHECK;
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
 /* One row of DB_CUBE: the fold the reports are made of. Every tap of the day is in exactly one. */

@@ -323,6 +323,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		control_publish(d, q, out);
 	else if (strcmp(cmd, "withdraw") == 0)
 		control_withdraw(d, q, out);
+	else if (strcmp(cmd, "rerate") == 0)
+		control_rerate(d, q, out);
 	else if (strcmp(cmd, "tariffs") == 0)
 		control_tariffs(d, out);
 	else if (strcmp(cmd, "day-close") == 0)
@@ -333,7 +335,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, tariffs, publish, withdraw, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, tariffs, publish, withdraw, rerate, day-close, day-settle and stop are known");
 	}
 }
 

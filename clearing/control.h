@@ -21,5 +21,7 @@ bool control_signs(struct daemon *d);		/* persons and a tariff are there: tariff
 void control_publish(struct daemon *d, const struct request *q, FILE *out);
 void control_withdraw(struct daemon *d, const struct request *q, FILE *out);
 void control_tariffs(struct daemon *d, FILE *out);
+/* control_rerate.c */
+void control_rerate(struct daemon *d, const struct request *q, FILE *out);
 
 #endif

@@ -542,6 +542,7 @@ static int apply(struct refdata *r, uint8_t type, const void *body, size_t n, bo
 	case EVENT_TARIFF: return tariff_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_PERSONS: return persons_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_PUBLISH: return publish_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_RERATE: return rerate_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_WITHDRAW: return withdraw_apply(r, body, n, dry, error, error_bytes);
 	default: return 0;
 	}

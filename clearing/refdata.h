@@ -14,6 +14,8 @@ struct ref_pack { int64_t valid_from_ms, to_ms; uint64_t seq; void *blob; size_t
 /* Who may publish tariffs, and what one of them has signed and a second has not yet. */
 struct person_row { char name[PERSON_NAME_BYTES_MAX + 1], title[64]; uint8_t key[65]; };
 struct proposal { int64_t from_ms; uint8_t digest[DIGEST_BYTES]; char by[PERSON_NAME_BYTES_MAX + 1]; uint8_t key[65]; void *blob; size_t bytes; };
+#define RERATES_MAX 32
+struct rerate_ask { int32_t from, to, day; char by[PERSON_NAME_BYTES_MAX + 1]; uint8_t key[65]; uint64_t agreed_seq; };
 struct refdata {
 	uint64_t seq;			/* event being applied */
 	struct terminals terminal;
@@ -22,6 +24,7 @@ struct refdata {
 	struct ref_pack pack[PACKS_MAX]; size_t pack_count;
 	struct person_row person[PERSONS_MAX]; size_t person_count;
 	struct proposal proposal[PROPOSALS_MAX]; size_t proposal_count;
+	struct rerate_ask rerate[RERATES_MAX]; size_t rerate_count;
 };
 
 /* A reference CSV being read: refusals carry name:line:column and the offending text. */
@@ -36,6 +39,12 @@ int packs_add(struct refdata *ref, int64_t from_ms, const void *blob, size_t n, 
 /* refdata_publish.c */
 int persons_apply(struct refdata *ref, const void *p, size_t n, bool dry, char *error, size_t error_bytes);
 int publish_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+/* Name and signature 8 bytes into an event, over a text; what: for the refusal. */
+int signature_check(const struct refdata *ref, const char *what, const uint8_t *p, const char *text, size_t n, char *error, size_t error_bytes);
+const struct person_row *person_find(const struct person_row *list, size_t count, const char *name);	/* NULL: none */
+/* refdata_rerate.c */
+int rerate_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+/* refdata_publish.c */
 int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 
 /* Entitlement batch into DB_PERSON and DB_RIDER under seq; t NULL: only check. */

@@ -29,7 +29,7 @@ static int person_read(const struct ref_reading *r, struct person_row *ret)
 	return 0;
 }
 
-static const struct person_row *person_find(const struct person_row *list, size_t count, const char *name)
+const struct person_row *person_find(const struct person_row *list, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(list[i].name, name) == 0)
@@ -92,19 +92,23 @@ static int refuse(char *error, size_t error_bytes, const char *text, const char 
 	return CLEARING_E_REFERENCE;
 }
 
-/* Name and signature stand behind the first 8 bytes of both events. */
-static int signature_check(const struct refdata *ref, const uint8_t *p, const char *text, size_t n, char *error, size_t error_bytes)
+static int refuse_of(char *error, size_t error_bytes, const char *what, const char *text, const char *name)
+{
+	snprintf(error, error_bytes, "%s: %s%s%s", what, text, name[0] != '\0' ? ": " : "", name);
+	return CLEARING_E_REFERENCE;
+}
+
+int signature_check(const struct refdata *ref, const char *what, const uint8_t *p, const char *text, size_t n, char *error, size_t error_bytes)
 {
 	const struct person_row *person;
 
 	if (p[8 + PERSON_NAME_BYTES_MAX] != '\0')
-		return refuse(error, error_bytes, "tariff: the name is too long", "");
+		return refuse_of(error, error_bytes, what, "the name is too long", "");
 	person = person_find(ref->person, ref->person_count, (const char *)p + 8);
 	if (person == NULL)
-		return refuse(error, error_bytes, "tariff: not a person who may publish", (const char *)p + 8);
+		return refuse_of(error, error_bytes, what, "not a person who may publish", (const char *)p + 8);
 	if (!sm2_verify(person->key, text, n, p + 40))
-		return refuse(error, error_bytes, "tariff: the signature is not this person's over this pack and time",
-			      person->name);
+		return refuse_of(error, error_bytes, what, "the signature is not this person's over what was sent", person->name);
 	return 0;
 }
 
@@ -193,7 +197,7 @@ int publish_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, cha
 
 	if (n < PUBLISH_HEAD_BYTES)
 		return refuse(error, error_bytes, "tariff: the event is too short", "");
-	ret = signature_check(ref, p, text, publish_text(p + 104, (int64_t)be64_get(p), text), error, error_bytes);
+	ret = signature_check(ref, "tariff", p, text, publish_text(p + 104, (int64_t)be64_get(p), text), error, error_bytes);
 	if (ret != 0)
 		return ret;
 	i = proposal_find(ref, p + 104, (int64_t)be64_get(p));
@@ -229,7 +233,7 @@ int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, ch
 	if (n != WITHDRAW_BYTES)
 		return refuse(error, error_bytes, "tariff: the event has another length", "");
 	from_ms = (int64_t)be64_get(p);
-	ret = signature_check(ref, p, text, withdraw_text(be32_get(p + 104), from_ms, text), error, error_bytes);
+	ret = signature_check(ref, "tariff", p, text, withdraw_text(be32_get(p + 104), from_ms, text), error, error_bytes);
 	if (ret != 0)
 		return ret;
 	for (size_t i = 0; i < ref->pack_count; i++)

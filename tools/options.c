@@ -14,6 +14,7 @@ static const struct option longs[] = {
 	{ "trust", required_argument, NULL, 'u' }, { "who", required_argument, NULL, 'w' }, { "version", required_argument, NULL, 'v' },
 	{ "cases", required_argument, NULL, 'C' }, { "taps", required_argument, NULL, 'T' }, { "db", required_argument, NULL, 's' },
 	{ "day", required_argument, NULL, 'D' }, { "live", required_argument, NULL, 'L' }, { "by", required_argument, NULL, 'B' }, { "csv", no_argument, NULL, 'V' },
+	{ "dry-run", no_argument, NULL, 'n' },
 	{ "json", no_argument, NULL, 'j' }, { "canonical", no_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -43,6 +44,7 @@ int options_read(int argc, char **argv, const char *usage, struct options *ret)
 		case 'L': ret->live = optarg; break;
 		case 'B': ret->by = optarg; break;
 		case 'V': ret->csv = true; break;
+		case 'n': ret->dry_run = true; break;
 		case 'j': ret->json = true; break;
 		case 'c': ret->canonical = true; break;
 		case 'h': fputs(usage, stdout); return -1;

@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
 	{ "check", verb_check, "资金不变量", "money invariants" },
 	{ "dump", verb_dump, "规范化导出", "canonical dump" },
 	{ "recompute", verb_recompute, "重新清分并逐字节比较", "clear a closed day again and compare bytes" },
+	{ "rerate", verb_rerate, "追溯调价: 试算与两人签名", "settled rides rated again: dry run, two signatures" },
 	{ "evidence", verb_evidence, "生成证据包", "write an evidence pack" },
 	{ "verify", verb_verify, "离线验证证据包", "verify an evidence pack" },
 	{ "backup", verb_backup, "备份", "back up a store" },

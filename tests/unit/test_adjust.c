@@ -540,6 +540,132 @@ static void any_order_of_arrival_over_days_ends_in_the_same_books(void **state)
 	assert_true(adjusted > 20);
 }
 
+/* ---- rules changed back in time ------------------------------------------------------------------------------------------- */
+
+static void persons_add(struct house *h)
+{
+	char csv[512] = "name,title,key\n", hex[131];
+	uint8_t point[65];
+
+	for (int i = 0; i < 2; i++) {
+		qr_key_point(key[i], point);
+		hex_encode(point, sizeof(point), hex);
+		snprintf(csv + strlen(csv), sizeof(csv) - strlen(csv), "%s,,%s\n", i == 0 ? "zhang" : "li", hex);
+	}
+	event_add(h, EVENT_PERSONS, "", 0, csv, strlen(csv));
+}
+
+static int rerate_ask(struct house *h, int who, int32_t from, int32_t to)
+{
+	uint8_t head[RERATE_BYTES] = { 0 };
+	char text[PUBLISH_TEXT_BYTES];
+
+	be32_put(head, (uint32_t)from);
+	be32_put(head + 4, (uint32_t)to);
+	strcpy((char *)head + 8, who == 0 ? "zhang" : "li");
+	be32_put(head + 104, (uint32_t)h->open);
+	assert_int_equal(sm2_sign(key[who], text, rerate_text(from, to, h->open, text), head + 40), 0);
+	return event_try(h, EVENT_RERATE, head, sizeof(head), "", 0);
+}
+
+static void a_change_back_in_time_is_booked_when_two_persons_ask_for_it(void **state)
+{
+	struct tap before = tap_at(1, DAY0, 480, "A", 100), after = tap_at(1, DAY0 + 1, 480, "A", 100), late = tap_at(1, DAY0 + 1, 300, "A", 100);
+	uint8_t rows[DIGEST_BYTES], again[DIGEST_BYTES];
+	struct rerate_effect e;
+	struct adjustment a;
+	struct house h;
+	struct fare f;
+
+	(void)state;
+	house_open(&h);
+	elders_add(&h);
+	persons_add(&h);
+	tap_send(&h, &before);
+	day_end(&h);
+	tap_send(&h, &after);
+	day_end(&h);
+	rows_digest(&h, DAY0 + 1, rows);
+	tariff_add(&h, 1, DAY0 + 1);
+	tap_send(&h, &late);		/* a replay by itself does not bring the new rule in */
+	day_end(&h);
+	assert_int_equal(paid_of(&h, &late), 80);
+	assert_int_equal(stands(&h, &after, &f, NULL), 0);
+
+	assert_int_equal(rerate_try(h.store, 0, DAY0, DAY0 + 1, &e), 0);
+	assert_int_equal(e.rides, 1);
+	assert_int_equal(e.cards, 1);
+	assert_int_equal(e.rider_fen, 20);
+	assert_int_equal(e.treasuries, 2);
+	assert_int_equal(e.treasury[0].fen + e.treasury[1].fen, 20);
+	assert_int_equal(e.operator_fen, 0);
+	assert_int_equal(rerate_ask(&h, 0, DAY0, DAY0 + 1), 0);
+	assert_int_equal(rerate_ask(&h, 0, DAY0, DAY0 + 1), CLEARING_E_REFERENCE);
+	day_end(&h);
+	assert_int_equal(stands(&h, &after, &f, NULL), 0);	/* one signature, and that for another day */
+	assert_int_equal(rerate_ask(&h, 1, DAY0, DAY0 + 1), 0);
+	assert_int_equal(rerate_ask(&h, 0, DAY0, DAY0 + 1), 0);
+	day_end(&h);
+	assert_int_equal(stands(&h, &after, &f, &a), 1);
+	assert_int_equal(f.paid.fen, 80);
+	assert_int_equal(a.cause, ADJUST_RERATE);
+	assert_int_equal(a.was_version, 1);
+	assert_int_equal(a.tariff_version, 2);
+	assert_int_equal(stands(&h, &before, &f, NULL), 0);
+	rows_digest(&h, DAY0 + 1, again);
+	assert_memory_equal(rows, again, DIGEST_BYTES);
+	all_holds(&h);
+	house_close(&h);
+}
+
+static void a_ride_rated_again_keeps_the_new_rule_when_a_late_tap_moves_it(void **state)
+{
+	struct tap ride_b = tap_at(1, DAY0, 480, "B", 150), late = tap_at(1, DAY0, 440, "A", 100);
+	struct house h;
+	struct fare f;
+
+	(void)state;
+	house_open(&h);
+	elders_add(&h);
+	persons_add(&h);
+	tap_send(&h, &ride_b);
+	day_end(&h);
+	tariff_add(&h, 1, DAY0);
+	assert_int_equal(rerate_ask(&h, 0, DAY0, DAY0), 0);
+	assert_int_equal(rerate_ask(&h, 1, DAY0, DAY0), 0);
+	day_end(&h);
+	assert_int_equal(paid_of(&h, &ride_b), 120);
+	tap_send(&h, &late);
+	day_end(&h);
+	assert_int_equal(stands(&h, &ride_b, &f, NULL), 2);
+	assert_int_equal(f.paid.fen, 20);	/* 40 % of 3.00 less the transfer's 1.00 */
+	all_holds(&h);
+	house_close(&h);
+}
+
+static void an_entitlement_learned_of_later_can_be_tried_on_a_persons_rides(void **state)
+{
+	struct tap ride_a = tap_at(1, DAY0, 480, "A", 200), other = tap_at(3, DAY0, 480, "A", 200);
+	struct rerate_effect e;
+	struct house h;
+	struct fare f;
+
+	(void)state;
+	house_open(&h);
+	tap_send(&h, &ride_a);
+	tap_send(&h, &other);
+	day_end(&h);
+	elders_add(&h);
+	day_end(&h);
+	assert_int_equal(stands(&h, &ride_a, &f, NULL), 0);
+	assert_int_equal(rerate_try(h.store, card_person(ride_a.pan), DAY0, INT32_MAX, &e), 0);
+	assert_int_equal(e.rides, 1);
+	assert_int_equal(e.rider_fen, 100);
+	assert_int_equal(rerate_try(h.store, card_person(other.pan), DAY0, INT32_MAX, &e), 0);
+	assert_int_equal(e.rides, 0);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -549,6 +675,9 @@ int main(void)
 		cmocka_unit_test(the_last_day_of_the_window_still_adjusts),
 		cmocka_unit_test(a_tap_beyond_the_hard_limit_is_kept_with_its_verdict),
 		cmocka_unit_test(any_order_of_arrival_over_days_ends_in_the_same_books),
+		cmocka_unit_test(a_change_back_in_time_is_booked_when_two_persons_ask_for_it),
+		cmocka_unit_test(a_ride_rated_again_keeps_the_new_rule_when_a_late_tap_moves_it),
+		cmocka_unit_test(an_entitlement_learned_of_later_can_be_tried_on_a_persons_rides),
 	};
 
 	return cmocka_run_group_tests_name("adjust", tests, packs_make, packs_free);
