@@ -364,27 +364,26 @@ static void check_inbox(struct checking *c, const struct day_row *day)
 /* Reports kept with the day are still what the rows give. */
 static void check_reports(struct checking *c, const struct day_row *day)
 {
-	static const char *const forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05" };
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+	for (size_t i = 0; i < report_form_count; i++) {
 		char name[32], *p = NULL;
 		const void *kept;
 		size_t n = 0, kept_bytes;
 		FILE *f;
 
-		snprintf(name, sizeof(name), "%s.json", forms[i]);
+		snprintf(name, sizeof(name), "%s.json", report_forms[i]);
 		if (!file_get(c->t, day->day, name, &kept, &kept_bytes))
 			continue;
 		f = open_memstream(&p, &n);
 		if (f == NULL)
 			return;
-		if (report_write(c->store, day->day, forms[i], "json", f) != 0)
-			broken(c, day->day, "%s cannot be made again", forms[i]);
+		if (report_write(c->store, day->day, report_forms[i], "json", f) != 0)
+			broken(c, day->day, "%s cannot be made again", report_forms[i]);
 		fclose(f);
 		if (n != kept_bytes || memcmp(p, kept, n) != 0)
-			broken(c, day->day, "%s differs from the kept one", forms[i]);
+			broken(c, day->day, "%s differs from the kept one", report_forms[i]);
 		if (p != NULL && strstr(p, "\"holds\":false") != NULL)
-			broken(c, day->day, "%s: a balance relation does not hold", forms[i]);
+			broken(c, day->day, "%s: a balance relation does not hold", report_forms[i]);
 		free(p);
 	}
 }

@@ -313,7 +313,9 @@ bool file_get(struct txn *t, int32_t day, const char *name, const void **ret_p, 
 /* BUILT -> APPROVED; SENT when the outbox of the day is delivered, ACKED when partners acknowledged, RECONCILED
  * when no item of the day is open. Moves as far as the facts allow; *ret_state is where the day is. */
 int day_advance(struct txn *t, int32_t day, enum day_state *ret_state) CLEARING_MUST_CHECK;
-/* One form of a day: D-01..D-05; format "json" or "csv". CLEARING_E_NO_DAY, CLEARING_E_STATE. */
+extern const char *const report_forms[];	/* D-01 to D-06, M-02, S-01 */
+extern const size_t report_form_count;
+/* One form of a day; format "json" or "csv". CLEARING_E_NO_DAY, CLEARING_E_STATE. */
 int report_write(struct store *s, int32_t day, const char *form, const char *format, FILE *out) CLEARING_MUST_CHECK;
 int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out) CLEARING_MUST_CHECK;
 /* Money invariants; NULL: all. Each broken one is a line on out. Number broken, or negative error. */

@@ -147,8 +147,6 @@ static const struct pack_part *part_find(const struct pack_part *part, size_t co
 
 /* ---- write --------------------------------------------------------------------------------------------- */
 
-static const char *const forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05", "M-02", "S-01" };
-
 static int part_memory(struct pack_part *part, const char *name, int (*fill)(struct store *, int32_t, const char *, FILE *), struct store *s, int32_t day, const char *arg)
 {
 	char *p = NULL;
@@ -256,9 +254,9 @@ int evidence_write(struct store *s, int32_t day, const struct qr_key *key, FILE 
 
 	if (ret == 0)
 		ret = part_memory(&part[1], "taps.ndjson", fill_taps, s, day, NULL);
-	for (size_t i = 0; ret == 0 && i < sizeof(forms) / sizeof(forms[0]); i++) {
-		snprintf(name, sizeof(name), "report/%s.json", forms[i]);
-		ret = part_memory(&part[count], name, fill_report, s, day, forms[i]);
+	for (size_t i = 0; ret == 0 && i < report_form_count; i++) {
+		snprintf(name, sizeof(name), "report/%s.json", report_forms[i]);
+		ret = part_memory(&part[count], name, fill_report, s, day, report_forms[i]);
 		count += ret == 0;
 	}
 	if (ret == 0)
@@ -340,6 +338,18 @@ static bool verify_root(struct verifying *v, const json_t *manifest, const struc
 
 struct tap_sums { int64_t taps, all, published, charged, rated, absorbed, subsidy; bool splits; };
 
+/* One side of an adjustment splits as a fare does. */
+static bool side_splits(const json_t *side)
+{
+	int64_t rest = json_integer_value(json_object_get(side, "published_fen")) - json_integer_value(json_object_get(side, "rated_fen")) -
+		       json_integer_value(json_object_get(side, "absorbed_fen"));
+	const json_t *funders = json_object_get(side, "funders");
+
+	for (size_t i = 0; i < json_array_size(funders); i++)
+		rest -= json_integer_value(json_array_get(json_array_get(funders, i), 1));
+	return rest == 0;
+}
+
 static void sum_line(struct tap_sums *s, const json_t *tap)
 {
 	const char *verdict = json_string_value(json_object_get(tap, "verdict"));
@@ -347,8 +357,10 @@ static void sum_line(struct tap_sums *s, const json_t *tap)
 	int64_t absorbed = json_integer_value(json_object_get(tap, "absorbed_fen")), subsidy = 0;
 	const json_t *funders = json_object_get(tap, "funders");
 
+	if (json_object_get(tap, "adjusts") != NULL)
+		s->splits = s->splits && side_splits(json_object_get(tap, "before")) && side_splits(json_object_get(tap, "after"));
 	if (verdict == NULL)
-		return;		/* a posting line */
+		return;		/* an adjustment or a posting */
 	s->all++;
 	for (size_t i = 0; i < json_array_size(funders); i++)
 		subsidy += json_integer_value(json_array_get(json_array_get(funders, i), 1));

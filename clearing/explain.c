@@ -3,7 +3,7 @@
  * and why, who pays, the key check, where it lies in the inbox. The fare is computed again from the state before
  * the ride, so the explanation is the calculation and not a story about it.
  */
-#include "clearing/clearing.h"
+#include "clearing/clear.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 struct case_file {			/* everything about one row */
 	struct txn t;
 	int32_t day;
-	struct cleared row;
+	struct cleared row; uint16_t nth;
 	struct tap tap; bool decoded;
 	struct day_row day_row;
 	struct refdata *ref;
@@ -46,6 +46,7 @@ static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
 			if (!cleared_decode(it.val, it.val_bytes, &row) || (found && !verdict_info((enum verdict)row.verdict)->money))
 				continue;
 			f->row = row;
+			f->nth = be16_get(it.key + 23);
 			f->day = day.day;
 			f->day_row = day;
 			found = true;
@@ -111,8 +112,7 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 		}
 		list[n].time_ms = tap.time_ms;
 		memcpy(list[n].key, it.key + 5, TAP_KEY_BYTES);
-		tap_ride(&tap, f->tariff, &list[n].ride);
-		list[n++].ride.operator_id = row.operator_id;
+		list[n++].ride = ride_of(&tap, f->tariff, row.operator_id, f->day);
 	}
 	iter_close(&it);
 	if (n > 1)
@@ -127,6 +127,8 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 		rate(t, &rider, &state, &list[i].ride, &state, &f->again, &f->notes);
 		f->rated_again = memcmp(list[i].key, tap_key_bytes, TAP_KEY_BYTES) == 0;
 	}
+	/* a late tap was rated among rides of other days: what is said of rules here would be of another calculation */
+	f->rated_again = f->rated_again && f->again.paid.fen == f->row.fare.paid.fen && f->again.published.fen == f->row.fare.published.fen;
 	free(list);
 	return f->t.error;
 }
@@ -202,16 +204,70 @@ static void print_misses(const struct case_file *f, FILE *out)
 	}
 }
 
-static void print_postings(const struct case_file *f, FILE *out)
+static void print_postings(const struct posting *posting, uint8_t count, FILE *out)
 {
-	for (uint8_t i = 0; i < f->row.priced.posting_count; i++) {
-		const struct posting *p = &f->row.priced.posting[i];
+	for (uint8_t i = 0; i < count; i++) {
+		const struct posting *p = &posting[i];
 		char amount[32];
 
 		yuan(p->amount.fen, amount);
 		fprintf(out, "  分录 %s  借 %s %u  贷 %s %u\n", amount, account_class_name(ACCOUNT_CLASS(p->debit)), ACCOUNT_PARTY(p->debit), account_class_name(ACCOUNT_CLASS(p->credit)),
 			ACCOUNT_PARTY(p->credit));
 	}
+}
+
+/* Each correction of this ride, in the order of the days that booked them. */
+typedef void (*adjust_fn)(const struct case_file *f, const struct adjustment *a, void *arg);
+
+static void each_adjustment(struct case_file *f, const uint8_t key[TAP_KEY_BYTES], adjust_fn fn, void *arg)
+{
+	uint8_t prefix[TAP_KEY_BYTES + 2], row[ADJUST_KEY_BYTES];
+	struct adjustment a;
+	struct iter it;
+
+	memcpy(prefix, key, TAP_KEY_BYTES);
+	be16_put(prefix + TAP_KEY_BYTES, f->nth);
+	iter_open(&f->t, DB_ADJUSTED, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		const void *val;
+		size_t n;
+
+		memcpy(row, it.key + TAP_KEY_BYTES + 2, 4);
+		memcpy(row + 4, it.key, TAP_KEY_BYTES + 2);
+		if (txn_get(&f->t, DB_ADJUST, row, sizeof(row), &val, &n) && adjust_decode(row, sizeof(row), val, n, &a))
+			fn(f, &a, arg);
+		else if (f->t.error == 0)
+			f->t.error = CLEARING_E_STORE;
+	}
+	iter_close(&it);
+}
+
+static void print_side(const char *word, uint8_t verdict, const struct fare *fare, FILE *out)
+{
+	char rated[32];
+
+	yuan(fare->paid.fen, rated);
+	if (verdict_info((enum verdict)verdict)->money)
+		fprintf(out, "%s %s", word, rated);
+	else
+		fprintf(out, "%s %s", word, verdict_info((enum verdict)verdict)->zh);
+}
+
+static void print_adjustment(const struct case_file *f, const struct adjustment *a, void *arg)
+{
+	char day[11], cause[TAP_ID_BYTES] = "", refund[32];
+	FILE *out = arg;
+
+	(void)f;
+	day_format(a->day, day);
+	if (a->cause == ADJUST_LATE_TAP)
+		tap_id_format(a->cause_key, cause);
+	fprintf(out, "  调整 %s  原因 %s %s\n    ", day, adjust_cause_zh((enum adjust_cause)a->cause), cause);
+	print_side("规则应付", a->was, &a->before, out);
+	print_side(" 改为", a->verdict, &a->fare, out);
+	yuan(a->refund_fen, refund);
+	fprintf(out, "  累计应退乘客 %s  票价版本 %u\n", refund, a->tariff_version);
+	print_postings(a->posting, a->posting_count, out);
 }
 
 static void print_text(const struct case_file *f, const char *id, FILE *out)
@@ -228,7 +284,7 @@ static void print_text(const struct case_file *f, const char *id, FILE *out)
 		print_steps(f, out);
 		print_money(f, out);
 		print_misses(f, out);
-		print_postings(f, out);
+		print_postings(f->row.priced.posting, f->row.priced.posting_count, out);
 	} else {
 		fprintf(out, "  不入账%s\n", v->resend_helps ? "; 补传正确的记录后可重新判定" : "");
 	}
@@ -268,7 +324,31 @@ static void json_rules(struct jsonw *j, const struct case_file *f)
 	jsonw_array_end(j);
 }
 
-static void print_json(const struct case_file *f, const char *id, FILE *out)
+static void json_adjustment(const struct case_file *f, const struct adjustment *a, void *arg)
+{
+	char day[11], cause[TAP_ID_BYTES] = "";
+	struct jsonw *j = arg;
+
+	(void)f;
+	day_format(a->day, day);
+	if (a->cause == ADJUST_LATE_TAP)
+		tap_id_format(a->cause_key, cause);
+	jsonw_object(j);
+	jsonw_kstr(j, "day", day);
+	jsonw_kstr(j, "cause", adjust_cause_name((enum adjust_cause)a->cause));
+	jsonw_kstr(j, "cause_tap", cause);
+	jsonw_kstr(j, "was", verdict_info((enum verdict)a->was)->name);
+	jsonw_kstr(j, "verdict", verdict_info((enum verdict)a->verdict)->name);
+	jsonw_kint(j, "rated_before_fen", a->before.paid.fen);
+	jsonw_kint(j, "rated_fen", a->fare.paid.fen);
+	jsonw_kint(j, "published_fen", a->fare.published.fen);
+	jsonw_kint(j, "absorbed_fen", a->fare.absorbed.fen);
+	jsonw_kint(j, "refund_fen", a->refund_fen);
+	jsonw_kint(j, "tariff_version", a->tariff_version);
+	jsonw_object_end(j);
+}
+
+static void print_json(struct case_file *f, const char *id, const uint8_t key[TAP_KEY_BYTES], FILE *out)
 {
 	char time[32], pan[24], day[11];
 	struct jsonw j;
@@ -293,6 +373,10 @@ static void print_json(const struct case_file *f, const char *id, FILE *out)
 	jsonw_kint(&j, "absorbed_fen", f->row.fare.absorbed.fen);
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
 	json_rules(&j, f);
+	jsonw_key(&j, "adjustments");
+	jsonw_array(&j);
+	each_adjustment(f, key, json_adjustment, &j);
+	jsonw_array_end(&j);
 	jsonw_object_end(&j);
 	fputc('\n', out);
 }
@@ -324,9 +408,12 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 	if (ret == 0) {
 		tap_id_format(key, id);
 		if (json)
-			print_json(f, id, out);
+			print_json(f, id, key, out);
 		else
 			print_text(f, id, out);
+		if (!json)
+			each_adjustment(f, key, print_adjustment, out);
+		ret = f->t.error;
 	}
 	refdata_free(f->ref);
 	txn_abort(&f->t);

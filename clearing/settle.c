@@ -360,11 +360,10 @@ static int build_files(struct build *b)
 
 static int build_reports(struct store *s, struct txn *t, int32_t day)
 {
-	static const char *const forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05", "M-02", "S-01" };
 	static const char *const formats[] = { "json", "csv" };
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < sizeof(forms) / sizeof(forms[0]); i++)
+	for (size_t i = 0; ret == 0 && i < report_form_count; i++)
 		for (size_t k = 0; ret == 0 && k < 2; k++) {
 			char *p = NULL, name[32];
 			size_t n = 0;
@@ -372,9 +371,9 @@ static int build_reports(struct store *s, struct txn *t, int32_t day)
 
 			if (f == NULL)
 				return -errno;
-			ret = report_write(s, day, forms[i], formats[k], f);
+			ret = report_write(s, day, report_forms[i], formats[k], f);
 			fclose(f);
-			snprintf(name, sizeof(name), "%s.%s", forms[i], formats[k]);
+			snprintf(name, sizeof(name), "%s.%s", report_forms[i], formats[k]);
 			if (ret == 0)
 				file_put(t, day, name, p, n);
 			free(p);

@@ -22,9 +22,6 @@ int verb_status(int argc, char **argv)
 
 /* ---- report ------------------------------------------------------------------------------------------- */
 
-static const char *const forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05", "M-02", "S-01" };
-#define FORM_COUNT (sizeof(forms) / sizeof(forms[0]))
-
 static int report_one(struct store *s, int32_t day, const char *form, const char *format, const char *dir)
 {
 	char path[4096];
@@ -47,7 +44,7 @@ int verb_report(int argc, char **argv)
 {
 	static const char usage[] =
 		"用法 usage: qingfen report DATE [--form D-01] [--format json|csv] [--out DIR] [--store DIR]\n"
-		"  D-01 日清分汇总  D-02 线路明细  D-03 卡种及优惠  D-04 财政补贴  D-05 差错  M-02 企业结算单  S-01 补贴申领单\n"
+		"  D-01 日清分汇总  D-02 线路明细  D-03 卡种及优惠  D-04 财政补贴  D-05 差错  D-06 调整  M-02 企业结算单  S-01 补贴申领单\n"
 		"  without --form: all of them\n";
 	struct options o;
 	struct store *s;
@@ -70,15 +67,15 @@ int verb_report(int argc, char **argv)
 		return EXIT_STORE;
 	if (o.out != NULL)
 		mkdir(o.out, 0755);
-	for (size_t i = 0; ret == 0 && i < FORM_COUNT; i++)
-		if (o.form == NULL || strcmp(o.form, forms[i]) == 0)
-			ret = report_one(s, day, forms[i], o.format, o.out);
+	for (size_t i = 0; ret == 0 && i < report_form_count; i++)
+		if (o.form == NULL || strcmp(o.form, report_forms[i]) == 0)
+			ret = report_one(s, day, report_forms[i], o.format, o.out);
 	if (ret == 0 && o.form != NULL) {
 		size_t i = 0;
 
-		while (i < FORM_COUNT && strcmp(o.form, forms[i]) != 0)
+		while (i < report_form_count && strcmp(o.form, report_forms[i]) != 0)
 			i++;
-		ret = i == FORM_COUNT ? -ENOENT : 0;
+		ret = i == report_form_count ? -ENOENT : 0;
 	}
 	store_close(s);
 	if (ret != 0)
