@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "clearing/core/core.h"
+#include "clearing/entitlement.h"
 #include "clearing/evidence.h"
 #include "clearing/layout.h"
 
@@ -41,7 +42,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_COUNTER,	/* pan 10 | card counter u16 | tac 4 -> day u32 | business key 18 */
 	DB_CLEARED,	/* day u32 | class u8 | business key 18 or content digest 18 | n u16 -> cleared row */
 	DB_STATE,	/* person u64 | day u32 -> rider state at that day's close */
-	DB_PERSON,	/* pan 10 | seq u64 -> person u64 */
+	DB_PERSON,	/* pan 10 | seq u64 -> person u64, and from the media register medium u8, from u32, to u32 */
 	DB_RIDER,	/* person u64 | seq u64 -> struct rider packed */
 	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 | tariff version u32 -> count, sum, digest */
 	DB_CUBE,	/* day u32 | verdict u8 | operator u32 | scheme, medium, card class u8 | group, rule, fund rule u16 | tariff version u32 | line text -> measures */
@@ -52,6 +53,8 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_ADJUST,	/* day u32 | business key 18 | n u16 -> adjustment of a ride that an earlier day settled */
 	DB_ADJUSTED,	/* business key 18 | n u16 | day u32 -> nothing: where a ride's adjustments are */
 	DB_RERATE,	/* person u64, 0 everyone | day u32 | from u32 -> to u32, cause u8: rides rated again with what that day knew */
+	DB_HOLDER,	/* bureau 16 | person u64 -> seq u64: who holds something of a bureau now */
+	DB_TOUCHED,	/* seq u64 | person u64 -> first day u32: whom an entitlement event touched */
 	DB_COUNT_
 };
 struct store;
@@ -106,6 +109,9 @@ enum event_type {			/* on disk */
 	EVENT_PUBLISH = 12,		/* from i64 | name 32 | SM2 signature 64 | SHA-256 32 | compiled pack; the second signature has no pack */
 	EVENT_WITHDRAW = 13,		/* from i64 | name 32 | SM2 signature 64 | tariff version u32 */
 	EVENT_RERATE = 16,		/* from u32 | to u32 | name 32 | SM2 signature 64 | open day u32: one of two persons who ask for it */
+	EVENT_BUREAUS = 17,		/* CSV: bureau,title,key,groups,facts,withdraw_max: who may grant what, whole list */
+	EVENT_FEED = 18,		/* a bureau's signed batch: FEED_EVENT_HEAD_BYTES, then the file as received */
+	EVENT_MEDIA = 19,		/* CSV: pan,person,medium,from,to: media register, adds and replaces */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */

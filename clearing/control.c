@@ -79,7 +79,8 @@ int load_call(struct txn *t, void *arg)
 static void do_load(struct daemon *d, const struct request *q, FILE *out)
 {
 	static const struct { const char *what; uint8_t type; size_t head; } kinds[] = { { "terminals", EVENT_TERMINALS, 0 }, { "issuers", EVENT_ISSUERS, 0 },
-		{ "blacklist", EVENT_BLACKLIST, 4 }, { "riders", EVENT_RIDERS, 0 }, { "persons", EVENT_PERSONS, 0 }, { "tariff", EVENT_TARIFF, 8 } };
+		{ "blacklist", EVENT_BLACKLIST, 4 }, { "riders", EVENT_RIDERS, 0 }, { "persons", EVENT_PERSONS, 0 },
+		{ "bureaus", EVENT_BUREAUS, 0 }, { "media", EVENT_MEDIA, 0 }, { "tariff", EVENT_TARIFF, 8 } };
 	struct load l = { .daemon = d, .body = q->bulk, .bytes = q->bulk_bytes };
 	uint8_t head[8];
 	struct jsonw j;
@@ -91,7 +92,7 @@ static void do_load(struct daemon *d, const struct request *q, FILE *out)
 			l.head_bytes = kinds[i].head;
 		}
 	if (l.type == 0) {
-		answer_error(out, CLEARING_E_REFERENCE, "terminals, issuers, blacklist, riders, persons and tariff can be loaded");
+		answer_error(out, CLEARING_E_REFERENCE, "terminals, issuers, blacklist, riders, bureaus, media, persons and tariff can be loaded");
 		return;
 	}
 	if (l.type == EVENT_TARIFF && control_signs(d)) {
@@ -319,6 +320,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		do_metrics(d, out);
 	else if (strcmp(cmd, "load") == 0)
 		do_load(d, q, out);
+	else if (strcmp(cmd, "entitlements") == 0)
+		control_entitlements(d, q, out);
 	else if (strcmp(cmd, "publish") == 0)
 		control_publish(d, q, out);
 	else if (strcmp(cmd, "withdraw") == 0)
@@ -335,7 +338,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, tariffs, publish, withdraw, rerate, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, entitlements, tariffs, publish, withdraw, rerate, day-close, day-settle and stop are known");
 	}
 }
 

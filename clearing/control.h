@@ -24,4 +24,7 @@ void control_tariffs(struct daemon *d, FILE *out);
 /* control_rerate.c */
 void control_rerate(struct daemon *d, const struct request *q, FILE *out);
 
+/* control_feed.c */
+void control_entitlements(struct daemon *d, const struct request *q, FILE *out);
+
 #endif

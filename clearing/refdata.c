@@ -46,6 +46,8 @@ void refdata_free(struct refdata *r)
 		free(r->proposal[i].blob);
 	free(r->terminal.row);
 	free(r->terminal.slot);
+	free(r->bureau);
+	free(r->feed);
 	free(r->issuer);
 	blacklist_reset(&r->blacklist);
 	free(r);
@@ -57,6 +59,12 @@ int ref_refuse(const struct ref_reading *r, int column, const char *reason)
 {
 	snprintf(r->error, r->error_bytes, "%s:%u:%u: %s: \"%s\"", r->name, r->line, csv_field_column(r->csv, (size_t)r->column[column]), reason,
 		 r->field[r->column[column]]);
+	return CLEARING_E_REFERENCE;
+}
+
+int ref_refuse_unquoted(const struct ref_reading *r, int column, const char *reason)
+{
+	snprintf(r->error, r->error_bytes, "%s:%u:%u: %s", r->name, r->line, csv_field_column(r->csv, (size_t)r->column[column]), reason);
 	return CLEARING_E_REFERENCE;
 }
 
@@ -329,7 +337,7 @@ static int black_read(const struct ref_reading *r, struct black_row *ret)
 	int code;
 
 	if (!pan_parse(ref_cell(r, 0), row.pan))
-		return ref_refuse(r, 0, "a card number of at most 20 digits is needed");
+		return ref_refuse_unquoted(r, 0, "a card number of at most 20 digits is needed");
 	code = cell_time(r, 1, 0, &row.from_ms);
 	if (code == 0)
 		code = cell_time(r, 2, INT64_MAX, &row.to_ms);
@@ -544,6 +552,7 @@ static int apply(struct refdata *r, uint8_t type, const void *body, size_t n, bo
 	case EVENT_PUBLISH: return publish_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_RERATE: return rerate_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_WITHDRAW: return withdraw_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_BUREAUS: return bureaus_apply(r, body, n, dry, error, error_bytes);
 	default: return 0;
 	}
 }
@@ -552,6 +561,8 @@ int refdata_check(const struct refdata *r, uint8_t type, const void *body, size_
 {
 	if (type == EVENT_RIDERS)
 		return riders_apply(r, NULL, 0, body, n, ret_error, error_bytes);
+	if (type == EVENT_MEDIA)
+		return media_apply(NULL, 0, body, n, ret_error, error_bytes);
 	return apply((struct refdata *)(uintptr_t)r, type, body, n, true, ret_error, error_bytes);
 }
 
@@ -560,6 +571,10 @@ int refdata_apply(struct refdata *r, const struct event *e, struct txn *t, char 
 	if (e->type == EVENT_RIDERS)
 		return t->write ? riders_apply(r, t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
 	r->seq = e->seq;
+	if (e->type == EVENT_MEDIA)
+		return t->write ? media_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
+	if (e->type == EVENT_FEED)
+		return t->write ? feed_apply(r, t, e, "feed", NULL, ret_error, error_bytes) : feed_note(r, e->seq, e->received_ms, e->body, e->bytes);
 	return apply(r, e->type, e->body, e->bytes, false, ret_error, error_bytes);
 }
 

@@ -25,6 +25,8 @@ struct refdata {
 	struct person_row person[PERSONS_MAX]; size_t person_count;
 	struct proposal proposal[PROPOSALS_MAX]; size_t proposal_count;
 	struct rerate_ask rerate[RERATES_MAX]; size_t rerate_count;
+	struct bureau *bureau; size_t bureau_count;
+	struct feed_batch *feed; size_t feed_count, feed_space;	/* taken, rising seq */
 };
 
 /* A reference CSV being read: refusals carry name:line:column and the offending text. */
@@ -33,6 +35,7 @@ int ref_open(struct ref_reading *r, const char *name, const void *p, size_t n, c
 int ref_next(struct ref_reading *r);	/* 1, 0, or CLEARING_E_REFERENCE */
 const char *ref_cell(const struct ref_reading *r, int column);
 int ref_refuse(const struct ref_reading *r, int column, const char *reason);
+int ref_refuse_unquoted(const struct ref_reading *r, int column, const char *reason);	/* for cells with card numbers */
 
 /* A compiled pack in force from a time on; the blob is copied. dry: only whether it could be. */
 int packs_add(struct refdata *ref, int64_t from_ms, const void *blob, size_t n, bool dry, char *error, size_t error_bytes);
@@ -49,5 +52,19 @@ int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, ch
 
 /* Entitlement batch into DB_PERSON and DB_RIDER under seq; t NULL: only check. */
 int riders_apply(const struct refdata *r, struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);
+
+
+/* Whom an event touches, while it is applied: DB_TOUCHED under its seq; the earliest day of several counts. */
+void touched_put(struct txn *t, uint64_t seq, uint64_t person, int32_t first_day);
+/* The first day on which two records of one person can price otherwise; INT32_MAX: none. */
+int32_t rider_first_difference(const struct rider *before, const struct rider *after);
+bool rider_same(const struct rider *a, const struct rider *b);	/* the same bytes in the store */
+void rider_write(struct txn *t, uint64_t handle, uint64_t seq, const struct rider *rider);
+/* A card's person from this event on, and whom that touches. medium 0 and open days: only who. */
+void medium_write(struct txn *t, const struct medium_row *m);
+/* bureau.c, feed_apply.c, refdata_media.c. feed_apply is in entitlement.h. */
+int bureaus_apply(struct refdata *ref, const void *p, size_t n, bool dry, char *error, size_t error_bytes);
+int feed_note(struct refdata *ref, uint64_t seq, int64_t received_ms, const uint8_t *body, size_t n);	/* that it was taken */
+int media_apply(struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);	/* t NULL: only check */
 
 #endif

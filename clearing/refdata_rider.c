@@ -111,7 +111,7 @@ static int line_read(const struct ref_reading *r, const struct refdata *ref, uin
 	int ret;
 
 	if (!pan_parse(ref_cell(r, R_PAN), line->pan))
-		return ref_refuse(r, R_PAN, "a card number of at most 20 digits is needed");
+		return ref_refuse_unquoted(r, R_PAN, "a card number of at most 20 digits is needed");
 	ret = cell_number(r, R_PERSON, UINT64_MAX, 0, &line->person);
 	if (ret == 0 && line->person == 0)
 		return ref_refuse(r, R_PERSON, "a person handle above 0 is needed");
@@ -154,17 +154,35 @@ static bool rider_get(struct txn *t, uint64_t person, uint64_t seq, struct rider
 	return txn_get_last_at(t, DB_RIDER, key, 16, 8, &found, &val, &n) && rider_unpack(val, n, ret);
 }
 
+bool rider_of(struct txn *t, uint64_t handle, uint64_t seq, struct rider *ret) { return rider_get(t, handle, seq, ret); }
+
+bool rider_same(const struct rider *a, const struct rider *b)
+{
+	uint8_t pa[RIDER_BYTES], pb[RIDER_BYTES];
+	size_t n = rider_pack(a, pa);
+
+	return n == rider_pack(b, pb) && memcmp(pa, pb, n) == 0;
+}
+
+void rider_write(struct txn *t, uint64_t handle, uint64_t seq, const struct rider *rider)
+{
+	uint8_t key[16], val[RIDER_BYTES];
+
+	be64_put(key, handle);
+	be64_put(key + 8, seq);
+	txn_put(t, DB_RIDER, key, 16, val, rider_pack(rider, val));
+}
+
 static int line_write(struct txn *t, uint64_t seq, const struct rider_line *line)
 {
-	uint8_t key[18], person[8], val[RIDER_BYTES];
-	struct rider rider = { 0 };
+	struct medium_row medium = { .handle = line->person, .from = INT32_MIN, .to = INT32_MAX, .seq = seq };
+	struct rider rider = { 0 }, before;
 
-	memcpy(key, line->pan, 10);
-	be64_put(key + 10, seq);
-	be64_put(person, line->person);
-	txn_put(t, DB_PERSON, key, 18, person, 8);
+	memcpy(medium.pan, line->pan, 10);
+	medium_write(t, &medium);
 	if (!rider_get(t, line->person, seq, &rider))
 		rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
+	before = rider;
 	if (line->rider.birth != DAY_NONE)
 		rider.birth = line->rider.birth;
 	if (line->rider.issued != DAY_NONE)
@@ -173,9 +191,8 @@ static int line_write(struct txn *t, uint64_t seq, const struct rider_line *line
 		rider.home = line->rider.home;
 	if (line->has_hold && !hold_merge(&rider, &line->hold))
 		return CLEARING_E_REFERENCE;
-	be64_put(key, line->person);
-	be64_put(key + 8, seq);
-	txn_put(t, DB_RIDER, key, 16, val, rider_pack(&rider, val));
+	rider_write(t, line->person, seq, &rider);
+	touched_put(t, seq, line->person | 1ULL << 63, rider_first_difference(&before, &rider));
 	return t->error;
 }
 
@@ -220,7 +237,7 @@ uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct r
 	memcpy(key, pan, 10);
 	be64_put(key + 10, seq);
 	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-	if (txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, &val, &n) && n == 8) {
+	if (txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, &val, &n) && n >= 8) {
 		person = be64_get(val);
 		rider_get(t, person, seq, ret_rider);
 		return person | 1ULL << 63;

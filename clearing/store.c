@@ -21,7 +21,8 @@
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "counter", "cleared", "state", "person",
-	"rider", "posting", "cube", "outbox", "file", "item", "ride", "adjust", "adjusted", "rerate" };
+	"rider", "posting", "cube", "outbox", "file", "item", "ride", "adjust", "adjusted", "rerate",
+	"holder", "touched" };
 
 struct store {
 	MDB_env *env;

@@ -32,6 +32,17 @@ int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) { r
 
 int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) { return digest_make(true, p, n, ret_digest); }
 
+int hmac_sm3(const void *key, size_t key_bytes, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
+{
+	uint8_t out[DIGEST_BYTES];
+	size_t bytes = 0;
+
+	if (EVP_Q_mac(NULL, "HMAC", NULL, "SM3", NULL, key, key_bytes, p, n, out, sizeof(out), &bytes) == NULL || bytes != DIGEST_BYTES)
+		return KEYS_E_CRYPTO;
+	memcpy(ret_digest, out, DIGEST_BYTES);
+	return 0;
+}
+
 struct digest {
 	EVP_MD_CTX *ctx;
 };

@@ -254,6 +254,8 @@ int qr_make_code(const uint8_t *auth, size_t auth_bytes, const struct qr_key *us
 #define DIGEST_BYTES 32
 int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
 int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
+/* Keyed hash HMAC (RFC 2104) with SM3; any key length. */
+int hmac_sm3(const void *key, size_t key_bytes, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
 /* SHA-256 over pieces. digest_end leaves it ready for digest_reset. Free with digest_free (NULL is fine). */
 struct digest;
 int digest_new(struct digest **ret_digest) KEYS_MUST_CHECK;

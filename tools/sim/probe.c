@@ -21,11 +21,12 @@
 #define ANSWER_S 3
 
 static const char usage[] =
-	"usage: qingfen sim probe --connect HOST:PORT --ca FILE [--cert FILE --key FILE] --device NAME --terminal HEX12 CASE\n"
+	"usage: qingfen sim probe --connect HOST:PORT --ca FILE [--cert FILE --key FILE] --device NAME --terminal HEX12\n"
+	"         [--pan DIGITS [--serial N] [--later MINUTES]] CASE\n"
 	"  CASE: good bad-record wrong-count wrong-digest wrong-total wrong-serials other-device truncated bomb oversize no-hello\n"
 	"        unknown-frame later-field\n";
 
-struct probe { const char *host_port, *ca, *cert, *key, *device, *what; uint8_t terminal[6]; SSL *ssl; uint8_t in[FRAME_BYTES_MAX + 16]; size_t got; };
+struct probe { const char *host_port, *ca, *cert, *key, *device, *what; uint8_t terminal[6], pan[10]; bool carded; uint32_t serial; int64_t later_ms; SSL *ssl; uint8_t in[FRAME_BYTES_MAX + 16]; size_t got; };
 
 static int socket_open(const char *host_port)
 {
@@ -94,6 +95,13 @@ static void tap_fill(const struct probe *p, uint32_t serial, struct tap *ret)
 	memcpy(t.terminal, p->terminal, 6);
 	memcpy(t.psam, p->terminal, 6);
 	strcpy(t.line, "18");
+	if (p->carded) {
+		t.medium = MEDIUM_SSC;
+		memcpy(t.pan, p->pan, sizeof(t.pan));
+		memcpy(t.issuer, "\x02\x18\x42\x80", 4);
+		t.card_city = t.accept_city = 0x4280;
+		t.time_ms += p->later_ms;
+	}
 	*ret = t;
 }
 
@@ -105,9 +113,9 @@ static int batch_make(const struct probe *p, uint8_t *out, size_t space)
 	struct tap t;
 	int n;
 
-	b = (struct batch){ .file_serial = 900000000u + (uint32_t)(strlen(p->what) * 1000 + (uint8_t)p->what[0]), .count = 3 };
+	b = (struct batch){ .file_serial = 900000000u + (uint32_t)(strlen(p->what) * 1000 + (uint8_t)p->what[0]) + p->serial * 100000, .count = p->carded ? 1 : 3 };
 	snprintf(b.device, sizeof(b.device), "%.15s", strcmp(p->what, "other-device") == 0 ? "somebody-else" : p->device);
-	for (uint32_t i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < b.count; i++) {
 		tap_fill(p, 0xF0000000u + b.file_serial * 4 + i, &t);
 		n = tap_encode(&t, record[i], sizeof(record[i]));
 		if (n < 0)
@@ -232,6 +240,7 @@ int sim_probe(int argc, char **argv)
 {
 	static const struct option longs[] = { { "connect", required_argument, NULL, 'c' }, { "ca", required_argument, NULL, 'a' }, { "cert", required_argument, NULL, 'e' },
 		{ "key", required_argument, NULL, 'k' }, { "device", required_argument, NULL, 'd' }, { "terminal", required_argument, NULL, 't' },
+		{ "pan", required_argument, NULL, 'p' }, { "serial", required_argument, NULL, 's' }, { "later", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	static struct probe p;
 	int c, ret;
@@ -248,6 +257,11 @@ int sim_probe(int argc, char **argv)
 			if (!hex_decode(optarg, p.terminal, 6))
 				return EXIT_USAGE;
 			break;
+		case 'p':
+			p.carded = pan_parse(optarg, p.pan);
+			break;
+		case 's': p.serial = (uint32_t)strtoul(optarg, NULL, 10); break;
+		case 'l': p.later_ms = strtoll(optarg, NULL, 10) * 60000; break;
 		default: fputs(usage, c == 'h' ? stdout : stderr); return c == 'h' ? EXIT_OK : EXIT_USAGE;
 		}
 	}
