@@ -184,17 +184,28 @@ static void fund_all(struct rating *r, const struct choice *choice, const struct
 
 /* ---- repeat taps ------------------------------------------------------------------------------------------- */
 
+/* Milliseconds since the rider's last ride that the lock looks at: of any kind, or in this vehicle, which may be the last
+ * ride or the one that started the window the rider is in. -1: none. */
+static int64_t lock_gap(const struct rating *r, const struct row_lock *l)
+{
+	const struct rider_state *s = r->before;
+	bool here = r->vehicle_hash != 0;
+
+	if (s->last_ms == 0)
+		return -1;
+	if (!l->same_vehicle || (here && r->vehicle_hash == s->last_vehicle))
+		return r->ride->time_ms - s->last_ms;
+	return here && s->window_ms != 0 && r->vehicle_hash == s->window_vehicle ? r->ride->time_ms - s->window_ms : -1;
+}
+
 static const struct row_lock *lock_find(struct rating *r, const struct choice *choice)
 {
-	int64_t gap = r->ride->time_ms - r->before->last_ms;
-
 	for (uint32_t i = 0; i < r->t->lock_count; i++) {
 		const struct row_lock *l = &r->t->lock[i];
 		bool with = choice->index == PRICE_NONE ? l->with_published : (l->with >> choice->index & 1) != 0;
+		int64_t gap = lock_gap(r, l);
 
-		if (!with || r->before->last_ms == 0 || gap < 0 || gap >= l->ms)
-			continue;
-		if (!l->same_vehicle || (r->vehicle_hash != 0 && r->vehicle_hash == r->before->last_vehicle))
+		if (with && gap >= 0 && gap < l->ms)
 			return l;
 	}
 	return NULL;
