@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { B_NAME, B_TITLE, B_KEY, B_GROUPS, B_FACTS, B_WITHDRAW, B_COUNT };
-static const char *const bureau_columns[B_COUNT] = { "bureau", "title", "key", "groups", "facts", "withdraw_max" };
+enum { B_NAME, B_TITLE, B_KEY, B_GROUPS, B_FACTS, B_WITHDRAW, B_LATE, B_COUNT };
+static const char *const bureau_columns[B_COUNT] = { "bureau", "title", "key", "groups", "facts", "withdraw_max", "late_holds" };
 
 /* The pack that holds may change; that a group exists is asked of it when a batch comes. */
 static int groups_read(const struct ref_reading *r, struct bureau *row)
@@ -50,6 +50,9 @@ static int bureau_read(const struct ref_reading *r, struct bureau *ret)
 	if (share[0] < '0' || share[0] > '9' || *end != '\0' || percent > 100)
 		return ref_refuse(r, B_WITHDRAW, "a percentage from 0 to 100 is needed");
 	row.withdraw_max = (uint8_t)percent;
+	row.adjusts = strcmp(ref_cell(r, B_LATE), "adjust") == 0;
+	if (!row.adjusts && strcmp(ref_cell(r, B_LATE), "from-receipt") != 0)
+		return ref_refuse(r, B_LATE, "from-receipt or adjust is needed");
 	strcpy(row.name, name);
 	snprintf(row.title, sizeof(row.title), "%s", ref_cell(r, B_TITLE));
 	code = groups_read(r, &row);
@@ -156,6 +159,7 @@ int feed_event_head(const char *name, const void *p, size_t n, const uint8_t sig
 int feed_note(struct refdata *ref, uint64_t seq, int64_t received_ms, const uint8_t *body, size_t n)
 {
 	struct feed_batch b = { .seq = seq, .received_ms = received_ms };
+	const struct bureau *bureau;
 
 	if (n < FEED_EVENT_HEAD_BYTES || body[BUREAU_NAME_BYTES_MAX] != '\0')
 		return CLEARING_E_STORE;
@@ -166,6 +170,8 @@ int feed_note(struct refdata *ref, uint64_t seq, int64_t received_ms, const uint
 	b.head.issued = (int32_t)be32_get(body + 24);
 	b.head.count = be32_get(body + 28);
 	memcpy(b.digest, body + 32, DIGEST_BYTES);
+	bureau = refdata_bureau(ref, b.head.bureau);
+	b.adjusts = bureau != NULL && bureau->adjusts;
 	if (ref->feed_count == ref->feed_space) {
 		size_t space = ref->feed_space * 2 + 64;
 		struct feed_batch *wide = realloc(ref->feed, space * sizeof(*wide));

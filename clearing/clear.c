@@ -38,6 +38,27 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static int late_hold_add(void *arg, uint64_t person, int32_t first_day)
+{
+	struct job *j = arg;
+
+	return first_day <= j->day.day ? rerates_add(&j->rerates, person, first_day, j->day.day, ADJUST_LATE_HOLD) : 0;
+}
+
+/* Whom the day's batches touched, of bureaus whose late holds are booked back by adjustment. */
+static int late_holds_collect(struct job *j)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < refdata_feed_count(j->ref); i++) {
+		const struct feed_batch *b = refdata_feed_at(j->ref, i);
+
+		if (b->adjusts && b->seq > j->day.first_seq && b->seq <= j->day.cut_seq)
+			ret = entitlement_touched(&j->txn, b->seq, late_hold_add, j);
+	}
+	return ret;
+}
+
 /* Requests whose second signature is an event of this day. */
 static int rerates_collect(struct job *j)
 {
@@ -47,6 +68,10 @@ static int rerates_collect(struct job *j)
 	for (size_t i = 0; ret == 0 && refdata_rerate(j->ref, i, &s); i++)
 		if (s.day == j->day.day && s.agreed_seq > j->day.first_seq && s.agreed_seq <= j->day.cut_seq)
 			ret = rerates_add(&j->rerates, 0, s.from, s.to, ADJUST_RERATE);
+	if (ret == 0)
+		ret = late_holds_collect(j);
+	if (j->rerates.count > 1)
+		qsort(j->rerates.list, j->rerates.count, sizeof(j->rerates.list[0]), rerate_compare);
 	return ret;
 }
 

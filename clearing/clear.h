@@ -35,12 +35,13 @@ struct job {
 	struct clear_stats stats;
 	struct { uint64_t person; uint8_t bytes[RIDER_STATE_BYTES]; } *state; size_t state_count, state_space;
 	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
-	struct rerates rerates, everyone;	/* asked for in this day; for everyone on earlier days */
+	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
 	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
 	struct adjustment *adjust; size_t adjust_count, adjust_space;
 };
 
 void job_done(struct job *j);
+int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person, from */
 /* clear_collect.c: the day's events as records. */
 bool work_tap(const struct work *w, struct tap *ret);
 int clear_collect(struct job *j);

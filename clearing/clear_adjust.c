@@ -135,8 +135,27 @@ static void known_by(struct past *p, const struct rerates *list, uint64_t person
 	}
 }
 
+/* Those of one person, of a list sorted by person. */
+static struct rerates rerates_of(const struct rerates *all, uint64_t person)
+{
+	size_t low = 0, high = all->count, n = 0;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (all->list[mid].person < person)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low + n < all->count && all->list[low + n].person == person)
+		n++;
+	return (struct rerates){ .list = n > 0 ? all->list + low : NULL, .count = n };
+}
+
 static int known_all(struct replay *r)
 {
+	const struct rerates everyones = rerates_of(&r->job->rerates, 0), persons = rerates_of(&r->job->rerates, r->person);
 	int ret = rerates_read(r->job, r->person, &r->asked);
 
 	for (size_t i = 0; ret == 0 && i < r->count; i++) {
@@ -145,7 +164,8 @@ static int known_all(struct replay *r)
 		p->known = p->day;
 		known_by(p, &r->job->everyone, r->person);
 		known_by(p, &r->asked, r->person);
-		known_by(p, &r->job->rerates, r->person);
+		known_by(p, &everyones, r->person);
+		known_by(p, &persons, r->person);
 	}
 	return ret;
 }
@@ -425,8 +445,8 @@ static bool asked_of_everyone(const struct job *j, int64_t time_ms)
 {
 	int32_t service = service_day_of_ms(time_ms, DAY_CUT_S_DEFAULT);
 
-	for (size_t i = 0; i < j->rerates.count; i++)
-		if (j->rerates.list[i].person == 0 && j->rerates.list[i].from <= service && service <= j->rerates.list[i].to)
+	for (size_t i = 0; i < j->rerates.count && j->rerates.list[i].person == 0; i++)	/* sorted: everyone's come first */
+		if (j->rerates.list[i].from <= service && service <= j->rerates.list[i].to)
 			return true;
 	return false;
 }

@@ -160,7 +160,7 @@ static int adjustments_write(struct job *j)
 	return ret;
 }
 
-static int rerate_compare(const void *pa, const void *pb)
+int rerate_compare(const void *pa, const void *pb)
 {
 	const struct rerate *a = pa, *b = pb;
 

@@ -109,7 +109,7 @@ enum event_type {			/* on disk */
 	EVENT_PUBLISH = 12,		/* from i64 | name 32 | SM2 signature 64 | SHA-256 32 | compiled pack; the second signature has no pack */
 	EVENT_WITHDRAW = 13,		/* from i64 | name 32 | SM2 signature 64 | tariff version u32 */
 	EVENT_RERATE = 16,		/* from u32 | to u32 | name 32 | SM2 signature 64 | open day u32: one of two persons who ask for it */
-	EVENT_BUREAUS = 17,		/* CSV: bureau,title,key,groups,facts,withdraw_max: who may grant what, whole list */
+	EVENT_BUREAUS = 17,		/* CSV: bureau,title,key,groups,facts,withdraw_max,late_holds: who may grant what, whole list */
 	EVENT_FEED = 18,		/* a bureau's signed batch: FEED_EVENT_HEAD_BYTES, then the file as received */
 	EVENT_MEDIA = 19,		/* CSV: pan,person,medium,from,to: media register, adds and replaces */
 };

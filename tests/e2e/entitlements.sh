@@ -46,7 +46,7 @@ tap() { # pan, minutes after 9 o'clock
 # ---- at the bureau ------------------------------------------------------------------------------
 printf '%064d\n' 42 >"$dir/city.key"
 edu=$("$B/qingfen" tariff person edu --to "$dir/edu.key" | sed -n 's/^edu,,//p') other=$("$B/qingfen" tariff person x --to "$dir/other.key" | sed -n 's/^x,,//p')
-printf 'bureau,title,key,groups,facts,withdraw_max\nedu,教育局,%s,pupil student,no,20\ndpf,残联,%s,disabled,no,20\n' "$edu" "$other" >"$dir/bureaus.csv"
+printf 'bureau,title,key,groups,facts,withdraw_max,late_holds\nedu,教育局,%s,pupil student,no,20,from-receipt\ndpf,残联,%s,disabled,no,20,adjust\n' "$edu" "$other" >"$dir/bureaus.csv"
 "$B/qingfen" load bureaus "$dir/bureaus.csv" >/dev/null; is "bureaus are registered with key and groups" 0 $?
 ids=(11010519491231002X 440524188001010014 360702201209013410)
 identity() { python3 -c 'import sys
@@ -93,8 +93,11 @@ printf 'pan,person,medium,from,to\n%s,%s,ssc,2025-09-01,2025-11-02\n%s,%s,ssc,20
 "$B/qingfen" load media "$dir/media.csv" >/dev/null
 tap $new 200; is "the replacement card has the person's entitlement" "$pupil" "$fen"
 tap $new 300; full=$fen; [ "$full" -gt "$pupil" ]; say "and the person's quota: two rides a day, old card and new together" $? "$pupil then $full"
+printf 'pan,person,medium,from,to\n%s,%s,ssc,2025-09-01,\n' $third "${handles[9]}" >"$dir/media.csv"
+"$B/qingfen" load media "$dir/media.csv" >/dev/null
+tap $third 400; late=$fen
 "$B/qingfen" day close $day >/dev/null
-is "cleared, the quota counts both cards too: of the day's four rides two are at half price" "$pupil $pupil $full $full" "$("$B/qingfen" dump --canonical --date $day | python3 -c 'import json, sys
+is "cleared, the quota counts both cards too: of the day's four rides two are at half price" "$pupil $pupil $late $full $full" "$("$B/qingfen" dump --canonical --date $day | python3 -c 'import json, sys
 print(*sorted(d["rated_fen"] for d in map(json.loads, sys.stdin) if "tap" in d))' 2>&1)"
 digest() { "$B/qingfen" dump --canonical --date $day | sha256sum; }
 before=$(digest)
@@ -102,6 +105,15 @@ echo "${ids[0]},王小明,pupil,,2025-09-01,2026-08-31,2026-08-31,2025-11-03" | 
 "$B/qingfen" recompute $day >"$dir/out" 2>&1; say "a hold received after the day was cut does not change that day" $? "$(cat "$dir/out")"
 is "not a byte of it" "$before" "$(digest)"
 tap $new 1540; is "after the withdrawal the fare is ordinary again" "$ordinary" "$fen"
+printf 'id,group,from\n%s,disabled,2025-11-01\n' "${ids[9]}" >"$dir/in.csv"
+e prepare "$dir/in.csv" --city-key "$dir/city.key" --bureau dpf --sequence 1 --kind full --issued 2025-11-04 --to "$dir/d1.csv" && e sign "$dir/d1.csv" --key "$dir/other.key"
+load d1; is "a bureau whose late holds are adjusted sends one" 0 $code
+"$B/qingfen" day close 2025-11-04 >/dev/null
+is "its hold makes the ride of the settled day free by an adjustment, and only that ride" "late-hold $late 0" "$("$B/qingfen" dump --canonical --date 2025-11-04 | python3 -c 'import json, sys
+print(*[" ".join([d["cause"], str(d["before"]["rated_fen"]), str(d["after"]["rated_fen"])]) for d in map(json.loads, sys.stdin) if "adjusts" in d])' 2>&1)"
+is "the settled day keeps every byte" "$before" "$(digest)"
+for d in $day 2025-11-04; do "$B/qingfen" recompute $d >>"$dir/out" 2>&1 || echo bad >>"$dir/bad"; done; [ ! -e "$dir/bad" ]; say "both days recompute to the same bytes" $? "$(cat "$dir/out")"
+"$B/qingfen" check >"$dir/out" 2>&1; say "the money invariants hold" $? "$(cat "$dir/out")"
 for i in 1 2; do echo "${ids[$i]},王小明,pupil,,2025-09-01,2026-08-31,2026-08-31,"; done | prepare 4 full 2025-11-04
 load 4; refused "a full batch that would leave too many without is refused" '7 of 9 holders would lose all this bureau granted, more than 20 %'
 load 4 --force; [ $code -eq 0 ] && grep -q 'withdrawn:7' <<<"$answer"; say "unless it is said that it is meant" $? "$answer"

@@ -60,7 +60,7 @@ static int bureaus_load(void)
 		qr_key_point(key[i], point);
 		hex_encode(point, sizeof(point), hex[i]);
 	}
-	snprintf(csv, sizeof(csv), "bureau,title,key,groups,facts,withdraw_max\nedu,教育局,%s,pupil student,no,50\nsoc,人社局,%s,elder65 pupil,yes,50\n", hex[0], hex[1]);
+	snprintf(csv, sizeof(csv), "bureau,title,key,groups,facts,withdraw_max,late_holds\nedu,教育局,%s,pupil student,no,50,from-receipt\nsoc,人社局,%s,elder65 pupil,yes,50,adjust\n", hex[0], hex[1]);
 	return apply(EVENT_BUREAUS, csv, strlen(csv));
 }
 
@@ -232,6 +232,7 @@ static void a_replay_without_writing_knows_the_same_batches(void **state)
 
 	(void)state;
 	assert_int_equal(feed(0, 1, "full", "2025-10-01", ANNA ",pupil,,2025-09-01,,,\n"), 0);
+	again = NULL;
 	e = (struct event){ .seq = seq, .type = EVENT_FEED, .received_ms = now_ms, .body = body, .bytes = FEED_EVENT_HEAD_BYTES };
 	assert_int_equal(refdata_new(&again), 0);
 	assert_int_equal(refdata_apply(again, &e, &reading, error, sizeof(error)), 0);
