@@ -58,11 +58,18 @@ bool handle_parse(const char *text, uint64_t *ret_handle);	/* exactly 16 hex dig
 /* ---- what is registered, what was taken ---------------------------------------------------------------------- */
 
 #define BUREAUS_MAX 64
-struct bureau { char name[BUREAU_NAME_BYTES_MAX + 1], title[64]; uint8_t key[65]; char groups[512];	/* names, each with a space behind */
+struct bureau {
+	char name[BUREAU_NAME_BYTES_MAX + 1], title[64]; uint8_t key[65];
+	char groups[512];		/* names, each with a space behind */
 	bool facts;			/* may tell birth and home */
 	bool adjusts;			/* late_holds: adjust, not from-receipt */
-	uint8_t withdraw_max; };	/* percent of its holders that one full batch may leave without */
-struct feed_batch { uint64_t seq; int64_t received_ms; struct feed_head head; bool forced, adjusts; uint8_t digest[DIGEST_BYTES]; };	/* digest: SM3; adjusts: the policy when it was taken */
+	uint8_t withdraw_max;		/* percent of its holders that one full batch may leave without */
+};
+struct feed_batch {
+	uint64_t seq; int64_t received_ms; struct feed_head head;
+	bool forced, adjusts;		/* adjusts: the bureau's policy when it was taken */
+	uint8_t digest[DIGEST_BYTES];	/* SM3 */
+};
 size_t refdata_bureau_count(const struct refdata *r);
 const struct bureau *refdata_bureau_at(const struct refdata *r, size_t i);
 const struct bureau *refdata_bureau(const struct refdata *r, const char *name);		/* NULL: not registered */

@@ -24,7 +24,8 @@ static int refuse_at(const struct feed_reader *r, unsigned column, const char *r
 
 	for (size_t i = 0; plain && i < n; i++)
 		plain = p[i] >= 0x20 && p[i] < 0x7F;
-	snprintf(r->error, r->error_bytes, plain ? "%s:%u:%u: %s: \"%.*s\"" : "%s:%u:%u: %s", r->name, r->line, column, reason, plain ? (int)n : 0, p);
+	snprintf(r->error, r->error_bytes, plain ? "%s:%u:%u: %s: \"%.*s\"" : "%s:%u:%u: %s", r->name, r->line, column, reason,
+		 plain ? (int)n : 0, p);
 	return CLEARING_E_REFERENCE;
 }
 
@@ -70,7 +71,8 @@ static int csv_cells(struct feed_reader *r, const char *p, const char *end, cons
 	for (unsigned i = 0; i < width; i++) {
 		comma = memchr(p, ',', (size_t)(end - p));
 		if ((comma == NULL) != (i + 1 == width))
-			return refuse_at(r, (unsigned)(p - start) + 1, comma == NULL ? "cells are missing behind this one" : "more cells than columns", NULL, 0);
+			return refuse_at(r, (unsigned)(p - start) + 1,
+					 comma == NULL ? "cells are missing behind this one" : "more cells than columns", NULL, 0);
 		r->cell[order[i]] = (struct feed_cell){ p, (size_t)((comma != NULL ? comma : end) - p), (unsigned)(p - start) + 1 };
 		if (memchr(p, '"', r->cell[order[i]].n) != NULL)
 			return refuse_at(r, (unsigned)(p - start) + 1, "no quotes are needed in this file", NULL, 0);

@@ -110,8 +110,10 @@ static int entry_make(const struct applying *a, const struct feed_row *row, stru
 		return feed_refuse(&a->reader, FEED_BIRTH, "the birth lies behind the day of issue");
 	if (row->withdrawn != DAY_NONE && row->withdrawn < row->from)
 		return feed_refuse(&a->reader, FEED_WITHDRAWN, "withdrawn before it began; its first day withdraws it whole");
-	*ret = (struct entry){ .handle = row->handle, .withdrawn = row->withdrawn, .birth = row->birth, .home = row->home, .line = a->reader.line,
-		.hold = { .group = group, .grade = row->grade, .from = row->from, .to = row->to, .verified_to = row->verified_to, .batch = (uint32_t)a->seq } };
+	*ret = (struct entry){ .handle = row->handle, .withdrawn = row->withdrawn, .birth = row->birth, .home = row->home,
+			       .line = a->reader.line };
+	ret->hold = (struct hold){ .group = group, .grade = row->grade, .from = row->from, .to = row->to,
+				   .verified_to = row->verified_to, .batch = (uint32_t)a->seq };
 	if (row->withdrawn != DAY_NONE && row->withdrawn <= row->to)
 		ret->hold.to = row->withdrawn - 1;
 	return 0;
@@ -163,9 +165,13 @@ static int entries_read(struct applying *a, struct entries *e)
 	}
 	if (e->count > 1)
 		qsort(e->list, e->count, sizeof(e->list[0]), entry_compare);
-	for (size_t i = 1; ret == 0 && i < e->count; i++)
-		if (e->list[i].handle == e->list[i - 1].handle && e->list[i].hold.group == e->list[i - 1].hold.group && e->list[i].hold.from == e->list[i - 1].hold.from)
-			ret = refuse_line(a->name, e->list[i].line, a->error, a->error_bytes, "the same person, group and first day as in an earlier line");
+	for (size_t i = 1; ret == 0 && i < e->count; i++) {
+		const struct entry *x = &e->list[i - 1], *y = &e->list[i];
+
+		if (x->handle == y->handle && x->hold.group == y->hold.group && x->hold.from == y->hold.from)
+			ret = refuse_line(a->name, y->line, a->error, a->error_bytes,
+					  "the same person, group and first day as in an earlier line");
+	}
 	return ret;
 }
 
@@ -353,7 +359,8 @@ static int share_check(const struct applying *a, bool forced)
 	return CLEARING_E_REFERENCE;
 }
 
-int feed_apply(struct refdata *ref, struct txn *t, const struct event *e, const char *name, struct feed_counts *ret_counts, char *error, size_t error_bytes)
+int feed_apply(struct refdata *ref, struct txn *t, const struct event *e, const char *name, struct feed_counts *ret_counts,
+	       char *error, size_t error_bytes)
 {
 	struct applying a = { .ref = ref, .t = t, .seq = e->seq, .name = name, .error = error, .error_bytes = error_bytes };
 	struct entries entries = { 0 };

@@ -174,7 +174,8 @@ static int rows_write(struct preparing *p)
 static void head_write(const struct entitlement_options *o, size_t count, FILE *out)
 {
 	if (o->ndjson) {
-		fprintf(out, "{\"schema\":\"qingfen.entitlements\",\"version\":1,\"bureau\":\"%s\",\"sequence\":%s,\"kind\":\"%s\",\"issued\":\"%s\",\"count\":%zu}\n",
+		fprintf(out, "{\"schema\":\"qingfen.entitlements\",\"version\":1,"
+			"\"bureau\":\"%s\",\"sequence\":%s,\"kind\":\"%s\",\"issued\":\"%s\",\"count\":%zu}\n",
 			o->bureau, o->sequence, o->kind, o->issued, count);
 		return;
 	}

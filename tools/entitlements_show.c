@@ -154,7 +154,8 @@ static void bureau_line(struct looking *l, const struct bureau *b, int32_t day)
 		return;
 	}
 	day_text(last->head.issued, issued);
-	printf("%s %s: 第 %" PRIu32 " 批 (%s, %" PRIu32 " 行%s), 签发 %s, 距今 %" PRId64 " 天, 断号 %" PRIu64 ", 在册 %" PRIu64 " 人", b->name, b->title,
+	printf("%s %s: 第 %" PRIu32 " 批 (%s, %" PRIu32 " 行%s), 签发 %s, 距今 %" PRId64 " 天, 断号 %" PRIu64 ", 在册 %" PRIu64 " 人",
+	       b->name, b->title,
 	       last->head.sequence, last->head.kind == FEED_FULL ? "全量" : "增量", last->head.count, last->forced ? ", 强制" : "", issued,
 	       (int64_t)day - last->head.issued, gaps, tally.holders);
 	for (uint16_t g = 0; g < GROUPS_MAX; g++)

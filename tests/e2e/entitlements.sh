@@ -93,12 +93,15 @@ printf 'pan,person,medium,from,to\n%s,%s,ssc,2025-09-01,2025-11-02\n%s,%s,ssc,20
 "$B/qingfen" load media "$dir/media.csv" >/dev/null
 tap $new 200; is "the replacement card has the person's entitlement" "$pupil" "$fen"
 tap $new 300; full=$fen; [ "$full" -gt "$pupil" ]; say "and the person's quota: two rides a day, old card and new together" $? "$pupil then $full"
+printf 'pan,from,to,action\n%s,2025-11-03T12:30:00+08:00,,refuse\n' $old >"$dir/black.csv"
+"$B/qingfen" load blacklist "$dir/black.csv" --version 1 >/dev/null || echo "not ok - the black list loads"
+tap $old 350 2>"$dir/lost"; [ "$fen" = 0 ] && ! grep -q accepted "$dir/lost"; say "the lost card is refused by the black list, the new one rides on" $? "$fen $(cat "$dir/lost")"
 printf 'pan,person,medium,from,to\n%s,%s,ssc,2025-09-01,\n' $third "${handles[9]}" >"$dir/media.csv"
 "$B/qingfen" load media "$dir/media.csv" >/dev/null
 tap $third 400; late=$fen
 "$B/qingfen" day close $day >/dev/null
-is "cleared, the quota counts both cards too: of the day's four rides two are at half price" "$pupil $pupil $late $full $full" "$("$B/qingfen" dump --canonical --date $day | python3 -c 'import json, sys
-print(*sorted(d["rated_fen"] for d in map(json.loads, sys.stdin) if "tap" in d))' 2>&1)"
+is "cleared, the quota counts both cards too: two rides of the person at half price, two at the full fare" "$pupil $pupil $late $full $full" "$("$B/qingfen" dump --canonical --date $day | python3 -c 'import json, sys
+print(*sorted(d["rated_fen"] for d in map(json.loads, sys.stdin) if "tap" in d and d["verdict"] == "accepted"))' 2>&1)"
 digest() { "$B/qingfen" dump --canonical --date $day | sha256sum; }
 before=$(digest)
 echo "${ids[0]},王小明,pupil,,2025-09-01,2026-08-31,2026-08-31,2025-11-03" | prepare 3 increment 2025-11-03; load 3; is "a withdrawal is taken" 0 $code
