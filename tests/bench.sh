@@ -29,6 +29,40 @@ for program in "$O"/bench/bench_*; do
 	[ -x "$program" ] && { timeout 300 "$program" || fail "$program"; }
 done
 
+# Instructions of one rate(): the same number on a loaded machine. Installs valgrind when it is missing.
+command -v valgrind >/dev/null || apt-get install -y --no-install-recommends valgrind >/dev/null 2>&1 || true
+if command -v valgrind >/dev/null; then
+	n=20000
+	ir=$(valgrind --tool=callgrind --callgrind-out-file="$work/callgrind" --toggle-collect=rate "$O/bench/bench_tariff" calls $n 2>&1 |
+		sed -n 's/.*Collected : //p')
+	printf '{"bench":"rate-instructions","unit":"instructions/op","value":%d,"cpu_s":0,"n":%d}\n' $((ir / n)) $n
+fi
+
+# A day of a million rides rated twice, live pack and draft, as a whole process.
+python3 - "$work/day.ndjson" <<'PYTHON'
+import random, sys
+random.seed(7)
+lines = [l.split(",")[0] for l in open("tariffs/packs/ganzhou/lines.csv", encoding="utf-8").read().splitlines()[1:]]
+groups = [[], [], [], ["elder65"], ["pupil"]]
+import json
+with open(sys.argv[1], "w", encoding="utf-8") as f:
+    for i in range(1000000):
+        card = random.randrange(400000)
+        s = 21600 + i * 57600 // 1000000
+        tap = {"card": "c%d" % card, "time": "2025-11-03T%02d:%02d:%02d" % (s // 3600, s // 60 % 60, s % 60), "line": random.choice(lines), "vehicle": "V%d" % (card % 900)}
+        if groups[card % 5]: tap["holds"] = groups[card % 5]
+        f.write(json.dumps(tap, ensure_ascii=False) + "\n")
+PYTHON
+cp -r tariffs/packs/ganzhou "$work/draft"
+sed -i 's/price: 90%/price: 85%/; s/^version: .*/version: 209901/' "$work"/draft/*.yaml
+sed -i '2,$d' "$work/draft/cases.csv"; "$B/qingfen" tariff check "$work/draft" >"$work/draft.log" 2>&1
+start=$(date +%s%N)
+/usr/bin/env time -f %U+%S -o "$work/time" "$B/qingfen" tariff what-if "$work/draft" --taps "$work/day.ndjson" --live "$pack" --json >"$work/whatif.json" 2>"$work/whatif.log"
+[ -s "$work/whatif.json" ] || fail "what-if"
+printf '{"bench":"what-if-1m-taps","unit":"ms","value":%d,"cpu_s":%s,"n":1000000}\n' $((($(date +%s%N) - start) / 1000000)) \
+	"$(tail -1 "$work/time" 2>/dev/null | awk -F+ '{printf "%.2f", $1 + $2}')"
+rm -f "$work/day.ndjson"
+
 # Processor seconds of a process so far, its threads included.
 cpu_s() {
 	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f", ($12 + $13) / hz }' \

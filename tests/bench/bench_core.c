@@ -1,6 +1,6 @@
 /*
- * bench_core - one operation at a time on one core: TAC verified with the card key derived, a record decoded, a
- * batch checked, a ride rated, an SM2 QR code verified. One JSON line each; the cost is processor time.
+ * bench_core - one operation at a time on one core: TAC verified with the card key derived, a record encoded and
+ * decoded. One JSON line each; the cost is processor time.
  */
 #include "clearing/clearing.h"
 
@@ -86,45 +86,10 @@ static void bench_codec(void)
 	printf("{\"bench\":\"tap-bytes\",\"unit\":\"bytes\",\"value\":%d,\"cpu_s\":0,\"n\":1}\n", size);
 }
 
-static void to_stderr(void *arg, const char *text)
-{
-	(void)arg;
-	fprintf(stderr, "%s\n", text);
-}
-
-/* Rides of 64 riders in turn: ordinary cards with transfers, elders, pupils with a yearly check. */
-static void bench_rate(void)
-{
-	static struct rider_state state[64];
-	const unsigned n = 1000000;
-	struct rider rider[3] = { { .birth = DAY_NONE }, { .birth = day_of_civil(1950, 1, 1), .home = 360702 },
-				  { .birth = DAY_NONE, .hold_count = 1, .hold = { { .group = 2, .from = 0, .to = INT32_MAX, .verified_to = INT32_MAX } } } };
-	static const char *const lines[] = { "18", "101", "S1", "N1", "D1", "7" };
-	struct tariff *t;
-	struct fare fare;
-	double start;
-	void *blob;
-	size_t bytes;
-
-	must(tariff_compile("tariffs/packs/ganzhou", to_stderr, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &t) == 0);
-	start = cpu_now();
-	for (unsigned i = 0; i < n; i++) {
-		struct ride ride = { .time_ms = 1762131600000LL + (int64_t)i * 1000, .event = RIDE_SINGLE, .medium = MEDIUM_PURSE, .card_class = 1, .stop_on = 3 };
-
-		strcpy(ride.line, lines[i % 6]);
-		strcpy(ride.vehicle, i & 1 ? "V1" : "V2");
-		rate(t, &rider[i % 3], &state[i % 64], &ride, &state[i % 64], &fare, NULL);
-	}
-	line("rate", cpu_now() - start, n);
-	tariff_close(t);
-	free(blob);
-}
-
 int main(void)
 {
 	bench_tac(KEY_ALG_SM4, "tac-verify-sm4");
 	bench_tac(KEY_ALG_3DES, "tac-verify-3des");
 	bench_codec();
-	bench_rate();
 	return 0;
 }

@@ -142,6 +142,24 @@ static void csv_keeps_quotes_and_refuses_crooked_rows(void **state)
 	csv_close(csv);
 }
 
+/* Both numbers a million million times larger leave the short way of computing and must give the same. */
+static void a_ratio_is_the_same_however_it_is_written(void **state)
+{
+	static const int64_t unit[] = { 1, 10, 50, 100 };
+	const int64_t large = 1000000000000;
+	unsigned seed = 17;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	for (int i = 0; i < 200000; i++) {
+		int64_t fen = rand_r(&seed) % 200001 - 100000, num = rand_r(&seed) % 20001, den = 1 + rand_r(&seed) % 20000, step = unit[rand_r(&seed) % 4];
+		enum money_round mode = (enum money_round)(rand_r(&seed) % 5);
+
+		assert_int_equal(money_scale(money_of_fen(fen), num, den, mode, step).fen,
+				 money_scale(money_of_fen(fen), num * (large / 10), den * (large / 10), mode, step).fen);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +171,7 @@ int main(void)
 		cmocka_unit_test(a_service_day_starts_at_the_cut),
 		cmocka_unit_test(yaml_refuses_what_is_treacherous_with_its_place),
 		cmocka_unit_test(csv_keeps_quotes_and_refuses_crooked_rows),
+		cmocka_unit_test(a_ratio_is_the_same_however_it_is_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,102 @@
+/* In the steady state rating takes no memory: the allocator is ours here and counts. */
+#include "tariffs/tariffs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define RIDES 50000
+
+static size_t allocations;
+
+#ifndef __SANITIZE_ADDRESS__
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *malloc(size_t n)
+{
+	allocations++;
+	return __libc_malloc(n);
+}
+void *calloc(size_t n, size_t size)
+{
+	allocations++;
+	return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n)
+{
+	allocations++;
+	return __libc_realloc(p, n);
+}
+#endif
+
+static void fault(void *arg, const char *text)
+{
+	(void)arg;
+	print_error("%s\n", text);
+}
+
+static uint32_t rnd(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33);
+}
+
+/* Rides of every kind on every line of packs that between them use the whole vocabulary. */
+static void rating_allocates_nothing(void **state)
+{
+	static const char *const packs[] = { "ganzhou", "nyc", "lz", "cd-count", "xm-brt", "bj-rail-split", "gz-low", "fund", "tlk", "hk2" };
+	static struct rider_state rider_state[64];
+	uint64_t seed = 5;
+
+	(void)state;
+	print_message("# seed 5\n");
+	for (size_t p = 0; p < sizeof(packs) / sizeof(packs[0]); p++) {
+		char dir[128];
+		struct tariff *t;
+		size_t bytes, before;
+		void *blob;
+
+		snprintf(dir, sizeof(dir), "tariffs/packs/%s", packs[p]);
+		assert_int_equal(tariff_compile(dir, fault, NULL, &blob, &bytes), 0);
+		assert_int_equal(tariff_open(blob, bytes, &t), 0);
+		memset(rider_state, 0, sizeof(rider_state));
+		before = allocations;
+		for (unsigned i = 0; i < RIDES / 10; i++) {
+			struct rider rider = { .birth = rnd(&seed) % 2 == 0 ? DAY_NONE : day_of_civil(1950 + (int)(rnd(&seed) % 70), 1, 1), .issued = DAY_NONE, .hold_count = 1,
+					       .hold = { { .group = (uint16_t)(rnd(&seed) % 6), .to = INT32_MAX, .verified_to = INT32_MAX } }, .grant_count = 1,
+					       .grant = { { .quota = tariff_quota_code(t, NULL), .units = 50 } } };
+			struct ride ride = { .time_ms = 1780000000000LL + (int64_t)i * 97000, .event = (enum ride_event)(1 + rnd(&seed) % 3), .medium = (enum ride_medium)(1 + rnd(&seed) % 7),
+					     .guest = (enum guest_class)(rnd(&seed) % 3), .card_class = 1, .stop_on = (uint16_t)(rnd(&seed) % 9), .stops = (uint16_t)(rnd(&seed) % 30),
+					     .zones = (uint16_t)(rnd(&seed) % 4), .distance_m = rnd(&seed) % 40000, .far_m = 40000, .list = { rnd(&seed) % 1000 }, .card = 1 + i % 64 };
+			struct tariff_line line;
+			struct rate_notes notes;
+			struct fare fare;
+
+			if (!tariff_line_at(t, rnd(&seed) % tariff_line_count(t), ride.time_ms, &line))
+				continue;
+			snprintf(ride.line, sizeof(ride.line), "%s", line.line);
+			snprintf(ride.vehicle, sizeof(ride.vehicle), "V%u", rnd(&seed) % 3);
+			rate(t, &rider, &rider_state[i % 64], &ride, &rider_state[i % 64], &fare, i % 2 == 0 ? &notes : NULL);
+		}
+		assert_int_equal(allocations, before);
+		tariff_close(t);
+		free(blob);
+	}
+#ifndef __SANITIZE_ADDRESS__
+	assert_true(allocations > 0);		/* compiling does allocate: the counter counts */
+#endif
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(rating_allocates_nothing) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
