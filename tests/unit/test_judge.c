@@ -201,6 +201,95 @@ static void days_move_one_step_and_never_back(void **state)
 			assert_int_equal(day_may_move((enum day_state)from, (enum day_state)to), to == from + 1);
 }
 
+/* ---- adjustments ------------------------------------------------------------------------------------------ */
+
+static struct fare fare_of(int64_t published, int64_t paid, int64_t first, int64_t second)
+{
+	struct fare f = { .published = { published }, .paid = { paid }, .absorbed = { published - paid - first - second } };
+
+	if (first != 0)
+		f.funder[f.funder_count++] = (__typeof__(f.funder[0])){ 1, { first } };
+	if (second != 0)
+		f.funder[f.funder_count++] = (__typeof__(f.funder[0])){ 2, { second } };
+	return f;
+}
+
+/* Credits less debits. */
+static int64_t moved_to(const struct posting *p, uint8_t count, account_t account)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < count; i++) {
+		assert_true(p[i].amount.fen > 0 && p[i].debit != p[i].credit);
+		sum += p[i].credit == account ? p[i].amount.fen : 0;
+		sum -= p[i].debit == account ? p[i].amount.fen : 0;
+	}
+	return sum;
+}
+
+static void an_adjustment_posts_only_what_two_fares_differ_by(void **state)
+{
+	struct fare before = fare_of(200, 200, 0, 0), after = fare_of(200, 100, 60, 40);
+	struct adjust_input a = { .before = &before, .after = &after, .charged_fen = 200, .scheme = SCHEME_PURSE, .operator_id = 101 };
+	struct posting p[ADJUST_POSTINGS_MAX];
+	account_t operator = ACCOUNT(ACCOUNT_OPERATOR, 101), rider = ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_PURSE);
+	int64_t refund;
+	uint8_t n = post_adjust(&a, p, &refund);
+
+	(void)state;
+	assert_int_equal(refund, 100);
+	assert_int_equal(moved_to(p, n, rider), 100);
+	assert_int_equal(moved_to(p, n, operator), 0);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_TREASURY, 1)), -60);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_TREASURY, 2)), -40);
+	a.before = &after;
+	a.after = &before;
+	a.refund_fen = refund;
+	n = post_adjust(&a, p, &refund);
+	assert_int_equal(refund, 0);
+	assert_int_equal(moved_to(p, n, rider), -100);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_TREASURY, 1)), 60);
+	a.after = &after;
+	a.refund_fen = 100;
+	assert_int_equal(post_adjust(&a, p, &refund), 0);
+}
+
+static void a_ride_refused_after_all_gives_its_charge_and_subsidies_back(void **state)
+{
+	struct fare before = fare_of(200, 100, 60, 40);
+	struct adjust_input a = { .before = &before, .charged_fen = 120, .refund_fen = 20, .scheme = SCHEME_BANK, .operator_id = 101 };
+	struct posting p[ADJUST_POSTINGS_MAX];
+	int64_t refund;
+	uint8_t n = post_adjust(&a, p, &refund);
+
+	(void)state;
+	assert_int_equal(refund, 0);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_BANK, 1)), 120);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_BANK)), -20);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_OPERATOR, 101)), -200);
+	assert_int_equal(moved_to(p, n, ACCOUNT(ACCOUNT_TREASURY, 1)) + moved_to(p, n, ACCOUNT(ACCOUNT_TREASURY, 2)), 100);
+}
+
+static void the_policy_decides_whether_a_rider_is_owed_and_nobody_is_chased(void **state)
+{
+	struct fare dear = fare_of(200, 200, 0, 0), cheap = fare_of(200, 150, 0, 0);
+	struct adjust_input a = { .before = &dear, .after = &cheap, .charged_fen = 200, .scheme = SCHEME_PURSE, .operator_id = 101 };
+	struct posting p[ADJUST_POSTINGS_MAX];
+	int64_t refund;
+
+	(void)state;
+	a.policy.refund_from_fen = 50;
+	assert_int_equal(post_adjust(&a, p, &refund), 1);
+	assert_int_equal(refund, 50);
+	a.policy.refund_from_fen = 51;
+	assert_int_equal(post_adjust(&a, p, &refund), 0);
+	assert_int_equal(refund, 0);
+	a.policy = (struct adjust_policy){ .absorb = true };
+	assert_int_equal(post_adjust(&a, p, &refund), 0);
+	a = (struct adjust_input){ .before = &cheap, .after = &dear, .charged_fen = 150, .scheme = SCHEME_PURSE, .operator_id = 101 };
+	assert_int_equal(post_adjust(&a, p, &refund), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +302,9 @@ int main(void)
 		cmocka_unit_test_setup(every_verdict_has_a_name_and_two_sentences, set_up),
 		cmocka_unit_test_setup(postings_cover_the_charge_and_the_subsidies, set_up),
 		cmocka_unit_test(days_move_one_step_and_never_back),
+		cmocka_unit_test(an_adjustment_posts_only_what_two_fares_differ_by),
+		cmocka_unit_test(a_ride_refused_after_all_gives_its_charge_and_subsidies_back),
+		cmocka_unit_test(the_policy_decides_whether_a_rider_is_owed_and_nobody_is_chased),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
