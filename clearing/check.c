@@ -107,7 +107,8 @@ static void once_row(struct checking *c, const struct day_row *day, const struct
 	(void)it;
 	(void)arg;
 	for (uint8_t i = 0; i < row->priced.posting_count; i++)
-		posted += row->priced.posting[i].amount.fen;
+		if (ACCOUNT_CLASS(row->priced.posting[i].credit) != ACCOUNT_RIDER_REFUND || ACCOUNT_CLASS(row->priced.posting[i].debit) != ACCOUNT_OPERATOR)
+			posted += row->priced.posting[i].amount.fen;
 	if (posted != (money ? row->priced.charged.fen + subsidy_of(row) : 0))
 		broken(c, day->day, "a tap posted %" PRId64 " fen, its charge and subsidies are %" PRId64, posted, row->priced.charged.fen + subsidy_of(row));
 }
@@ -201,7 +202,7 @@ static void fold_add(struct checking *c, const struct day_row *day, const struct
 
 static bool from_taps(const struct posting_row *p)
 {
-	return (p->reason >= POST_FARE && p->reason <= POST_PENDING) || (p->reason >= POST_ADJUST_FARE && p->reason <= POST_ADJUST_REFUND);
+	return (p->reason >= POST_FARE && p->reason <= POST_PENDING) || (p->reason >= POST_ADJUST_FARE && p->reason <= POST_HOLD_BACK);
 }
 
 /* Every adjustment booked in a day. */

@@ -238,8 +238,10 @@ static bool same_parts(const struct fare *a, const struct fare *b)
 
 static bool same_fare(const struct adjustment *a)
 {
-	return a->was == a->verdict && a->before.published.fen == a->fare.published.fen && a->before.paid.fen == a->fare.paid.fen &&
-	       a->before.absorbed.fen == a->fare.absorbed.fen && same_parts(&a->before, &a->fare);
+	const struct fare *x = &a->before, *y = &a->fare;
+
+	return a->was == a->verdict && x->published.fen == y->published.fen && x->paid.fen == y->paid.fen && x->moved.fen == y->moved.fen &&
+	       x->absorbed.fen == y->absorbed.fen && same_parts(x, y);
 }
 
 /* What the ride was last said to be: by its newest adjustment, else by its row. */

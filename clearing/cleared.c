@@ -53,6 +53,7 @@ static void get_bytes(struct in *i, void *to, size_t n)
 }
 
 #define CLEARED_VERSION 1
+#define CLEARED_VERSION_HOLD 2		/* the same with a hold after the postings */
 
 static void put_fare(struct out *o, const struct fare *f)
 {
@@ -153,7 +154,7 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 {
 	struct out o = { out, out + out_bytes, false };
 
-	put(&o, CLEARED_VERSION, 1);
+	put(&o, c->priced.hold.fen != 0 ? CLEARED_VERSION_HOLD : CLEARED_VERSION, 1);
 	put(&o, c->verdict, 1);
 	put(&o, c->check, 1);
 	put(&o, c->scheme, 1);
@@ -165,6 +166,8 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 	put_bytes(&o, c->device, sizeof(c->device));
 	put_fare(&o, &c->fare);
 	put_priced(&o, &c->priced);
+	if (c->priced.hold.fen != 0)
+		put(&o, (uint64_t)c->priced.hold.fen, 8);
 	put(&o, c->raw_bytes, 4);
 	put_bytes(&o, c->raw, c->raw_bytes);
 	return o.full ? TAP_E_SPACE : (int)(o.p - out);
@@ -174,8 +177,9 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 {
 	struct in i = { p, p + n, false };
 	struct cleared c = { 0 };
+	uint8_t version = (uint8_t)get(&i, 1);
 
-	if (get(&i, 1) != CLEARED_VERSION)
+	if (version != CLEARED_VERSION && version != CLEARED_VERSION_HOLD)
 		return false;
 	c.verdict = (uint8_t)get(&i, 1);
 	c.check = (uint8_t)get(&i, 1);
@@ -188,9 +192,12 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 	get_bytes(&i, c.device, sizeof(c.device));
 	get_fare(&i, &c.fare);
 	get_priced(&i, &c.priced);
+	if (version == CLEARED_VERSION_HOLD)
+		c.priced.hold.fen = (int64_t)get(&i, 8);
 	c.priced.published = c.fare.published;
 	c.priced.rated = c.fare.paid;
 	c.priced.absorbed = c.fare.absorbed;
+	c.fare.moved = money_add(c.fare.paid, c.priced.hold);
 	c.raw_bytes = (uint32_t)get(&i, 4);
 	c.raw = i.p;
 	if (i.short_ || (size_t)(i.end - i.p) != c.raw_bytes || c.verdict >= VERDICT_COUNT || c.device[DEVICE_BYTES_MAX] != '\0')
@@ -225,7 +232,9 @@ int adjust_encode(const struct adjustment *a, uint8_t *out, size_t out_bytes)
 	put(&o, (uint64_t)a->charged_fen, 8);
 	put(&o, (uint64_t)a->refund_fen, 8);
 	put_fare(&o, &a->before);
+	put(&o, (uint64_t)a->before.moved.fen, 8);
 	put_fare(&o, &a->fare);
+	put(&o, (uint64_t)a->fare.moved.fen, 8);
 	put_postings(&o, a->posting, a->posting_count);
 	return o.full ? TAP_E_SPACE : (int)(o.p - out);
 }
@@ -252,7 +261,9 @@ bool adjust_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, siz
 	a.charged_fen = (int64_t)get(&i, 8);
 	a.refund_fen = (int64_t)get(&i, 8);
 	get_fare(&i, &a.before);
+	a.before.moved.fen = (int64_t)get(&i, 8);
 	get_fare(&i, &a.fare);
+	a.fare.moved.fen = (int64_t)get(&i, 8);
 	a.posting_count = get_postings(&i, a.posting, ADJUST_POSTINGS_MAX);
 	if (i.short_ || i.p != i.end || a.was >= VERDICT_COUNT || a.verdict >= VERDICT_COUNT)
 		return false;
@@ -295,6 +306,8 @@ size_t cube_value(const struct cube *c, uint8_t out[CUBE_VALUE_BYTES_MAX])
 		put(&o, c->funder[i].treasury, 2);
 		put(&o, (uint64_t)c->funder[i].fen, 8);
 	}
+	if (c->hold_fen != 0)
+		put(&o, (uint64_t)c->hold_fen, 8);
 	return (size_t)(o.p - out);
 }
 
@@ -333,6 +346,8 @@ bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_
 		c.funder[i].treasury = (uint16_t)get(&v, 2);
 		c.funder[i].fen = (int64_t)get(&v, 8);
 	}
+	if (!v.short_ && v.p != v.end)
+		c.hold_fen = (int64_t)get(&v, 8);
 	if (v.short_ || v.p != v.end)
 		return false;
 	*ret = c;

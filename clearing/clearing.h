@@ -258,11 +258,11 @@ struct cube {
 	uint32_t tariff_version;	/* rule numbers are of this pack */
 	char line[LINE_BYTES_MAX + 1];
 	uint64_t taps, transfers;
-	int64_t published_fen, charged_fen, rated_fen, absorbed_fen, overcharge_fen, undercharge_fen;
+	int64_t published_fen, charged_fen, rated_fen, absorbed_fen, overcharge_fen, undercharge_fen, hold_fen;
 	struct { uint16_t treasury; int64_t fen; } funder[FARE_FUNDERS_MAX]; uint8_t funder_count;
 };
 #define CUBE_KEY_BYTES_MAX (22 + LINE_BYTES_MAX)
-#define CUBE_VALUE_BYTES_MAX (65 + FARE_FUNDERS_MAX * 10)
+#define CUBE_VALUE_BYTES_MAX (73 + FARE_FUNDERS_MAX * 10)
 size_t cube_key(const struct cube *c, uint8_t out[CUBE_KEY_BYTES_MAX]);
 size_t cube_value(const struct cube *c, uint8_t out[CUBE_VALUE_BYTES_MAX]);
 bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct cube *ret);

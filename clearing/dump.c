@@ -79,6 +79,8 @@ static int dump_cleared(struct jsonw *j, const struct iter *it)
 	jsonw_kint(j, "scheme", c.scheme);
 	jsonw_kint(j, "operator", c.operator_id);
 	jsonw_kint(j, "charged_fen", c.priced.charged.fen);
+	if (c.priced.hold.fen != 0)
+		jsonw_kint(j, "hold_fen", c.priced.hold.fen);
 	dump_fare(j, &c);
 	dump_postings(j, c.priced.posting, c.priced.posting_count);
 	hex_str(j, "record_sha256", digest, DIGEST_BYTES);
@@ -93,6 +95,8 @@ static void dump_side(struct jsonw *j, const char *name, uint8_t verdict, uint32
 	jsonw_kstr(j, "is", verdict_info((enum verdict)verdict)->name);
 	jsonw_kint(j, "published_fen", f->published.fen);
 	jsonw_kint(j, "rated_fen", f->paid.fen);
+	if (f->moved.fen != f->paid.fen)
+		jsonw_kint(j, "hold_fen", f->moved.fen - f->paid.fen);
 	jsonw_kint(j, "absorbed_fen", f->absorbed.fen);
 	jsonw_key(j, "funders");
 	jsonw_array(j);

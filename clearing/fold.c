@@ -137,6 +137,7 @@ static void cube_add(struct cube *c, const struct cleared *row)
 	c->absorbed_fen += row->priced.absorbed.fen;
 	c->overcharge_fen += row->priced.overcharge.fen;
 	c->undercharge_fen += row->priced.undercharge.fen;
+	c->hold_fen += row->priced.hold.fen;
 	for (uint8_t i = 0; i < row->fare.funder_count; i++) {
 		uint8_t k = 0;
 

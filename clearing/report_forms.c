@@ -53,7 +53,7 @@ static int64_t subsidy_of(const struct cube *c)
 }
 
 /* Columns every money table ends with, and how a cube adds to them. */
-enum { M_TAPS, M_TRANSFERS, M_PUBLISHED, M_CHARGED, M_RATED, M_SUBSIDY, M_ABSORBED, M_OVER, M_UNDER, M_COUNT };
+enum { M_TAPS, M_TRANSFERS, M_PUBLISHED, M_CHARGED, M_RATED, M_SUBSIDY, M_ABSORBED, M_OVER, M_UNDER, M_HOLD, M_COUNT };
 
 static void money_columns(struct report *r)
 {
@@ -66,6 +66,7 @@ static void money_columns(struct report *r)
 	column(r, "absorbed_fen", "企业承担(分)", false);
 	column(r, "overcharge_fen", "多扣(分)", false);
 	column(r, "undercharge_fen", "少扣(分)", false);
+	column(r, "hold_fen", "上车预扣增减(分)", false);
 }
 
 static void money_add_cube(int64_t *n, const struct cube *c)
@@ -79,6 +80,7 @@ static void money_add_cube(int64_t *n, const struct cube *c)
 	n[M_ABSORBED] += c->absorbed_fen;
 	n[M_OVER] += c->overcharge_fen;
 	n[M_UNDER] += c->undercharge_fen;
+	n[M_HOLD] += c->hold_fen;
 }
 
 int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason)
@@ -123,7 +125,7 @@ static int64_t pending_subsidy(struct report *r)
 static void money_relations(struct report *r, const int64_t *n)
 {
 	relation(r, "应收票价 = 规则应付 + 财政补贴 + 企业承担", n[M_PUBLISHED], n[M_RATED] + n[M_SUBSIDY] + n[M_ABSORBED]);
-	relation(r, "实收 = 规则应付 + 多扣 - 少扣", n[M_CHARGED], n[M_RATED] + n[M_OVER] - n[M_UNDER]);
+	relation(r, "实收 = 规则应付 + 上车预扣增减 + 多扣 - 少扣", n[M_CHARGED], n[M_RATED] + n[M_HOLD] + n[M_OVER] - n[M_UNDER]);
 	relation(r, "实收 + 财政补贴 = 当日入账分录 (票款、补贴、多扣、待确认)", n[M_CHARGED] + n[M_SUBSIDY],
 		 ledger_sum(r, 0, POST_FARE) + ledger_sum(r, 0, POST_SUBSIDY) + ledger_sum(r, 0, POST_OVERCHARGE) + ledger_sum(r, 0, POST_PENDING));
 }
@@ -294,7 +296,7 @@ static bool is_adjustment(const struct posting_row *p) { return p->reason >= POS
 /* A posting into the row of the operator it concerns. */
 static void m02_add(struct report *r, const struct posting_row *p)
 {
-	bool debit = p->reason == POST_FEE || (is_adjustment(p) && ACCOUNT_CLASS(p->debit) == ACCOUNT_OPERATOR);
+	bool debit = p->reason == POST_FEE || p->reason == POST_HOLD_BACK || (is_adjustment(p) && ACCOUNT_CLASS(p->debit) == ACCOUNT_OPERATOR);
 	account_t account = debit ? p->debit : p->credit;
 	bool firm = ACCOUNT_CLASS(account) == ACCOUNT_OPERATOR;
 	struct cube c = { .operator_id = ACCOUNT_PARTY(account), .tariff_version = p->tariff_version };

@@ -22,7 +22,7 @@ static void move(struct adjusting *a, account_t debit, account_t credit, int64_t
 
 static int64_t due_to_rider(const struct fare *fare, int64_t charged_fen)
 {
-	return fare != NULL && charged_fen > fare->paid.fen ? charged_fen - fare->paid.fen : 0;
+	return fare != NULL && charged_fen > fare->moved.fen ? charged_fen - fare->moved.fen : 0;
 }
 
 static int64_t part_of(const struct fare *fare, uint16_t treasury)

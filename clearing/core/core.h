@@ -118,6 +118,7 @@ enum posting_reason {			/* on disk */
 	POST_ADJUST_FARE = 10,		/* a settled ride refused now, or the other way: its charge moves */
 	POST_ADJUST_SUBSIDY = 11,	/* a treasury's part of a settled ride became another */
 	POST_ADJUST_REFUND = 12,	/* what the rider is owed of a settled ride became another */
+	POST_HOLD_BACK = 13,		/* a hold that was more than the fare: the operator owes the rider the rest */
 };
 /* One leg pair: debit account, credit account, amount > 0. */
 struct posting { account_t debit, credit; struct money amount; uint8_t reason; uint16_t rule; };
@@ -130,14 +131,16 @@ const char *scheme_name(enum scheme s);
 enum fare_difference { DIFF_NONE = 0, DIFF_OVERCHARGE = 1, DIFF_UNDERCHARGE = 2 };
 struct priced {				/* what became of one accepted or pending tap */
 	struct money published, charged, rated, absorbed, overcharge, undercharge;
+	struct money hold;		/* taken at a tap-on for the ride to come; negative: of one taken before, at its end */
 	enum fare_difference difference;
 	uint8_t posting_count;
 	struct posting posting[POSTINGS_PER_TAP_MAX];
 };
 /*
- * Fare -> balanced postings. charged is what the record debited. The operator gets min(charged, rated)
- * plus the subsidies; what was charged beyond is owed to the rider; what was charged short is the
- * operator's (listed, not chased). Pending taps post to the pending accounts, subsidies included.
+ * Fare -> balanced postings. charged is what the record debited, due = rated + hold what it should have. The
+ * operator gets min(charged, due) plus the subsidies; what was charged beyond is owed to the rider; what was
+ * charged short is the operator's (listed, not chased). A hold that exceeds the fare at the tap-off makes due
+ * negative: the operator owes the rider that too. Pending taps post to the pending accounts, subsidies included.
  */
 void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending,
 	       uint32_t operator_id, struct priced *ret_priced);

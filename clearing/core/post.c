@@ -43,14 +43,19 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
 {
 	account_t payee = ACCOUNT(pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR, operator_id);
 	account_t payer = pending ? ACCOUNT(ACCOUNT_PENDING, scheme) : receivable_of(scheme);
-	int64_t charged = tap->amount_fen, rated = fare->paid.fen, subsidy = 0;
-	struct priced p = { .published = fare->published, .charged = money_of_fen(charged), .rated = fare->paid, .absorbed = fare->absorbed };
+	int64_t charged = tap->amount_fen, rated = fare->paid.fen, due = fare->moved.fen, back, subsidy = 0;
+	struct priced p = { .published = fare->published, .charged = money_of_fen(charged), .rated = fare->paid, .absorbed = fare->absorbed,
+			    .hold = money_of_fen((pending && due < 0 ? 0 : due) - rated) };
 
-	p.overcharge = money_of_fen(charged > rated ? charged - rated : 0);
-	p.undercharge = money_of_fen(charged < rated ? rated - charged : 0);
-	p.difference = charged > rated ? DIFF_OVERCHARGE : charged < rated ? DIFF_UNDERCHARGE : DIFF_NONE;
-	post(&p, payer, payee, charged - p.overcharge.fen, pending ? POST_PENDING : POST_FARE, fare->rule);
-	post(&p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p.overcharge.fen, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
+	if (pending && due < 0)
+		due = 0;	/* what another centre's card is owed is not in our hands */
+	back = due < 0 ? -due : 0;
+	p.overcharge = money_of_fen(charged > due ? charged - due : 0);
+	p.undercharge = money_of_fen(charged < due ? due - charged : 0);
+	p.difference = charged > due ? DIFF_OVERCHARGE : charged < due ? DIFF_UNDERCHARGE : DIFF_NONE;
+	post(&p, payer, payee, charged + back - p.overcharge.fen, pending ? POST_PENDING : POST_FARE, fare->rule);
+	post(&p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p.overcharge.fen - back, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
+	post(&p, payee, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), back, POST_HOLD_BACK, fare->rule);
 	for (uint8_t i = 0; i < fare->funder_count; i++) {
 		account_t treasury = pending ? ACCOUNT(ACCOUNT_PENDING, PENDING_TREASURY + fare->funder[i].treasury)
 					     : ACCOUNT(ACCOUNT_TREASURY, fare->funder[i].treasury);
@@ -59,7 +64,7 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
 		post(&p, treasury, payee, fare->funder[i].amount.fen, pending ? POST_PENDING : POST_SUBSIDY, fare->fund_rule);
 	}
 	assert(fare->published.fen == rated + subsidy + fare->absorbed.fen);
-	assert(posted_to(&p, payee) == charged - p.overcharge.fen + subsidy);
+	assert(posted_to(&p, payee) == charged + back - p.overcharge.fen + subsidy);
 	*ret_priced = p;
 }
 

@@ -33,7 +33,7 @@ static const char pack_yaml[] =
 	"transfers:\n  - {id: city, title: 换乘, basis: 例, class: [flat, far], minutes: 90, included: yes, same_line: no, uses: 2, minus_fen: 100, fund: shared}\n"
 	"ladders:\n  - {id: month, title: 月累计, basis: 例, count: rides, per: month, reading: before, steps: [{from: 0, rate: 100%%}, {from: 6, rate: 50%%}], fund: discount}\n"
 	"locks:\n  - {id: lock, title: 连刷, basis: 例, minutes: 5, same_vehicle: yes, with: [elder], then: refuse}\n"
-	"open_rides:\n  - {id: open, title: 未刷下车, basis: 例, class: [far], hold: none, unfinished: 400, same_line: yes}\n"
+	"open_rides:\n  - {id: open, title: 未刷下车, basis: 例, class: [far], hold: 300, unfinished: 400, same_line: yes}\n"
 	"late: {window_days: 10, hard_days: 30}\n";
 static const char lines_csv[] = "line,class,fare\nA,flat,flat:200\nB,flat,flat:300\nC,flat,flat:200\nK,far,class\n";
 

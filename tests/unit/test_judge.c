@@ -172,7 +172,7 @@ static void postings_cover_the_charge_and_the_subsidies(void **state)
 	print_message("# seed %u\n", seed);
 	for (int i = 0; i < 100000; i++) {
 		int64_t published = rand_r(&seed) % 1000, paid = published > 0 ? rand_r(&seed) % (published + 1) : 0, subsidy = 0;
-		struct fare fare = { .published = money_of_fen(published), .paid = money_of_fen(paid), .funder_count = (uint8_t)(rand_r(&seed) % 4) };
+		struct fare fare = { .published = money_of_fen(published), .paid = money_of_fen(paid), .moved = money_of_fen(paid), .funder_count = (uint8_t)(rand_r(&seed) % 4) };
 		bool pending = rand_r(&seed) % 4 == 0;
 		enum scheme scheme = (enum scheme)(1 + rand_r(&seed) % 4);
 		struct priced p;
@@ -193,6 +193,39 @@ static void postings_cover_the_charge_and_the_subsidies(void **state)
 	}
 }
 
+static int64_t net(const struct priced *p, account_t account)
+{
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < p->posting_count; i++) {
+		sum += p->posting[i].credit == account ? p->posting[i].amount.fen : 0;
+		sum -= p->posting[i].debit == account ? p->posting[i].amount.fen : 0;
+	}
+	return sum;
+}
+
+static void a_hold_is_settled_by_the_tap_off_to_the_fen(void **state)
+{
+	static const int64_t fares[] = { 200, 300, 500 };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		int64_t rest = fares[i] - 300, taken = rest > 0 ? rest : 0;
+		struct fare on = { .moved = { 300 } }, off = { .published = { fares[i] }, .paid = { fares[i] }, .moved = { rest } };
+		account_t operator = ACCOUNT(ACCOUNT_OPERATOR, 101), rider = ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_PURSE);
+		struct priced a, b;
+
+		tap.amount_fen = 300;
+		post_fare(&on, &tap, SCHEME_PURSE, false, 101, &a);
+		tap.amount_fen = (uint32_t)taken;
+		post_fare(&off, &tap, SCHEME_PURSE, false, 101, &b);
+		assert_int_equal(net(&a, operator) + net(&b, operator), fares[i]);
+		assert_int_equal(net(&a, rider) + net(&b, rider), 300 + taken - fares[i]);
+		assert_int_equal(a.hold.fen + b.hold.fen, 0);
+		assert_int_equal(b.charged.fen, b.rated.fen + b.hold.fen + b.overcharge.fen - b.undercharge.fen);
+	}
+}
+
 static void days_move_one_step_and_never_back(void **state)
 {
 	(void)state;
@@ -205,7 +238,7 @@ static void days_move_one_step_and_never_back(void **state)
 
 static struct fare fare_of(int64_t published, int64_t paid, int64_t first, int64_t second)
 {
-	struct fare f = { .published = { published }, .paid = { paid }, .absorbed = { published - paid - first - second } };
+	struct fare f = { .published = { published }, .paid = { paid }, .moved = { paid }, .absorbed = { published - paid - first - second } };
 
 	if (first != 0)
 		f.funder[f.funder_count++] = (__typeof__(f.funder[0])){ 1, { first } };
@@ -301,6 +334,7 @@ int main(void)
 		cmocka_unit_test_setup(the_first_in_precedence_is_the_answer, set_up),
 		cmocka_unit_test_setup(every_verdict_has_a_name_and_two_sentences, set_up),
 		cmocka_unit_test_setup(postings_cover_the_charge_and_the_subsidies, set_up),
+		cmocka_unit_test_setup(a_hold_is_settled_by_the_tap_off_to_the_fen, set_up),
 		cmocka_unit_test(days_move_one_step_and_never_back),
 		cmocka_unit_test(an_adjustment_posts_only_what_two_fares_differ_by),
 		cmocka_unit_test(a_ride_refused_after_all_gives_its_charge_and_subsidies_back),
