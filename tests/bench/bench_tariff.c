@@ -59,7 +59,7 @@ static const char quota_yaml[] =
 static struct tariff *ganzhou(void **ret_blob)
 {
 	const struct tariff_overlay with = { .yaml = quota_yaml };
-	struct tariff *t;
+	struct tariff *t = NULL;
 	size_t bytes;
 
 	must(tariff_compile_with("tariffs/packs/ganzhou", &with, to_stderr, NULL, ret_blob, &bytes) == 0 && tariff_open(*ret_blob, bytes, &t) == 0);
@@ -104,7 +104,7 @@ static void bench_rate(void)
 {
 	struct stream *s = calloc(1, sizeof(*s));
 	double ns[ROUNDS], start = cpu_now();
-	struct tariff *t;
+	struct tariff *t = NULL;
 	void *blob;
 
 	must(s != NULL);
@@ -244,7 +244,7 @@ static void bench_entitlement(uint32_t persons)
 	char dir[] = "/tmp/qingfen-bench-XXXXXX", command[64], name[64];
 	const unsigned n = 200000;
 	uint64_t random = 1;
-	struct store *s;
+	struct store *s = NULL;
 	struct rider rider;
 	struct txn t;
 
