@@ -158,6 +158,7 @@ static void answer_stats(struct jsonw *j, const struct clear_stats *s)
 	jsonw_kint(j, "published_fen", s->published_fen);
 	jsonw_kint(j, "subsidy_fen", s->subsidy_fen);
 	jsonw_kint(j, "absorbed_fen", s->absorbed_fen);
+	jsonw_kint(j, "adjustments", (int64_t)s->adjustments);
 	jsonw_kint(j, "ms", (int64_t)(s->ns / 1000000));
 	jsonw_key(j, "verdicts");
 	jsonw_object(j);

@@ -37,7 +37,8 @@ q rerate --from $day --to $next --dry-run >/dev/null 2>&1; is "the open day cann
 ask zhang | grep -q '"state":"proposed"'; say "one person proposes" $?
 ask zhang >/dev/null; is "the same person is not the second" 9 $?
 ask li | grep -q '"state":"agreed"'; say "the second person agrees" $?
-q day close $next >/dev/null
+closed=$(q day close $next --json)
+is "the close tells how many rides were adjusted" "$(field rides)" "$(python3 -c 'import json,sys; print(json.loads(sys.argv[1])["adjustments"])' "$closed")"
 report=$(q report $next --form D-06)
 is "what is booked is what the dry run showed" "$(field rides) $(field rider_fen) $(field operator_fen)" "$(python3 -c 'import json,sys
 t = json.loads(sys.argv[1])["total"]; print(t["rides"], t["rider_fen"], t["operator_fen"])' "$report")"

@@ -1,4 +1,6 @@
 /* Corrections: whatever day a tap arrives on, rows and adjustments together are what one rating in order gives. */
+#include <errno.h>
+
 #include "tests/unit/house.h"
 
 /* ---- late taps ------------------------------------------------------------------------------------------------------- */
@@ -135,6 +137,64 @@ static void a_tap_beyond_the_hard_limit_is_kept_with_its_verdict(void **state)
 	house_close(&h);
 }
 
+struct dying_sink { struct sink sink; struct store *store; int left; };
+
+/* Writes through, so many times, then dies. */
+static int dying_put(struct sink *sink, enum db db, const void *at, size_t at_bytes, const void *val, size_t val_bytes)
+{
+	struct dying_sink *s = (struct dying_sink *)(void *)sink;
+	struct txn t;
+
+	if (s->left-- == 0)
+		return -EIO;
+	assert_int_equal(txn_begin(s->store, true, &t), 0);
+	txn_put(&t, db, at, at_bytes, val, val_bytes);
+	return txn_commit(&t);
+}
+
+static int dying_checkpoint(struct sink *sink) { (void)sink; return 0; }
+
+static void a_clear_that_died_at_any_write_is_run_again_to_the_same_adjustments(void **state)
+{
+	struct tap last = tap_at(1, DAY0, 640, "A", 200), late = tap_at(1, DAY0, 560, "B", 300);
+	struct clear_stats stats;
+	struct house h, undisturbed;
+	uint8_t a[DIGEST_BYTES], b[DIGEST_BYTES];
+	struct txn t;
+	int ret = -EIO, deaths = 0;
+
+	(void)state;
+	house_open(&h);
+	house_open(&undisturbed);
+	tap_send(&h, &last);
+	tap_send(&undisturbed, &last);
+	day_end(&h);
+	day_end(&undisturbed);
+	tap_send(&h, &late);
+	tap_send(&undisturbed, &late);
+	assert_int_equal(txn_begin(h.store, true, &t), 0);
+	assert_int_equal(day_cut(&t, DAY0 + 1, 0), 0);
+	assert_int_equal(txn_commit(&t), 0);
+	for (int n = 0; ret != 0; n++) {
+		struct dying_sink sink = { { dying_put, dying_checkpoint }, h.store, n };
+
+		ret = clear_day(h.store, DAY0 + 1, &sink.sink, &stats);
+		assert_true(ret == 0 || ret == -EIO);
+		deaths += ret != 0;
+	}
+	assert_true(deaths > 5);
+	assert_int_equal(day_clear(h.store, DAY0 + 1, &stats), 0);
+	h.open++;
+	day_end(&undisturbed);
+	assert_int_equal(stats.adjustments, 1);
+	assert_int_equal(dump_digest(h.store, DAY0 + 1, a), 0);
+	assert_int_equal(dump_digest(undisturbed.store, DAY0 + 1, b), 0);
+	assert_memory_equal(a, b, DIGEST_BYTES);
+	all_holds(&h);
+	house_close(&h);
+	house_close(&undisturbed);
+}
+
 /* ---- any order ---------------------------------------------------------------------------------------------------------- */
 
 #define RIDES_MAX 160
@@ -210,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_tap_beyond_the_window_is_rated_alone_and_changes_nothing),
 		cmocka_unit_test(the_last_day_of_the_window_still_adjusts),
 		cmocka_unit_test(a_tap_beyond_the_hard_limit_is_kept_with_its_verdict),
+		cmocka_unit_test(a_clear_that_died_at_any_write_is_run_again_to_the_same_adjustments),
 		cmocka_unit_test(any_order_of_arrival_over_days_ends_in_the_same_books),
 	};
 
