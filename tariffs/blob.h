@@ -149,6 +149,7 @@ struct row_cap { uint16_t rule, cond, fund; uint8_t count_unfinished, pad; uint3
 struct row_cap_limit { int64_t from_ms, fen; };
 struct row_refund { uint16_t rule, cond, fund; uint8_t due, pad; int32_t rate; uint32_t pad1; uint64_t not_with; };
 enum lock_then { LOCK_REFUSE = 0, LOCK_OTHER = 1, LOCK_PUBLISHED = 2, LOCK_PASSENGER = 3 };
+#define LOCK_WINDOW UINT32_MAX		/* ms of a lock: as long as the rider's transfer window is open */
 struct row_lock { uint16_t rule; uint8_t same_vehicle, then; uint32_t ms; uint64_t with; uint8_t with_published, pad[7]; };
 enum open_hold { HOLD_NONE = 0, HOLD_MAX = 1, HOLD_FEN = 2 };
 enum open_unfinished { UNFINISHED_NONE = 0, UNFINISHED_FAR_END = 1, UNFINISHED_KEEP_HOLD = 2, UNFINISHED_FEN = 3 };

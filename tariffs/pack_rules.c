@@ -501,6 +501,15 @@ static void read_refund(struct pack *p, const char *path, const struct node *n)
 
 /* ---- locks, open rides ----------------------------------------------------------------------------------------------- */
 
+static uint32_t read_lock_ms(struct entry *e)
+{
+	const struct node *n = field(&e->f, "minutes");
+
+	if (n != NULL && n->kind == NODE_SCALAR && strcmp(n->text, "window") == 0)
+		return LOCK_WINDOW;
+	return (uint32_t)field_int(&e->f, "minutes", 1, 1440, INT64_MIN) * 60000;
+}
+
 static void read_lock(struct pack *p, const char *path, const struct node *n)
 {
 	static const char *const then[] = { "refuse", "other", "published", "passenger" };
@@ -509,7 +518,9 @@ static void read_lock(struct pack *p, const char *path, const struct node *n)
 	struct entry e;
 
 	entry_open(&e, p, path, n);
-	l.ms = (uint32_t)field_int(&e.f, "minutes", 1, 1440, INT64_MIN) * 60000;
+	l.ms = read_lock_ms(&e);
+	if (l.ms == LOCK_WINDOW && p->table[T_TRANSFER].count == 0)
+		entry_problem(&e, "minutes: window is that of a transfer, and there is none");
 	l.same_vehicle = field_bool(&e.f, "same_vehicle", true);
 	l.then = (uint8_t)field_word(&e.f, "then", then, 4, LOCK_REFUSE);
 	if (field(&e.f, "with") == NULL)

@@ -205,7 +205,7 @@ static const struct row_lock *lock_find(struct rating *r, const struct choice *c
 		bool with = choice->index == PRICE_NONE ? l->with_published : (l->with >> choice->index & 1) != 0;
 		int64_t gap = lock_gap(r, l);
 
-		if (with && gap >= 0 && gap < l->ms)
+		if (with && gap >= 0 && (l->ms == LOCK_WINDOW ? transfer_window_open(r) : gap < l->ms))
 			return l;
 	}
 	return NULL;

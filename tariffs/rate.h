@@ -66,6 +66,7 @@ struct transfer {
 	const struct row_transfer_price *price;	/* NULL: not a transfer */
 	enum transfer_action action;		/* what the ride does to the window when it is not */
 };
+bool transfer_window_open(const struct rating *r);	/* of any scheme, at this ride */
 struct transfer transfer_find(struct rating *r, const struct choice *choice);
 /* Price entry a ride at another concession would get in the same place; for the ordinary card price. */
 const struct row_transfer_price *transfer_price_for(const struct rating *r, const struct transfer *x, int index);

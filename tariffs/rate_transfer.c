@@ -39,6 +39,14 @@ static bool window_open(const struct rating *r, const struct row_transfer *x)
 	return gap >= 0 && (window_ms == WINDOW_NONE || gap < window_ms || (gap == window_ms && x->included));
 }
 
+bool transfer_window_open(const struct rating *r)
+{
+	for (uint32_t i = 0; i < r->t->transfer_count; i++)
+		if (window_open(r, &r->t->transfer[i]))
+			return true;
+	return false;
+}
+
 static bool price_fits(const struct rating *r, const struct row_transfer_price *p, int index)
 {
 	const struct rider_state *s = r->before;

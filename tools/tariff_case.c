@@ -395,6 +395,36 @@ static const char *card_entries(const struct reading *r, const struct tariff *t,
 	return NULL;
 }
 
+/* Characters of a date that the period of a granted quota lasts: those of its month are 7. 0: its units do not lapse by date. */
+static size_t period_chars(const struct tariff *t)
+{
+	struct tariff_quota q;
+
+	for (uint16_t rule = 1; rule < tariff_rule_count(t); rule++)
+		if (tariff_quota_of(t, rule, &q) && q.granted)
+			return strcmp(q.period, "day") == 0 ? 10 : strcmp(q.period, "month") == 0 ? 7 : strcmp(q.period, "year") == 0 ? 4 : 0;
+	return 0;
+}
+
+static const char *first_time(const json_t *list, const char *least)
+{
+	const json_t *tap;
+	size_t i;
+
+	json_array_foreach(list, i, tap)
+		if (least[0] == '\0' || strcmp(text_of(tap, "t"), least) < 0)
+			least = text_of(tap, "t");
+	return least;
+}
+
+/* Units that were on the card at its first tap are gone with the period of that tap. */
+static bool counts_left(const struct tariff *t, const json_t *scenario, const json_t *tap)
+{
+	const char *first = first_time(json_object_get(scenario, "pre"), first_time(json_object_get(scenario, "taps"), ""));
+
+	return strncmp(first, text_of(tap, "t"), period_chars(t)) == 0;
+}
+
 const char *case_rider_read(const struct reading *r, const struct tariff *t, const json_t *scenario, const json_t *tap, struct rider *ret)
 {
 	const json_t *card = json_object_get(scenario, "card"), *holds = json_object_get(card, "holds"), *hold;
@@ -413,7 +443,7 @@ const char *case_rider_read(const struct reading *r, const struct tariff *t, con
 		if (fault == NULL && rider.hold_count == before)
 			fault = "a hold's category is not a group of the pack, and reading.yaml does not say which it is";
 	}
-	if (counts > 0 && tariff_quota_code(t, NULL) != 0)
+	if (counts > 0 && tariff_quota_code(t, NULL) != 0 && counts_left(t, scenario, tap))
 		rider.grant[rider.grant_count++] = (struct grant){ tariff_quota_code(t, NULL), (uint32_t)counts };
 	if (fault == NULL)
 		*ret = rider;

@@ -156,6 +156,35 @@ static void the_same_pack_compiles_to_the_same_bytes(void **state)
 	free(again);
 }
 
+/* Chengdu's counts: free for two hours in other vehicles, in the first vehicle from the purse as long as that lasts. */
+static void a_lock_of_the_window_holds_to_its_last_second(void **state)
+{
+	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE, .grant_count = 1 };
+	struct ride ride = { .time_ms = 1717372800000LL, .event = RIDE_SINGLE, .medium = MEDIUM_PURSE, .card_class = 1, .line = "B", .vehicle = "V1" };
+	struct rider_state s = { 0 };
+	struct tariff *counts;
+	struct fare f;
+	void *bytes;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tariff_compile("tariffs/packs/cd-count", to_message, NULL, &bytes, &n), 0);
+	assert_int_equal(tariff_open(bytes, n, &counts), 0);
+	rider.grant[0] = (struct grant){ tariff_quota_code(counts, NULL), 10 };
+	rate(counts, &rider, &s, &ride, &s, &f, NULL);
+	assert_int_equal(f.paid.fen, 100);
+	ride.time_ms += 7200000;
+	rate(counts, &rider, &s, &ride, &s, &f, NULL);
+	assert_true(f.companion);
+	assert_int_equal(f.paid.fen, 180);
+	ride.time_ms += 1000;
+	rate(counts, &rider, &s, &ride, &s, &f, NULL);
+	assert_false(f.companion);
+	assert_int_equal(f.paid.fen, 100);
+	tariff_close(counts);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +194,7 @@ int main(void)
 		cmocka_unit_test(a_state_packs_and_unpacks_to_itself),
 		cmocka_unit_test(a_changed_blob_is_refused),
 		cmocka_unit_test(the_same_pack_compiles_to_the_same_bytes),
+		cmocka_unit_test(a_lock_of_the_window_holds_to_its_last_second),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
