@@ -371,9 +371,11 @@ static void read_group(struct pack *p, const char *path, const struct node *n)
 static void share_add(struct fields *f, struct row_fund *row, const struct node *name, const char *key, const struct node *weight_node)
 {
 	unsigned line = name != NULL ? name->line : weight_node->line, column = name != NULL ? name->column : weight_node->column;
-	int at = strcmp(key, "county") == 0 ? TREASURY_OF_COUNTY - 1 : treasury_find(f->pack, key);
+	int at = treasury_find(f->pack, key);
 	int64_t weight = 0;
 
+	if (at < 0 && strcmp(key, "county") == 0)
+		at = TREASURY_OF_COUNTY - 1;
 	if (at < 0)
 		problem(f->pack, f->file, line, column, "share: no treasury is called \"%s\"", key);
 	if (!node_int(weight_node, &weight) || weight < 1 || weight > 10000)

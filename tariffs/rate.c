@@ -184,8 +184,8 @@ static void fund_all(struct rating *r, const struct choice *choice, const struct
 
 /* ---- repeat taps ------------------------------------------------------------------------------------------- */
 
-/* Milliseconds since the rider's last ride that the lock looks at: of any kind, or in this vehicle, which may be the last
- * ride or the one that started the window the rider is in. -1: none. */
+/* Milliseconds since the rider's last ride that the lock looks at: of any kind, or in this vehicle, which may be one of the
+ * last two or the one that started the transfer window. -1: none. */
 static int64_t lock_gap(const struct rating *r, const struct row_lock *l)
 {
 	const struct rider_state *s = r->before;
@@ -195,6 +195,8 @@ static int64_t lock_gap(const struct rating *r, const struct row_lock *l)
 		return -1;
 	if (!l->same_vehicle || (here && r->vehicle_hash == s->last_vehicle))
 		return r->ride->time_ms - s->last_ms;
+	if (here && s->other_ms != 0 && r->vehicle_hash == s->other_vehicle)
+		return r->ride->time_ms - s->other_ms;
 	return here && s->window_ms != 0 && r->vehicle_hash == s->window_vehicle ? r->ride->time_ms - s->window_ms : -1;
 }
 
@@ -282,6 +284,19 @@ static void refund_find(struct rating *r, const struct choice *choice)
 	}
 }
 
+/* The last two vehicles stay known, so that a tap in the first is a repeat even when one elsewhere came between. */
+static void vehicle_remember(struct rating *r)
+{
+	struct rider_state *s = r->after;
+
+	if (s->last_vehicle != r->vehicle_hash) {
+		s->other_ms = s->last_ms;
+		s->other_vehicle = s->last_vehicle;
+	}
+	s->last_ms = r->ride->time_ms;
+	s->last_vehicle = r->vehicle_hash;
+}
+
 /* False: refused, nothing was decided. */
 static bool ride_price(struct rating *r)
 {
@@ -308,8 +323,7 @@ static bool ride_price(struct rating *r)
 		return true;
 	accounts_remember(r, &choice, x.price != NULL);
 	transfer_remember(r, &x, &choice, p.leg_fen);
-	r->after->last_ms = r->ride->time_ms;
-	r->after->last_vehicle = r->vehicle_hash;
+	vehicle_remember(r);
 	return true;
 }
 

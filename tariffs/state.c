@@ -45,6 +45,8 @@ void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE
 		p = put(p, s->acc[i].card, 4);
 		p = put(p, (uint64_t)s->acc[i].value, 8);
 	}
+	p = put(p, (uint64_t)s->other_ms, 8);	/* behind the accounts: zero in states written before they were kept */
+	p = put(p, s->other_vehicle, 4);
 	assert(p <= ret_bytes + RIDER_STATE_BYTES);
 }
 
@@ -64,6 +66,8 @@ bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_sta
 		s.acc[i].card = (uint32_t)get(&p, 4);
 		s.acc[i].value = (int64_t)get(&p, 8);
 	}
+	s.other_ms = (int64_t)get(&p, 8);
+	s.other_vehicle = (uint32_t)get(&p, 4);
 	*ret_state = s;
 	return true;
 }

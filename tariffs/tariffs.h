@@ -163,6 +163,8 @@ struct rider_acc { uint16_t id; uint32_t stamp, card; int64_t value; };	/* perio
 struct rider_state {
 	int64_t last_ms;		/* last ride of any kind, for locks */
 	uint32_t last_vehicle;		/* hash */
+	int64_t other_ms;		/* last ride in the vehicle before that one, for locks on a vehicle */
+	uint32_t other_vehicle;
 	uint16_t window_rule, window_uses;	/* transfer scheme by hash; 0: no window */
 	int64_t window_ms;		/* what the limit counts from */
 	uint32_t window_vehicle;	/* of the ride that started it */
