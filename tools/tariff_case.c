@@ -114,6 +114,8 @@ static const char *word_of(const json_t *v, char *space, size_t bytes)
 		return json_string_value(v);
 	if (json_is_integer(v))
 		snprintf(space, bytes, "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(space, bytes, "%.10g", json_real_value(v));	/* 67.5 is the word "67.5"; the pack reads it exactly */
 	else
 		snprintf(space, bytes, "%s", json_is_true(v) ? "true" : json_is_false(v) ? "false" : "");
 	return space;
@@ -371,8 +373,10 @@ static void hold_add(struct rider *rider, uint16_t group, const json_t *from, co
 	};
 }
 
-/* Entries of "cards" for one hold of the card (cat), or for the card itself (cat NULL). */
-static const char *card_entries(const struct reading *r, const struct tariff *t, const json_t *card, const json_t *hold, const json_t *tap, struct rider *rider)
+/* Entries of "cards" for one hold of the card (cat), or for the card itself (cat NULL). Said: one tells what the hold is,
+ * which may be "none", nothing that this pack knows a benefit for. */
+static const char *card_entries(const struct reading *r, const struct tariff *t, const json_t *card, const json_t *hold, const json_t *tap,
+				struct rider *rider, bool *ret_said)
 {
 	const struct node *list = section(r, "cards");
 	const char *cat = hold != NULL ? text_of(hold, "cat") : NULL;
@@ -387,6 +391,9 @@ static const char *card_entries(const struct reading *r, const struct tariff *t,
 		if (home != NULL && node_int(home, &number))
 			rider->home = (uint32_t)number;
 		if (group == NULL)
+			continue;
+		*ret_said = true;
+		if (strcmp(group->text, "none") == 0)
 			continue;
 		if (tariff_group_code(t, group->text) == 0)
 			return "reading.yaml names a group that the pack does not have";
@@ -430,17 +437,21 @@ const char *case_rider_read(const struct reading *r, const struct tariff *t, con
 	const json_t *card = json_object_get(scenario, "card"), *holds = json_object_get(card, "holds"), *hold;
 	struct rider rider = { .birth = day_of(card, "birth", DAY_NONE), .issued = day_of(card, "issued", DAY_NONE) };
 	int64_t counts = number_of(card, "counts", 0);
-	const char *fault = card_entries(r, t, card, NULL, tap, &rider);
+	bool said = false;
+	const char *fault = card_entries(r, t, card, NULL, tap, &rider, &said);
 	size_t i;
 
 	json_array_foreach(holds, i, hold) {
-		uint16_t before = rider.hold_count;
+		uint16_t group = tariff_group_code(t, text_of(hold, "cat"));
 
+		said = false;
+		if (fault == NULL && rider.hold_count == RIDER_HOLDS_MAX)
+			fault = "more holds than a rider can have";
 		if (fault == NULL)
-			fault = card_entries(r, t, card, hold, tap, &rider);
-		if (fault == NULL && rider.hold_count == before)
-			hold_add(&rider, tariff_group_code(t, text_of(hold, "cat")), hold, card);
-		if (fault == NULL && rider.hold_count == before)
+			fault = card_entries(r, t, card, hold, tap, &rider, &said);
+		if (fault == NULL && !said)
+			hold_add(&rider, group, hold, card);
+		if (fault == NULL && !said && group == 0)
 			fault = "a hold's category is not a group of the pack, and reading.yaml does not say which it is";
 	}
 	if (counts > 0 && tariff_quota_code(t, NULL) != 0 && counts_left(t, scenario, tap))

@@ -84,12 +84,28 @@ static struct tariff *tariff_for(struct running *r, const json_t *tap)
 
 /* ---- the taps in the order of their time ---------------------------------------------------------------------- */
 
+/* Of one terminal by serial number, else by the terminals' names; 0 where a tap names none. */
+static int terminal_compare(const struct item *x, const struct item *y)
+{
+	const char *a = json_string_value(json_object_get(x->tap, "term")), *b = json_string_value(json_object_get(y->tap, "term"));
+	json_int_t p = json_integer_value(json_object_get(x->tap, "seq")), q = json_integer_value(json_object_get(y->tap, "seq"));
+	int by_name = a != NULL && b != NULL ? strcmp(a, b) : 0;
+
+	if (a == NULL || b == NULL || by_name != 0)
+		return by_name;
+	return p < q ? -1 : p > q;
+}
+
 static int item_compare(const void *a, const void *b)
 {
 	const struct item *x = a, *y = b;
+	int by_terminal;
 
 	if (x->ms != y->ms)
 		return x->ms < y->ms ? -1 : 1;
+	by_terminal = terminal_compare(x, y);
+	if (by_terminal != 0)
+		return by_terminal;
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
