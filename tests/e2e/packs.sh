@@ -13,6 +13,8 @@ if [ -f $cases ]; then
 else
 	echo "ok - the packs answer all published cases # SKIP the case file is not here"
 fi
+# Further cases of the same policies, worked out by hand: other settings, shares, roundings, orders of arrival.
+"$B/qingfen" tariff rate --cases tests/e2e/packs_more.csv tariffs/packs >"$dir/out" 2>&1; say "the packs answer further cases of their policies" $? "$(grep -v ^ok "$dir/out" | tail -5)"
 cat >"$dir/cases.csv" <<'CASES'
 case_id,policy_source,policy_text,tap_sequence_json,expected_json,note
 a,made up,,"{""card"":{""product"":""elder70""},""lines"":{""1"":{""base"":100}},""taps"":[{""t"":""2024-06-01T10:00:00"",""line"":""1""}]}","{""taps"":[{""fare"":0,""subsidy"":100,""absorbed"":0}]}",[CZ] right
