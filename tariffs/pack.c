@@ -217,10 +217,33 @@ int64_t field_int(struct fields *f, const char *key, int64_t min, int64_t max, i
 	return v;
 }
 
+const char *word_hint(const char *word, const char *const *known, size_t count, char *ret_hint, size_t bytes)
+{
+	const char *near = word_suggest(word, known, count);
+	size_t n = 0;
+
+	if (near != NULL) {
+		snprintf(ret_hint, bytes, "; did you mean %s", near);
+		return ret_hint;
+	}
+	snprintf(ret_hint, bytes, "; there is none");
+	for (size_t i = 0; i < count; i++) {
+		if (known[i][0] == '\0')
+			continue;
+		if (n + strlen(known[i]) + 16 > bytes) {
+			snprintf(ret_hint + n, bytes - n, " ...");
+			break;
+		}
+		n += (size_t)snprintf(ret_hint + n, bytes - n, "%s%s", n == 0 ? "; there is: " : ", ", known[i]);
+	}
+	return ret_hint;
+}
+
 int field_word(struct fields *f, const char *key, const char *const *words, size_t count, int fallback)
 {
 	const struct node *n = field(f, key);
-	const char *near;
+	const char *word = n != NULL && n->kind == NODE_SCALAR ? n->text : "";
+	char hint[HINT_BYTES];
 
 	if (n == NULL) {
 		if (fallback < 0)
@@ -230,9 +253,7 @@ int field_word(struct fields *f, const char *key, const char *const *words, size
 	for (size_t i = 0; n->kind == NODE_SCALAR && i < count; i++)
 		if (strcmp(n->text, words[i]) == 0)
 			return (int)i;
-	near = n->kind == NODE_SCALAR ? word_suggest(n->text, words, count) : NULL;
-	problem(f->pack, f->file, n->line, n->column, "%s: \"%s\" is not one of its words; %s %s", key, n->text,
-		near != NULL ? "did you mean" : "for example", near != NULL ? near : words[0]);
+	problem(f->pack, f->file, n->line, n->column, "%s: \"%s\" is not one of its words%s", key, word, word_hint(word, words, count, hint, sizeof(hint)));
 	return 0;
 }
 
@@ -279,13 +300,16 @@ const struct node *field_item(struct fields *f, const char *key, size_t i)
 /* ---- finding rows by name ---------------------------------------------------------------------------- */
 
 #define FIND(function, t, type, expression) \
+	static const char *function##_name(const struct pack *p, size_t i) \
+	{ \
+		const type *row = ROW(p, t, type, i); \
+		return text_at(p, expression); \
+	} \
 	int function(const struct pack *p, const char *name) \
 	{ \
-		for (uint32_t i = 0; i < p->table[t].count; i++) { \
-			const type *row = ROW(p, t, type, i); \
-			if (strcmp(text_at(p, expression), name) == 0) \
+		for (uint32_t i = 0; i < p->table[t].count; i++) \
+			if (strcmp(function##_name(p, i), name) == 0) \
 				return (int)i; \
-		} \
 		return -1; \
 	}
 FIND(group_find, T_GROUP, struct row_group, row->name)
@@ -302,6 +326,28 @@ int concession_find(const struct pack *p, const char *id)
 		if (strcmp(p->concession_id[i], id) == 0)
 			return (int)i;
 	return -1;
+}
+
+static const char *concession_find_name(const struct pack *p, size_t i) { return p->concession_id[i]; }
+
+const char *name_hint(const struct pack *p, name_find find, const char *word, char *ret_hint, size_t bytes)
+{
+#define NAMES(function, t) { function, function##_name, t }
+	static const struct { name_find find; const char *(*name)(const struct pack *p, size_t i); enum blob_table table; } kinds[] = {
+		NAMES(group_find, T_GROUP), NAMES(class_find, T_CLASS), NAMES(treasury_find, T_TREASURY), NAMES(operator_find, T_OPERATOR),
+		NAMES(fund_find, T_FUND), NAMES(season_find, T_SEASON), NAMES(quota_find, T_QUOTA), NAMES(concession_find, T_CONCESSION),
+	};
+	const char *known[64];
+	size_t count = 0;
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		/* concessions are named before their rows are read */
+		size_t rows = kinds[k].table == T_CONCESSION ? p->concession_count : p->table[kinds[k].table].count;
+
+		for (size_t i = 0; kinds[k].find == find && i < rows && count < 64; i++)
+			known[count++] = kinds[k].name(p, i);
+	}
+	return word_hint(word, known, count, ret_hint, bytes);
 }
 
 /* ---- laying out ------------------------------------------------------------------------------------------ */

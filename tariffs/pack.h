@@ -51,6 +51,9 @@ const char *field_text(struct fields *f, const char *key, const char *fallback);
 int64_t field_int(struct fields *f, const char *key, int64_t min, int64_t max, int64_t fallback);	/* INT64_MIN: required */
 bool field_bool(struct fields *f, const char *key, bool fallback);	/* yes / no */
 int field_word(struct fields *f, const char *key, const char *const *words, size_t count, int fallback);	/* -1: required */
+/* What to say behind a word that is not known: the one that was meant, else all there are ("; there is: a, b"). */
+#define HINT_BYTES 240
+const char *word_hint(const char *word, const char *const *known, size_t count, char *ret_hint, size_t bytes);
 int64_t field_day(struct fields *f, const char *key, int64_t fallback_ms);	/* start of that day, ms; INT64_MIN: required */
 /* Each item of a list (or a single scalar) as text. */
 size_t field_list(struct fields *f, const char *key);
@@ -65,6 +68,9 @@ int treasury_find(const struct pack *p, const char *name);
 int operator_find(const struct pack *p, const char *code);
 
 int season_find(const struct pack *p, const char *name);
+/* The same for a name that one of these did not find. */
+typedef int (*name_find)(const struct pack *p, const char *name);
+const char *name_hint(const struct pack *p, name_find find, const char *word, char *ret_hint, size_t bytes);
 
 /* pack_cond.c: what several kinds of rules share */
 enum guests_absent { GUESTS_LOCAL = 1 << GUEST_LOCAL, GUESTS_ALL = 7 };
@@ -74,7 +80,7 @@ bool slot_parse(const char *text, uint16_t *ret_from, uint16_t *ret_to);
 bool percent_parse(const char *text, int32_t *ret);
 void price_read(struct fields *f, const char *key, struct row_price *ret);
 void rounding_read(struct fields *f, uint8_t *ret_mode, uint32_t *ret_unit);	/* absent: ROUND_OF_PACK */
-uint64_t name_mask(struct fields *f, const char *key, int (*find)(const struct pack *, const char *), const char *what);
+uint64_t name_mask(struct fields *f, const char *key, name_find find, const char *what);
 uint32_t word_mask(struct fields *f, const char *key, const char *const *words, size_t count, uint32_t all);
 /* Concessions by id; "published" stands for none. Absent: all of them. */
 uint64_t concession_mask(struct fields *f, const char *key, uint64_t absent, bool *ret_published);

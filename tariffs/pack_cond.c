@@ -14,6 +14,8 @@ static const char *const media[CELL_MEDIA] = { "", "card", "ssc", "qr", "bank", 
 static const char *const guests[] = { "local", "region", "other" };
 const char *const mode_words[MODE_COUNT_] = { "bus", "metro", "brt", "ferry" };
 
+static const char *node_word(const struct node *n) { return n->kind == NODE_SCALAR ? n->text : ""; }
+
 /* Words of a list to bits; absent: all bits. */
 uint32_t word_mask(struct fields *f, const char *key, const char *const *words, size_t count, uint32_t all)
 {
@@ -30,27 +32,31 @@ uint32_t word_mask(struct fields *f, const char *key, const char *const *words, 
 		if (k < count) {
 			mask |= 1u << k;
 		} else {
-			const char *word = n->kind == NODE_SCALAR ? n->text : "", *near = word_suggest(word, words, count);
+			char hint[HINT_BYTES];
 
-			problem(f->pack, f->file, n->line, n->column, "%s: \"%s\" is not known%s%s", key, word, near ? ", did you mean " : "", near ? near : "");
+			problem(f->pack, f->file, n->line, n->column, "%s: \"%s\" is not known%s", key, node_word(n),
+				word_hint(node_word(n), words, count, hint, sizeof(hint)));
 		}
 	}
 	return mask;
 }
 
 /* Names found by a finder to bits. */
-uint64_t name_mask(struct fields *f, const char *key, int (*find)(const struct pack *, const char *), const char *what)
+uint64_t name_mask(struct fields *f, const char *key, name_find find, const char *what)
 {
 	uint64_t mask = 0;
+	char hint[HINT_BYTES];
 
 	if (field(f, key) == NULL)
 		return 0;
 	for (size_t i = 0; i < field_list(f, key); i++) {
 		const struct node *n = field_item(f, key, i);
-		int at = n->kind == NODE_SCALAR ? find(f->pack, n->text) : -1;
+		const char *word = node_word(n);
+		int at = find(f->pack, word);
 
 		if (at < 0 || at > 63)
-			problem(f->pack, f->file, n->line, n->column, "%s: no %s is called \"%s\"", key, what, n->kind == NODE_SCALAR ? n->text : "");
+			problem(f->pack, f->file, n->line, n->column, "%s: no %s is called \"%s\"%s", key, what, word,
+				name_hint(f->pack, find, word, hint, sizeof(hint)));
 		else
 			mask |= 1ULL << at;
 	}
@@ -61,6 +67,7 @@ uint64_t concession_mask(struct fields *f, const char *key, uint64_t absent, boo
 {
 	const struct node *n = field(f, key);
 	uint64_t mask = 0;
+	char hint[HINT_BYTES];
 
 	if (n == NULL || (n->kind == NODE_SCALAR && strcmp(n->text, "all") == 0)) {
 		*ret_published = n != NULL || absent != 0;
@@ -76,8 +83,8 @@ uint64_t concession_mask(struct fields *f, const char *key, uint64_t absent, boo
 		else if (item->kind == NODE_SCALAR && strcmp(item->text, "published") == 0)
 			*ret_published = true;
 		else
-			problem(f->pack, f->file, item->line, item->column, "%s: no concession is called \"%s\"", key,
-				item->kind == NODE_SCALAR ? item->text : "");
+			problem(f->pack, f->file, item->line, item->column, "%s: no concession is called \"%s\"%s", key, node_word(item),
+				name_hint(f->pack, concession_find, node_word(item), hint, sizeof(hint)));
 	}
 	return mask;
 }
@@ -85,6 +92,7 @@ uint64_t concession_mask(struct fields *f, const char *key, uint64_t absent, boo
 int16_t then_read(struct fields *f, const char *key, int16_t absent)
 {
 	const struct node *n = field(f, key);
+	char hint[HINT_BYTES];
 	int at;
 
 	if (n == NULL)
@@ -95,7 +103,8 @@ int16_t then_read(struct fields *f, const char *key, int16_t absent)
 		return THEN_PUBLISHED;
 	at = n->kind == NODE_SCALAR ? concession_find(f->pack, n->text) : -1;
 	if (at < 0)
-		problem(f->pack, f->file, n->line, n->column, "%s: published, other (the next rule that applies) or the id of a concession is needed", key);
+		problem(f->pack, f->file, n->line, n->column, "%s: published, other (the next rule that applies) or the id of a concession is needed%s", key,
+			name_hint(f->pack, concession_find, node_word(n), hint, sizeof(hint)));
 	return (int16_t)at;
 }
 
@@ -103,9 +112,11 @@ uint16_t fund_read(struct fields *f)
 {
 	const char *id = field_text(f, "fund", NULL);
 	int at = id[0] != '\0' ? fund_find(f->pack, id) : 0;
+	char hint[HINT_BYTES];
 
 	if (at < 0)
-		problem(f->pack, f->file, field(f, "fund")->line, field(f, "fund")->column, "fund: no funding is called \"%s\"", id);
+		problem(f->pack, f->file, field(f, "fund")->line, field(f, "fund")->column, "fund: no funding is called \"%s\"%s", id,
+			name_hint(f->pack, fund_find, id, hint, sizeof(hint)));
 	return (uint16_t)(at < 0 ? 0 : at);
 }
 

@@ -137,9 +137,11 @@ static void read_concession_quota(struct entry *e, struct row_concession *c)
 {
 	const char *quota = field_text(&e->f, "quota", "");
 	int at = quota[0] != '\0' ? quota_find(e->f.pack, quota) : -1;
+	char hint[HINT_BYTES];
 
 	if (quota[0] != '\0' && at < 0)
-		problem(e->f.pack, e->f.file, field(&e->f, "quota")->line, field(&e->f, "quota")->column, "quota: no quota is called \"%s\"", quota);
+		problem(e->f.pack, e->f.file, field(&e->f, "quota")->line, field(&e->f, "quota")->column, "quota: no quota is called \"%s\"%s", quota,
+			name_hint(e->f.pack, quota_find, quota, hint, sizeof(hint)));
 	if (quota[0] != '\0' && field(&e->f, "quota_empty") == NULL)
 		entry_problem(e, "\"quota_empty\" is missing: what is paid when the quota is used up (a concession's id, published, other)");
 	c->quota = (uint16_t)(at + 1);

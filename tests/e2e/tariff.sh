@@ -16,6 +16,15 @@ fresh; sed -i '0,/    basis: .*/s//    basis:/' "$dir/pack/rules.yaml"
 refused "a rule without its document is refused" 'rules.yaml:[0-9]+:[0-9]+: basis: a text is needed'
 fresh; sed -i 's/who: \[pupil\]/who: [pupils]/' "$dir/pack/rules.yaml"
 refused "a group that does not exist is refused" 'who: no group is called "pupils"'
+refused "and the group that was meant is named" 'who: no group is called "pupils"; did you mean pupil$'
+fresh; sed -i 's/who: \[pupil\]/who: [scholar]/' "$dir/pack/rules.yaml"
+refused "a group that is far from every name is answered with all the names" 'who: no group is called "scholar"; there is: .*elder65.*pupil'
+fresh; sed -i 's/^    fund: full-gap/    fund: treasury/' "$dir/pack/rules.yaml"
+refused "a funding that does not exist is answered with those there are" 'fund: no funding is called "treasury"; there is: .*full-gap'
+fresh; sed -i 's/mode: half-up/mode: nearest/' "$dir/pack/pack.yaml"
+refused "a word that is not known is answered with all the words" 'mode: "nearest" is not one of its words; there is: half-up, half-down, half-even, floor, ceil$'
+fresh; sed -i '0,/^    price: free/s//    shut: ["07:30-09:00"]\n    shut_price: ordinery\n&/' "$dir/pack/rules.yaml"
+refused "a fallback that does not exist is answered with the one that was meant" 'shut_price: published, other .* or the id of a concession is needed; did you mean ordinary$'
 fresh; sed -i 's/, lapsed: ordinary//' "$dir/pack/groups.yaml"
 refused "a yearly check without its fallback is refused" 'groups.yaml:[0-9]+:[0-9]+: "lapsed" is missing'
 fresh; sed -i 's/^18,18路,gz-bus,flat1/18,18路,gz-bus,/' "$dir/pack/lines.csv"
