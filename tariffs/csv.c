@@ -1,5 +1,5 @@
 /*
- * csv - RFC 4180 tables that come from spreadsheets: UTF-8 with or without BOM, CRLF or LF, quoted fields,
+ * csv - RFC 4180 tables that come from spreadsheets: UTF-8 with or without BOM (files: or GB18030), CRLF or LF, quoted fields,
  * a header row. Every row must be as wide as the header; a bare quote or a stray width is refused with its
  * position, since a shifted column is a silent money error.
  */
@@ -153,8 +153,12 @@ int csv_open(const char *path, struct csv **ret_csv, char *ret_error, size_t err
 	size_t n = 0;
 	int ret = text_file_read(path, CSV_BYTES_MAX, &p, &n, ret_error, error_bytes);
 
-	if (ret != 0)
+	if (ret == 0)
+		ret = text_to_utf8(path, &p, &n, ret_error, error_bytes);
+	if (ret != 0) {
+		free(p);
 		return ret;
+	}
 	text = realloc(p, n + 1);
 	if (text == NULL) {
 		free(p);

@@ -90,6 +90,7 @@ struct csv;
 int csv_open(const char *path, struct csv **ret_csv, char *ret_error, size_t error_bytes) TARIFFS_MUST_CHECK;
 int csv_parse(const char *name, const void *p, size_t n, struct csv **ret_csv, char *ret_error,
 	      size_t error_bytes) TARIFFS_MUST_CHECK;	/* copies p */
+/* csv_open also takes a file in GB18030, as Chinese spreadsheets save it; what is neither is refused with its line. */
 int csv_column(const struct csv *csv, const char *name);	/* index, or -1 */
 size_t csv_columns(const struct csv *csv);
 const char *csv_header(const struct csv *csv, size_t i);

@@ -50,6 +50,12 @@ fresh; sed -i '0,/^\([^,]*,[0-9]*,[0-9]*\),[0-9]*$/{//d}' "$dir/pack/sections.cs
 refused "a pair of stops without a fare is refused" 'sections.csv:[0-9]+:1: line ".*": no fare from stop [0-9]+ to stop [0-9]+'
 rm -rf "$dir/pack"; cp -r tariffs/packs/bj-bus "$dir/pack"; sed -i 's/^  - {id: distance,/&  season: [warm],/; s/^fares:/seasons: [{name: warm, dates: [03-01..10-31]}]\n&/' "$dir/pack/pack.yaml"
 refused "a season without a published fare is refused" 'lines.csv:[0-9]+:1: line ".*": no published fare on a workday like 201[45]-[0-9-]+ from 00:00'
+fresh; "$B/qingfen" tariff compile "$dir/pack" --to "$dir/utf8.blob" >"$dir/out" 2>&1
+for f in lines operators calendar cases; do iconv -f UTF-8 -t GB18030 "tariffs/packs/ganzhou/$f.csv" | sed 's/$/\r/' >"$dir/pack/$f.csv"; done
+"$B/qingfen" tariff check "$dir/pack" >"$dir/out" 2>&1 && "$B/qingfen" tariff compile "$dir/pack" --to "$dir/gb.blob" >>"$dir/out" 2>&1 && cmp "$dir/utf8.blob" "$dir/gb.blob"
+say "tables saved by a Chinese spreadsheet in GB18030 compile to the same bytes" $? "$(cat "$dir/out")"
+fresh; printf 'X\377,x,gz-bus,flat1,bus,flat:100,a,,\n' >>"$dir/pack/lines.csv"
+refused "a table that is neither UTF-8 nor GB18030 is refused with its line" "lines.csv:$(wc -l <"$dir/pack/lines.csv"):1: neither UTF-8 nor GB18030"
 rate() { "$B/qingfen" tariff rate tariffs/packs/ganzhou <<<"$1"; }
 is "rate prints fare, subsidy, operator part and funders" '"fare_fen":50,"paid_fen":50,"subsidy_fen":40,"absorbed_fen":10' \
 	"$(rate '{"card":"a","time":"2025-11-03T08:00:00","line":"18","holds":["pupil"]}' | grep -o '"fare_fen":[0-9]*,"paid_fen":[0-9]*,"subsidy_fen":[0-9]*,"absorbed_fen":[0-9]*')"
