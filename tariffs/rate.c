@@ -351,6 +351,7 @@ static void unfinished_charge(struct rating *r)
 	r->fare->moved.fen += owed - r->before->open_hold_fen;
 	if (owed != 0)
 		step(r->fare, FARE_STEP_UNFINISHED, 0, owed);
+	unfinished_remember(r, owed);
 }
 
 static int64_t unfinished_fen(struct rating *r, const struct row_open *o, int64_t hold_fen)

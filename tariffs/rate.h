@@ -82,5 +82,7 @@ int64_t quota_left(const struct rating *r, const struct row_quota *q);
 struct exact ladders_apply(struct rating *r, const struct choice *choice, struct exact now, uint16_t *ret_rule, uint16_t *ret_fund);
 int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *ret_fund);
 void accounts_remember(struct rating *r, const struct choice *choice, bool transferred);
+/* What an unfinished ride owed, for caps that count it. */
+void unfinished_remember(struct rating *r, int64_t fen);
 
 #endif

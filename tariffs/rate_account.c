@@ -167,13 +167,31 @@ struct exact ladders_apply(struct rating *r, const struct choice *choice, struct
 
 /* ---- caps ------------------------------------------------------------------------------------------------ */
 
+/* Start of the period the ride is in. */
+static int64_t period_began(const struct rating *r, const struct row_period *p)
+{
+	struct civil c = civil_of_ms(r->clock_ms), first = { .year = c.year, .month = 1, .day = 1 };
+
+	switch ((enum period)p->period) {
+	case PERIOD_DAY: return (int64_t)service_day_of_ms(r->clock_ms, (int32_t)r->t->head->fare_day_cut_s) * 86400000 - CIVIL_OFFSET_MS;
+	case PERIOD_MONTH: first.month = c.month; break;
+	case PERIOD_YEAR: break;
+	case PERIOD_CARD_YEAR:
+		if (r->rider->issued != DAY_NONE) {
+			first = civil_of_ms((int64_t)r->rider->issued * 86400000 - CIVIL_OFFSET_MS);
+			first.year += (int32_t)card_year(r);
+		}
+		break;
+	case PERIOD_HOURS: return (int64_t)rolling_stamp(r, p, account_find(r->after, p->acc, owner_of(r, p))) * 1000;
+	case PERIOD_COUNT_: break;
+	}
+	return ms_of_civil(&first);
+}
+
 static int64_t limit_of(const struct rating *r, const struct row_cap *c)
 {
-	struct rider_acc *acc = account_find(r->after, c->per.acc, owner_of(r, &c->per));
-	int64_t began = r->clock_ms, fen = r->t->cap_limit[c->limit].fen;
+	int64_t began = period_began(r, &c->per), fen = r->t->cap_limit[c->limit].fen;
 
-	if (c->per.period == PERIOD_HOURS)
-		began = (int64_t)rolling_stamp(r, &c->per, acc) * 1000;
 	for (uint32_t i = 1; i < c->limit_count; i++)
 		if (began >= r->t->cap_limit[c->limit + i].from_ms)
 			fen = r->t->cap_limit[c->limit + i].fen;
@@ -207,7 +225,7 @@ int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *
 
 void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)
 {
-	int64_t paid = r->fare->paid.fen - r->fare->unfinished.fen;
+	int64_t paid = r->fare->paid.fen;
 
 	if (choice->index != PRICE_NONE && !transferred && r->t->concession[choice->index].quota != 0) {
 		const struct row_concession *c = &r->t->concession[choice->index];
@@ -224,9 +242,18 @@ void accounts_remember(struct rating *r, const struct choice *choice, bool trans
 	}
 	for (uint32_t i = 0; i < r->t->cap_count; i++) {
 		const struct row_cap *c = &r->t->cap[i];
-		int64_t counted = paid + (c->count_unfinished ? r->fare->unfinished.fen : 0);
 
-		if (counted > 0 && cond_miss(r, c->cond, ASK_ALL) == 0)
-			account_add(r, &c->per, counted);
+		if (paid > 0 && cond_miss(r, c->cond, ASK_ALL) == 0)
+			account_add(r, &c->per, paid);
+	}
+}
+
+void unfinished_remember(struct rating *r, int64_t fen)
+{
+	for (uint32_t i = 0; i < r->t->cap_count; i++) {
+		const struct row_cap *c = &r->t->cap[i];
+
+		if (c->count_unfinished && fen > 0 && cond_miss(r, c->cond, ASK_ALL) == 0)
+			account_add(r, &c->per, fen);
 	}
 }

@@ -162,15 +162,17 @@ bool slots_hit(const struct rating *r, const struct row_slots *s)
 
 static enum rule_miss who_miss(const struct rating *r, const struct row_cond *c)
 {
-	if (c->who != 0 && (c->who & r->groups) == 0)
-		return (c->who & r->lapsed) != 0 ? MISS_CHECK_LAPSED : MISS_GROUP;
+	bool member = c->who == 0 || (c->who & r->groups) != 0;
+
+	if (!member && (c->who & r->lapsed) == 0)
+		return MISS_GROUP;
 	if ((c->who_not & r->groups) != 0)
 		return MISS_NOT_GROUP;
 	if ((c->guest_mask >> (r->ride->guest & 3) & 1) == 0)
 		return MISS_GUEST;
 	if (c->product_count > 0 && !text_listed(r->t, c->product, c->product_count, r->ride->product))
 		return MISS_PRODUCT;
-	return 0;
+	return member ? 0 : MISS_CHECK_LAPSED;	/* it alone stands between the rider and the rule */
 }
 
 static enum rule_miss line_miss(const struct rating *r, const struct row_cond *c)
