@@ -26,6 +26,9 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "clearing/device.h"
+#include "clearing/trust.h"
+
 #define ACCEPT_PAUSE_MS 100
 #define PART_BYTES_MAX (128 * 1024)
 
@@ -43,9 +46,9 @@ struct front {
 	pthread_t thread;
 	struct event_base *base;
 	struct evconnlistener *listener;
-	struct event *wake, *resume;
+	struct event *wake, *resume, *sweep;
 	int wake_fd, reserve_fd;
-	SSL_CTX *tls;
+	struct trust *trust;
 	struct verifier *verifier;
 	struct conn *conns;
 	uint64_t next_id;
@@ -104,6 +107,17 @@ static void send_refuse(struct conn *c, uint32_t file_serial, int code, const ch
 
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	conn_send(c, refuse_encode(&m, c->front->out, sizeof(c->front->out)));
+}
+
+/* What the terminal register says about the certificate's terminal now. */
+static const char *front_binding_check(struct daemon *d, const struct device_id *id)
+{
+	const char *why;
+
+	pthread_rwlock_rdlock(&d->ref_lock);
+	why = device_binding_check(d->ref, id, clock_ms(), d->conf.device_binding != 0);
+	pthread_rwlock_unlock(&d->ref_lock);
+	return why;
 }
 
 /* ---- frames ----------------------------------------------------------------------------------------- */
@@ -298,27 +312,29 @@ static void on_read(struct bufferevent *bev, void *arg)
 	}
 }
 
-/* The device is who the certificate says. */
-static bool device_of(SSL *ssl, char ret_device[DEVICE_BYTES_MAX + 1])
+/* The device is who the certificate says, and the register agrees. NULL: it may go on. */
+static const char *device_refused(struct conn *c, SSL *ssl)
 {
-	X509 *cert = SSL_get0_peer_certificate(ssl);
-	char name[DEVICE_BYTES_MAX + 2];
-	int n = cert != NULL ? X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name, sizeof(name)) : -1;
+	struct device_id id;
+	const char *why = device_of_certificate(SSL_get0_peer_certificate(ssl), &id);
 
-	if (n < 1 || n > DEVICE_BYTES_MAX || strlen(name) != (size_t)n)
-		return false;
-	memcpy(ret_device, name, (size_t)n + 1);
-	return true;
+	if (why != NULL)
+		return why;
+	memcpy(c->device, id.name, sizeof(c->device));
+	why = trust_refuses_new(c->front->trust, ssl, clock_ms());
+	return why != NULL ? why : front_binding_check(c->front->daemon, &id);
 }
 
 static void on_end(struct bufferevent *bev, short what, void *arg)
 {
 	struct conn *c = arg;
+	const char *why;
 	unsigned long code;
 
 	if ((what & BEV_EVENT_CONNECTED) != 0) {
-		if (!device_of(bufferevent_openssl_get_ssl(bev), c->device))
-			conn_close(c, "certificate names no device");
+		why = device_refused(c, bufferevent_openssl_get_ssl(bev));
+		if (why != NULL)
+			conn_close(c, why);
 		return;
 	}
 	code = bufferevent_get_openssl_error(bev);
@@ -344,7 +360,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		return;
 	}
 	c = calloc(1, sizeof(*c));
-	ssl = c != NULL ? SSL_new(f->tls) : NULL;
+	ssl = c != NULL ? SSL_new(trust_tls(f->trust)) : NULL;
 	if (ssl != NULL)
 		c->bev = bufferevent_openssl_socket_new(f->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
 	if (ssl == NULL || c->bev == NULL) {
@@ -458,29 +474,37 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(f->base);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------ */
+/* ---- sweep: what changed since the handshake ------------------------------------------------------------ */
 
-static SSL_CTX *tls_new(const struct conf *conf)
+/* NULL: nothing is known against it. A binding the register no longer bears ends the connection too. */
+static const char *conn_refused(struct conn *c, int64_t now_ms, bool authorities)
 {
-	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+	X509 *cert = SSL_get0_peer_certificate(bufferevent_openssl_get_ssl(c->bev));
+	const char *why = trust_refuses_live(c->front->trust, cert, now_ms, authorities);
+	struct device_id id;
 
-	if (tls == NULL)
-		return NULL;
-	SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
-	SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_num_tickets(tls, 0);
-	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	if (SSL_CTX_use_certificate_chain_file(tls, conf->tls_cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, conf->tls_key, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_load_verify_locations(tls, conf->tls_client_ca, NULL) == 1) {
-		SSL_CTX_set_client_CA_list(tls, SSL_load_client_CA_file(conf->tls_client_ca));
-		return tls;
-	}
-	log_event("tls-files", "cert=%s key=%s ca=%s reason=\"%s\"", conf->tls_cert, conf->tls_key, conf->tls_client_ca, ERR_reason_error_string(ERR_peek_last_error()));
-	SSL_CTX_free(tls);
-	return NULL;
+	return why != NULL || device_of_certificate(cert, &id) != NULL ? why : front_binding_check(c->front->daemon, &id);
 }
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct front *f = arg;
+	struct conn *next;
+	bool authorities;
+	const char *why;
+
+	(void)fd;
+	(void)what;
+	trust_refresh(f->trust, clock_ms(), &authorities);
+	for (struct conn *c = f->conns; c != NULL; c = next) {
+		next = c->next;
+		why = c->device[0] != '\0' ? conn_refused(c, clock_ms(), authorities) : NULL;
+		if (why != NULL)
+			conn_close(c, why);
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
 
 static int listen_on(struct front *f)
 {
@@ -517,20 +541,23 @@ static void front_free(struct front *f)
 		event_free(f->wake);
 	if (f->resume != NULL)
 		event_free(f->resume);
+	if (f->sweep != NULL)
+		event_free(f->sweep);
 	if (f->base != NULL)
 		event_base_free(f->base);
 	if (f->wake_fd >= 0)
 		close(f->wake_fd);
 	if (f->reserve_fd >= 0)
 		close(f->reserve_fd);
-	SSL_CTX_free(f->tls);
+	trust_close(f->trust);
 	verifier_free(f->verifier);
 	free(f);
 }
 
-static int front_open(struct daemon *d, struct front **ret)
+static int front_open(struct daemon *d, bool first, struct front **ret)
 {
 	struct front *f = calloc(1, sizeof(*f));
+	struct timeval pause = { .tv_sec = d->conf.crl_sweep_s };
 	int code = 0;
 
 	if (f == NULL)
@@ -540,15 +567,18 @@ static int front_open(struct daemon *d, struct front **ret)
 	f->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	f->reserve_fd = dup(STDERR_FILENO);
 	f->base = event_base_new();
-	f->tls = tls_new(&d->conf);
-	if (f->wake_fd < 0 || f->base == NULL || f->tls == NULL)
+	if (f->wake_fd < 0 || f->base == NULL)
 		code = -EINVAL;
+	if (code == 0)
+		code = trust_open(&d->conf, first, &f->trust);
 	if (code == 0)
 		code = verifier_new(d->keyring, &d->conf, &f->verifier);
 	if (code == 0) {
 		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, on_wake, f);
 		f->resume = evtimer_new(f->base, on_resume, f);
+		f->sweep = event_new(f->base, -1, EV_PERSIST, on_sweep, f);
 		event_add(f->wake, NULL);
+		event_add(f->sweep, &pause);
 		code = listen_on(f);
 	}
 	if (code != 0) {
@@ -564,7 +594,7 @@ int fronts_start(struct daemon *d)
 	int ret = 0;
 
 	for (int64_t i = 0; ret == 0 && i < d->conf.threads; i++) {
-		ret = front_open(d, &d->front[i]);
+		ret = front_open(d, i == 0, &d->front[i]);
 		if (ret == 0 && i == 0)
 			log_event("verify-paths", "tac_3des=%s tac_sm4=%s", verifier_path(d->front[0]->verifier, KEY_ALG_3DES),
 				  verifier_path(d->front[0]->verifier, KEY_ALG_SM4));

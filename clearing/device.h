@@ -1,0 +1,43 @@
+/*
+ * device - who a validator is by its certificate, and which certificates are no longer good. The common name is the
+ * device; a URI in the subjectAltName binds it to one terminal number and its PSAM:
+ *
+ *	urn:qingfen:terminal:428000000017:psam:428000000017
+ *
+ * Certificates and revocation lists are read by OpenSSL; only that URI is read here. Nothing here opens a socket.
+ */
+#ifndef CLEARING_DEVICE_H
+#define CLEARING_DEVICE_H
+
+#include <openssl/x509.h>
+
+#include "clearing/clearing.h"
+
+#define DEVICE_URI_BYTES 51			/* without the NUL */
+
+struct device_id { char name[DEVICE_BYTES_MAX + 1]; bool bound; uint8_t terminal[6], psam[6]; };
+
+void device_uri_format(const uint8_t terminal[6], const uint8_t psam[6], char ret_uri[DEVICE_URI_BYTES + 1]);
+/* False: not exactly that URI. p need not end in NUL. */
+bool device_uri_parse(const void *p, size_t n, uint8_t ret_terminal[6], uint8_t ret_psam[6]);
+/* NULL: read. Else why not: no usable common name, a broken binding, two bindings. */
+const char *device_of_certificate(X509 *cert, struct device_id *ret_id);
+/* NULL: the register agrees. need_binding: a certificate without the URI is refused too. */
+const char *device_binding_check(const struct refdata *ref, const struct device_id *id, int64_t at_ms, bool need_binding);
+
+/* ---- revocation: the CRLs of all our CAs, one PEM file; each checked against its CA's key ------------- */
+
+enum crl_age { CRL_NONE, CRL_FRESH, CRL_GRACE, CRL_STALE };	/* in the order of getting worse, but for NONE */
+struct device_crls;
+/* Both are PEM files. -ENOENT, -EINVAL (no list, or one whose signature is not of a CA in ca_path): error says why. */
+int device_crls_open(const char *crl_path, const char *ca_path, struct device_crls **ret_crls, char *error, size_t error_bytes);
+void device_crls_close(struct device_crls *c);
+bool device_revoked(const struct device_crls *c, X509 *cert);	/* c NULL: no */
+size_t device_crls_revoked(const struct device_crls *c);
+int64_t device_crls_next_ms(const struct device_crls *c, X509_NAME *issuer);	/* nextUpdate of the CA's list; INT64_MIN: it has none */
+/* How old the list of this issuer is; grace_ms after its nextUpdate it is stale. issuer NULL: the worst of all lists. */
+enum crl_age device_crls_age(const struct device_crls *c, X509_NAME *issuer, int64_t now_ms, int64_t grace_ms);
+
+int64_t device_time_ms(const ASN1_TIME *t);	/* INT64_MIN: not a time */
+
+#endif

@@ -1,0 +1,230 @@
+/* Who a validator is by its certificate, and which lists take that away: in process, no socket. */
+#include "clearing/device.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#define HOUR_MS 3600000LL
+static const uint8_t terminal[6] = { 0x42, 0x80, 0, 0, 0, 0x17 }, psam[6] = { 0x42, 0x80, 0, 0, 0, 0x18 };
+static const char uri[] = "urn:qingfen:terminal:428000000017:psam:428000000018";
+static char dir[] = "/tmp/qingfen-device-XXXXXX", ca_path[64], crl_path[64];
+static EVP_PKEY *ca_key, *other_key;
+static X509 *ca;
+
+static X509 *cert_new(const char *common, long serial, const char *names)
+{
+	X509 *x = X509_new();
+	X509V3_CTX ctx;
+
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
+	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8, (const unsigned char *)common, -1, -1, 0);
+	X509_set_issuer_name(x, ca != NULL ? X509_get_subject_name(ca) : X509_get_subject_name(x));
+	X509_set_pubkey(x, ca_key);
+	if (names != NULL) {
+		X509_EXTENSION *e;
+
+		X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
+		e = X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name, names);
+		X509_add_ext(x, e, -1);
+		X509_EXTENSION_free(e);
+	}
+	X509_sign(x, ca_key, EVP_sha256());
+	return x;
+}
+
+static const char *read_names(const char *names, struct device_id *ret)
+{
+	X509 *x = cert_new("V-00001", 7, names);
+	const char *why = device_of_certificate(x, ret);
+
+	X509_free(x);
+	return why;
+}
+
+static void list_write(long next_s, long serial, EVP_PKEY *key)
+{
+	X509_CRL *crl = X509_CRL_new();
+	X509_REVOKED *row = X509_REVOKED_new();
+	ASN1_INTEGER *number = ASN1_INTEGER_new();
+	ASN1_TIME *t = ASN1_TIME_new();
+	FILE *f = fopen(crl_path, "we");
+
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca));
+	X509_gmtime_adj(t, -7200);
+	X509_CRL_set1_lastUpdate(crl, t);
+	X509_gmtime_adj(t, next_s);
+	X509_CRL_set1_nextUpdate(crl, t);
+	ASN1_INTEGER_set(number, serial);
+	X509_REVOKED_set_serialNumber(row, number);
+	X509_gmtime_adj(t, 0);
+	X509_REVOKED_set_revocationDate(row, t);
+	X509_CRL_add0_revoked(crl, row);
+	X509_CRL_sign(crl, key, EVP_sha256());
+	PEM_write_X509_CRL(f, crl);
+	fclose(f);
+	ASN1_INTEGER_free(number);
+	ASN1_TIME_free(t);
+	X509_CRL_free(crl);
+}
+
+static int authority_make(void **state)
+{
+	FILE *f;
+
+	(void)state;
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(ca_path, sizeof(ca_path), "%s/ca.crt", dir);
+	snprintf(crl_path, sizeof(crl_path), "%s/crl.pem", dir);
+	ca_key = EVP_EC_gen("P-256");
+	other_key = EVP_EC_gen("P-256");
+	ca = cert_new("CA", 1, NULL);
+	f = fopen(ca_path, "we");
+	if (f == NULL || PEM_write_X509(f, ca) != 1)
+		return -1;
+	return fclose(f);
+}
+
+static int authority_free(void **state)
+{
+	(void)state;
+	unlink(ca_path);
+	unlink(crl_path);
+	X509_free(ca);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(other_key);
+	return rmdir(dir);
+}
+
+static void the_uri_is_read_back_as_written_and_nothing_near_it(void **state)
+{
+	char text[DEVICE_URI_BYTES + 1], near[DEVICE_URI_BYTES + 1];
+	uint8_t t[6], p[6];
+
+	(void)state;
+	device_uri_format(terminal, psam, text);
+	assert_string_equal(text, uri);
+	assert_true(device_uri_parse(uri, strlen(uri), t, p));
+	assert_memory_equal(t, terminal, 6);
+	assert_memory_equal(p, psam, 6);
+	for (size_t i = 0; i < DEVICE_URI_BYTES; i++) {
+		memcpy(near, uri, sizeof(near));
+		near[i] = 'x';
+		assert_false(device_uri_parse(near, DEVICE_URI_BYTES, t, p));
+		assert_false(device_uri_parse(uri, i, t, p));
+	}
+}
+
+static void a_certificate_names_one_device_and_at_most_one_terminal(void **state)
+{
+	struct device_id id;
+	char names[256];
+
+	(void)state;
+	assert_null(read_names(NULL, &id));
+	assert_string_equal(id.name, "V-00001");
+	assert_false(id.bound);
+	snprintf(names, sizeof(names), "DNS:localhost,URI:https://example.org/,URI:%s", uri);
+	assert_null(read_names(names, &id));
+	assert_true(id.bound);
+	assert_memory_equal(id.terminal, terminal, 6);
+	assert_memory_equal(id.psam, psam, 6);
+	snprintf(names, sizeof(names), "URI:%s,URI:%s", uri, uri);
+	assert_string_equal(read_names(names, &id), "certificate binds two terminals");
+	assert_string_equal(read_names("URI:urn:qingfen:terminal:1:psam:2", &id), "certificate's terminal binding cannot be read");
+}
+
+static void the_register_decides_whether_the_binding_holds(void **state)
+{
+	static const char rows[] = "terminal,psam,device,operator,valid_from,valid_to\n428000000017,428000000018,V-00001,1,2026-01-01,2026-06-30\n";
+	struct event e = { .seq = 1, .type = EVENT_TERMINALS, .body = (const uint8_t *)rows, .bytes = sizeof(rows) - 1 };
+	struct device_id id = { .name = "V-00001", .bound = true };
+	const int64_t at = 1772323200000LL;		/* 2026-03-01 */
+	struct refdata *ref;
+	char error[256];
+
+	(void)state;
+	memcpy(id.terminal, terminal, 6);
+	memcpy(id.psam, psam, 6);
+	assert_int_equal(refdata_new(&ref), 0);
+	assert_int_equal(refdata_apply(ref, &e, NULL, error, sizeof(error)), 0);
+	assert_null(device_binding_check(ref, &id, at, true));
+	assert_non_null(device_binding_check(ref, &id, at + 200 * 24 * HOUR_MS, false));
+	id.psam[5] ^= 1;
+	assert_string_equal(device_binding_check(ref, &id, at, false), "register gives the certificate's terminal another PSAM");
+	id.psam[5] ^= 1;
+	strcpy(id.name, "V-00002");
+	assert_string_equal(device_binding_check(ref, &id, at, false), "register gives the certificate's terminal to another device");
+	id.bound = false;
+	assert_null(device_binding_check(ref, &id, at, false));
+	assert_string_equal(device_binding_check(ref, &id, at, true), "certificate binds no terminal");
+	refdata_free(ref);
+}
+
+static void a_list_revokes_its_serials_and_ages_into_grace_then_stale(void **state)
+{
+	X509 *bad = cert_new("V-00001", 7, NULL), *good = cert_new("V-00001", 8, NULL);
+	X509_NAME *issuer = X509_get_subject_name(ca);
+	struct device_crls *c = NULL;
+	char error[256] = "";
+	int64_t next;
+
+	(void)state;
+	list_write(3600, 7, ca_key);
+	assert_int_equal(device_crls_open(crl_path, ca_path, &c, error, sizeof(error)), 0);
+	assert_true(device_revoked(c, bad));
+	assert_false(device_revoked(c, good));
+	assert_false(device_revoked(NULL, bad));
+	next = device_crls_next_ms(c, issuer);
+	assert_true(next > (int64_t)time(NULL) * 1000);
+	assert_int_equal(device_crls_age(c, issuer, next - 1, HOUR_MS), CRL_FRESH);
+	assert_int_equal(device_crls_age(c, issuer, next, HOUR_MS), CRL_GRACE);
+	assert_int_equal(device_crls_age(c, issuer, next + HOUR_MS - 1, HOUR_MS), CRL_GRACE);
+	assert_int_equal(device_crls_age(c, issuer, next + HOUR_MS, HOUR_MS), CRL_STALE);
+	assert_int_equal(device_crls_age(c, NULL, next, 0), CRL_STALE);
+	assert_int_equal(device_crls_age(NULL, issuer, next, 0), CRL_NONE);
+	device_crls_close(c);
+	X509_free(bad);
+	X509_free(good);
+}
+
+static void a_list_of_another_key_or_no_list_is_refused_with_its_reason(void **state)
+{
+	struct device_crls *c = NULL;
+	char error[256] = "";
+
+	(void)state;
+	list_write(3600, 7, other_key);
+	assert_int_equal(device_crls_open(crl_path, ca_path, &c, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "not signed by a CA"));
+	assert_int_equal(device_crls_open(ca_path, ca_path, &c, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "no list in the file"));
+	assert_int_equal(device_crls_open("/nonexistent/crl", ca_path, &c, error, sizeof(error)), -ENOENT);
+	assert_null(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_uri_is_read_back_as_written_and_nothing_near_it),
+		cmocka_unit_test(a_certificate_names_one_device_and_at_most_one_terminal),
+		cmocka_unit_test(the_register_decides_whether_the_binding_holds),
+		cmocka_unit_test(a_list_revokes_its_serials_and_ages_into_grace_then_stale),
+		cmocka_unit_test(a_list_of_another_key_or_no_list_is_refused_with_its_reason),
+	};
+
+	return cmocka_run_group_tests(tests, authority_make, authority_free);
+}
