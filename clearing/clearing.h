@@ -179,6 +179,13 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
 
+/* ---- the URI of a device's certificate: docs/devices.md ---------------------------------------- */
+
+#define DEVICE_URI_BYTES 51	/* without the NUL */
+void device_uri_format(const uint8_t terminal[6], const uint8_t psam[6], char ret_uri[DEVICE_URI_BYTES + 1]);
+/* False: not exactly that URI. p need not end in NUL. */
+bool device_uri_parse(const void *p, size_t n, uint8_t ret_terminal[6], uint8_t ret_psam[6]);
+
 /* ---- settlement day ------------------------------------------------------------------------------ */
 
 struct day_row {

@@ -13,13 +13,8 @@
 
 #include "clearing/clearing.h"
 
-#define DEVICE_URI_BYTES 51			/* without the NUL */
-
 struct device_id { char name[DEVICE_BYTES_MAX + 1]; bool bound; uint8_t terminal[6], psam[6]; };
 
-void device_uri_format(const uint8_t terminal[6], const uint8_t psam[6], char ret_uri[DEVICE_URI_BYTES + 1]);
-/* False: not exactly that URI. p need not end in NUL. */
-bool device_uri_parse(const void *p, size_t n, uint8_t ret_terminal[6], uint8_t ret_psam[6]);
 /* NULL: read. Else why not: no usable common name, a broken binding, two bindings. */
 const char *device_of_certificate(X509 *cert, struct device_id *ret_id);
 /* NULL: the register agrees. need_binding: a certificate without the URI is refused too. */

@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "clearing/device.h"
+#include "clearing/clearing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
