@@ -23,6 +23,26 @@ void tap_purchase(const struct tap *tap, struct purchase *ret_purchase)
 
 static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
 
+/* FNV-1a of the card's number, never 0: accounts of one card beside those of its person. 0: the record has no card. */
+static uint32_t card_hash(const uint8_t pan[10])
+{
+	static const uint8_t none[10];
+	uint32_t h = 2166136261u;
+
+	if (memcmp(pan, none, sizeof(none)) == 0)
+		return 0;
+	for (size_t i = 0; i < 10; i++)
+		h = (h ^ pan[i]) * 16777619u;
+	return h != 0 ? h : 1;
+}
+
+static uint16_t stops_ridden(const struct tap *tap)
+{
+	uint32_t a = (uint32_t)tap->stop_on, b = (uint32_t)tap->stop;
+
+	return tap->kind != TAP_ALIGHT || a == 0 || b == 0 ? 0 : (uint16_t)(a > b ? a - b : b - a);
+}
+
 void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride)
 {
 	struct ride *r = ret_ride;
@@ -33,6 +53,7 @@ void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ri
 		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
 		.operator_id = tap->operator_id, .stop_on = (uint16_t)tap->stop_on, .stop_off = (uint16_t)tap->stop,
 		.direction = (uint8_t)tap->direction, .list = money_of_fen(tap->list_fen), .distance_m = tap->distance_m,
+		.card = card_hash(tap->pan), .stops = stops_ridden(tap),
 	};
 	if (tap->kind != TAP_ALIGHT) {
 		r->stop_on = (uint16_t)tap->stop;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <msgpack.h>
@@ -408,6 +409,79 @@ static void a_record_is_read_in_well_under_a_microsecond(void **state)
 	assert_true(ns < 20000);	/* sanitizers and a busy machine included */
 }
 
+static void print_problem(void *arg, const char *text)
+{
+	(void)arg;
+	print_message("# %s\n", text);
+}
+
+/* Rated by this pack: 100 fen to 2 stops, 50 more for every 2 after; one free ride a day and card. */
+static struct tariff *stops_pack(void **ret_blob)
+{
+	char dir[] = "/tmp/tap_ride_XXXXXX", path[64];
+	static const char *const files[][2] = {
+		{ "pack.yaml",
+		  "name: s\ntitle: s\nversion: 1\nvalid_from: 2020-01-01\npublished_on: 2020-01-01\nbasis: s\norder: [concession]\n"
+		  "rounding: {mode: half-up, unit_fen: 1}\nguest_default: local\nclasses: [{name: c, title: c}]\n"
+		  "funding: [{id: none, title: n, basis: s, gap: none}]\n"
+		  "fares: [{id: f, title: f, basis: s, by: stops, steps: [{upto: 2, fen: 100}, {each: 2, fen: 50}]}]\n"
+		  "quotas: [{id: q, title: q, basis: s, limit: 1, per: day, of: card}]\n"
+		  "concessions: [{id: first, title: t, basis: s, from: 2020-01-01, price: free, quota: q, quota_empty: published, fund: none}]\n" },
+		{ "lines.csv", "line,class,fare\n7,c,class\n" },
+	};
+	struct tariff *t = NULL;
+	size_t n;
+
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < 2; i++) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i][0]);
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs(files[i][1], f);
+		fclose(f);
+	}
+	assert_int_equal(tariff_compile(dir, print_problem, NULL, ret_blob, &n), 0);
+	assert_int_equal(tariff_open(*ret_blob, n, &t), 0);
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i][0]);
+		unlink(path);
+	}
+	rmdir(dir);
+	return t;
+}
+
+static int64_t alight(const struct tariff *t, struct rider_state *state, uint8_t card, unsigned from, unsigned to)
+{
+	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE };
+	struct tap tap = { .kind = TAP_ALIGHT, .medium = MEDIUM_PURSE, .time_ms = SAMPLE_TIME_MS, .line = "7", .stop_on = from, .stop = to };
+	struct ride ride;
+	struct fare fare;
+
+	tap.pan[9] = card;
+	tap_ride(&tap, t, &ride);
+	rate(t, &rider, state, &ride, state, &fare, NULL);
+	assert_int_equal(fare.reject, FARE_OK);
+	return fare.paid.fen;
+}
+
+static void a_record_tells_rating_its_card_and_the_stops_ridden(void **state)
+{
+	struct rider_state rider = { 0 };
+	void *blob;
+	struct tariff *t = stops_pack(&blob);
+
+	(void)state;
+	assert_int_equal(alight(t, &rider, 1, 3, 5), 0);
+	assert_int_equal(alight(t, &rider, 1, 3, 5), 100);
+	assert_int_equal(alight(t, &rider, 2, 3, 6), 0);	/* the person's other card has its own free ride */
+	assert_int_equal(alight(t, &rider, 2, 3, 6), 150);
+	assert_int_equal(alight(t, &rider, 2, 9, 4), 200);	/* the way back */
+	tariff_close(t);
+	free(blob);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +505,7 @@ int main(void)
 		cmocka_unit_test(a_failed_decode_leaves_the_result_alone),
 		cmocka_unit_test(key_and_id_name_the_same_tap),
 		cmocka_unit_test(card_numbers_are_masked_for_people),
+		cmocka_unit_test(a_record_tells_rating_its_card_and_the_stops_ridden),
 		cmocka_unit_test(a_record_is_read_in_well_under_a_microsecond),
 	};
 
