@@ -43,10 +43,14 @@ for part in parts[1:]:
                 print(json.dumps(tap(row, str(at + timedelta(minutes=i * int(row.get('step_min') or 0)))), ensure_ascii=False), file=taps)
                 print('-' if i < n - 1 else row['fare_fen'] + ' ' + row['subsidy_fen'] + ' ' + row['absorbed_fen'], file=want)
 P
+numbers=$(sed -n 's/^### \([0-9]*\)\. .*/\1/p' $gallery)
+is "the rules are numbered one after another" "$(seq "$(wc -l <<<"$numbers")")" "$numbers"
+is "no block of the gallery is left open" 0 "$(($(grep -c '^```' $gallery) % 2))"
 python3 "$dir/extract.py" $gallery "$dir/g" || exit 1
 is "the gallery has forty rules or more" yes "$([ "$(ls "$dir/g" | wc -l)" -ge 40 ] && echo yes)"
 for g in "$dir"/g/*; do
-	[ -s "$g/said" ] && "$B/qingfen" tariff check "$g/pack" >"$dir/out" 2>&1; say "$(cat "$g/title"): the rule compiles and its taps pass" $? "$(cat "$dir/out")"
+	title=$(cat "$g/title")
+	[ -s "$g/said" ] && "$B/qingfen" tariff check "$g/pack" >"$dir/out" 2>&1; say "$title: the rule compiles and its taps pass" $? "$(cat "$dir/out")"
 	"$B/qingfen" tariff rate "$g/pack" "$g/taps" >"$g/fares" 2>&1
 done
 cat >"$dir/compare.py" <<'P'
