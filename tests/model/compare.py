@@ -341,4 +341,5 @@ def main():
     sys.exit(differ > 0 or refused * 4 > packs)
 
 
-main()
+if __name__ == "__main__":
+    main()
