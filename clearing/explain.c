@@ -20,6 +20,7 @@ struct case_file {			/* everything about one row */
 	const struct tariff *tariff;
 	struct rate_notes notes;
 	struct fare again; bool rated_again;
+	struct tariff_counter counter[8]; size_t counter_count;	/* of rated_again */
 };
 
 static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
@@ -121,10 +122,12 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 	rider_find(&f->t, f->tap.pan, f->day_row.cut_seq, &rider);
 	for (size_t i = 0; i < n && !f->rated_again; i++) {
 		const struct tariff *t = refdata_tariff(f->ref, list[i].time_ms);
+		struct rider_state before = state;
 
 		if (t == NULL)
 			continue;
-		rate(t, &rider, &state, &list[i].ride, &state, &f->again, &f->notes);
+		rate(t, &rider, &before, &list[i].ride, &state, &f->again, &f->notes);
+		f->counter_count = tariff_counters(t, &rider, &list[i].ride, &before, &state, f->counter, sizeof(f->counter) / sizeof(f->counter[0]));
 		f->rated_again = memcmp(list[i].key, tap_key_bytes, TAP_KEY_BYTES) == 0;
 	}
 	/* a late tap was rated among rides of other days: what is said of rules here would be of another calculation */
@@ -189,6 +192,30 @@ static void print_money(const struct case_file *f, FILE *out)
 	}
 	yuan(f->row.fare.absorbed.fen, amount);
 	fprintf(out, "  企业承担 %s\n", amount);
+}
+
+static void print_counters(const struct case_file *f, FILE *out)
+{
+	if (!f->rated_again || f->counter_count == 0)
+		return;
+	fputs("  计次与累计:\n", out);
+	for (size_t i = 0; i < f->counter_count; i++) {
+		const struct tariff_counter *c = &f->counter[i];
+		int64_t unit = c->fen ? 100 : 1;
+		struct tariff_rule rule;
+
+		if (!tariff_rule(f->tariff, c->rule, &rule))
+			continue;
+		fprintf(out, "    %s: ", rule.title);
+		for (int k = 0; k < (c->limit > 0 ? 3 : 2); k++) {
+			int64_t n = k == 0 ? c->before : k == 1 ? c->after : c->limit;
+
+			fprintf(out, "%s%" PRId64, k == 0 ? "乘前 " : k == 1 ? " 乘后 " : " 上限 ", n / unit);
+			if (c->fen)
+				fprintf(out, ".%02d 元", (int)(n % 100));
+		}
+		fputc('\n', out);
+	}
 }
 
 static void print_misses(const struct case_file *f, FILE *out)
@@ -283,6 +310,7 @@ static void print_text(const struct case_file *f, const char *id, FILE *out)
 	if (v->money) {
 		print_steps(f, out);
 		print_money(f, out);
+		print_counters(f, out);
 		print_misses(f, out);
 		print_postings(f->row.priced.posting, f->row.priced.posting_count, out);
 	} else {
@@ -306,6 +334,23 @@ static void json_rules(struct jsonw *j, const struct case_file *f)
 		jsonw_kstr(j, "title", rule.title);
 		jsonw_kstr(j, "basis", rule.basis);
 		jsonw_kint(j, "delta_fen", f->row.fare.step[i].delta_fen);
+		jsonw_object_end(j);
+	}
+	jsonw_array_end(j);
+	jsonw_key(j, "counters");
+	jsonw_array(j);
+	for (size_t i = 0; f->rated_again && i < f->counter_count; i++) {
+		const struct tariff_counter *c = &f->counter[i];
+		struct tariff_rule rule;
+
+		if (!tariff_rule(f->tariff, c->rule, &rule))
+			continue;
+		jsonw_object(j);
+		jsonw_kstr(j, "rule", rule.id);
+		jsonw_kstr(j, "unit", c->fen ? "fen" : "count");
+		jsonw_kint(j, "before", c->before);
+		jsonw_kint(j, "after", c->after);
+		jsonw_kint(j, "limit", c->limit);
 		jsonw_object_end(j);
 	}
 	jsonw_array_end(j);

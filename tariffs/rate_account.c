@@ -87,15 +87,17 @@ void account_add(struct rating *r, const struct row_period *p, int64_t amount)
 	acc->value += amount;
 }
 
-int64_t quota_left(const struct rating *r, const struct row_quota *q)
+static int64_t quota_limit(const struct rating *r, const struct row_quota *q)
 {
 	int64_t limit = q->limit;
 
 	for (uint8_t i = 0; q->granted && i < r->rider->grant_count && i < RIDER_GRANTS_MAX; i++)
 		if (r->rider->grant[i].quota == q->per.acc)
 			limit += r->rider->grant[i].units;
-	return limit - account_value(r, &q->per);
+	return limit;
 }
+
+int64_t quota_left(const struct rating *r, const struct row_quota *q) { return quota_limit(r, q) - account_value(r, &q->per); }
 
 static bool listed(uint64_t mask, const struct choice *choice) { return choice->index != PRICE_NONE && (mask >> choice->index & 1) != 0; }
 
@@ -256,4 +258,38 @@ void unfinished_remember(struct rating *r, int64_t fen)
 		if (c->count_unfinished && fen > 0 && cond_miss(r, c->cond, ASK_ALL) == 0)
 			account_add(r, &c->per, fen);
 	}
+}
+
+/* ---- explaining ------------------------------------------------------------------------------------------- */
+
+struct counters { struct rating now; struct rider_state before, after; struct tariff_counter *ret; size_t count, max; };
+
+static void counter_add(struct counters *c, uint16_t rule, bool fen, int64_t limit, const struct row_period *per)
+{
+	struct tariff_counter one = { .rule = rule, .fen = fen, .limit = limit };
+
+	c->now.after = &c->before;
+	one.before = account_value(&c->now, per);
+	c->now.after = &c->after;
+	one.after = account_value(&c->now, per);
+	if ((one.before != 0 || one.after != 0) && c->count < c->max)
+		c->ret[c->count++] = one;
+}
+
+size_t tariff_counters(const struct tariff *t, const struct rider *rider, const struct ride *ride, const struct rider_state *before,
+		       const struct rider_state *after, struct tariff_counter *ret_counter, size_t max)
+{
+	struct counters c = { .before = *before, .after = *after, .ret = ret_counter, .max = max };
+	struct fare unused = { 0 };
+
+	c.now = (struct rating){ .t = t, .rider = rider, .ride = ride, .before = &c.before, .after = &c.after, .fare = &unused };
+	if (ride_find(&c.now) != FARE_OK)
+		return 0;
+	for (uint32_t i = 0; i < t->quota_count; i++)
+		counter_add(&c, t->quota[i].rule, false, quota_limit(&c.now, &t->quota[i]), &t->quota[i].per);
+	for (uint32_t i = 0; i < t->ladder_count; i++)
+		counter_add(&c, t->ladder[i].rule, t->ladder[i].count != COUNT_RIDES, 0, &t->ladder[i].per);
+	for (uint32_t i = 0; i < t->cap_count; i++)
+		counter_add(&c, t->cap[i].rule, true, limit_of(&c.now, &t->cap[i]), &t->cap[i].per);
+	return c.count;
 }

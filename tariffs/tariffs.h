@@ -330,4 +330,13 @@ void rate(const struct tariff *t, const struct rider *rider, const struct rider_
 	  const struct ride *ride, struct rider_state *ret_state, struct fare *ret_fare,
 	  struct rate_notes *notes);
 
+/*
+ * What the counters of a rider stood at before and after a ride that rate() took from before to after: one entry each
+ * quota, ladder and cap that is not zero on both sides, in the order of the pack, at most max. Returns how many.
+ * limit: rides, units or fen; 0 where there is none (ladders). fen: the three are money.
+ */
+struct tariff_counter { uint16_t rule; bool fen; int64_t before, after, limit; };
+size_t tariff_counters(const struct tariff *t, const struct rider *rider, const struct ride *ride, const struct rider_state *before,
+		       const struct rider_state *after, struct tariff_counter *ret_counter, size_t max);
+
 #endif

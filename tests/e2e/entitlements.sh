@@ -102,6 +102,11 @@ tap $third 400; late=$fen
 "$B/qingfen" day close $day >/dev/null
 is "cleared, the quota counts both cards too: two rides of the person at half price, two at the full fare" "$pupil $pupil $late $full $full" "$("$B/qingfen" dump --canonical --date $day | python3 -c 'import json, sys
 print(*sorted(d["rated_fen"] for d in map(json.loads, sys.stdin) if "tap" in d and d["verdict"] == "accepted"))' 2>&1)"
+"$B/qingfen" dump --canonical --date $day | python3 -c 'import json, sys
+for d in map(json.loads, sys.stdin):
+    if "tap" in d and d["verdict"] == "accepted": print(d["tap"])' | while read -r id; do "$B/qingfen" explain tap "$id"; done >"$dir/explained"
+is "an explanation tells what the person's quota stood at before and after the ride" "乘前 0 乘后 1 上限 2, 乘前 1 乘后 2 上限 2, 乘前 2 乘后 2 上限 2" \
+	"$(grep -o '乘前 .*' "$dir/explained" | sort -u | paste -sd, | sed 's/,/, /g')"
 digest() { "$B/qingfen" dump --canonical --date $day | sha256sum; }
 before=$(digest)
 echo "${ids[0]},王小明,pupil,,2025-09-01,2026-08-31,2026-08-31,2025-11-03" | prepare 3 increment 2025-11-03; load 3; is "a withdrawal is taken" 0 $code
