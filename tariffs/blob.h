@@ -13,12 +13,12 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blob rows are read in place; a big-endian port copies them at open");
 
-#define BLOB_MAGIC "QFTARIF2"
+#define BLOB_MAGIC "QFTARIF3"
 #define BLOB_BYTES_MAX (64u << 20)
 
 enum blob_table { T_TEXT, T_LIST, T_RULE, T_OPERATOR, T_TREASURY, T_CLASS, T_LINE, T_LINE_HASH, T_SECTION, T_GROUP, T_SEASON, T_COND, T_CELL,
 	T_FARE, T_FARE_STEP, T_CONCESSION, T_BAND, T_QUOTA, T_TRANSFER, T_TRANSFER_PRICE, T_LADDER, T_LADDER_STEP, T_CAP, T_CAP_LIMIT, T_REFUND,
-	T_LOCK, T_OPEN, T_FUND, T_CALENDAR, T_REGION, T_COUNT_ };
+	T_LOCK, T_OPEN, T_FUND, T_CALENDAR, T_REGION, T_STOP, T_COUNT_ };
 
 /* Steps after the published fare, in the order the pack declares. */
 enum order_step { ORDER_END = 0, ORDER_CONCESSION = 1, ORDER_TRANSFER = 2, ORDER_LADDER = 3, ORDER_CAP = 4, ORDER_ROUND = 5 };
@@ -58,9 +58,11 @@ struct row_line {			/* sorted by name, then from */
 	int32_t fare_fen;		/* flat; section: price when the other stop is unknown */
 	int32_t own_fen, hold_fen;	/* operator's own concession fare, highest fare held; 0 none */
 	uint32_t section, section_count;
+	uint32_t stop, stop_count;
 	int64_t from_ms, to_ms;
 };
 struct row_section { uint16_t from_stop, to_stop; int32_t fen; };	/* sorted by stops within a line */
+struct row_stop { uint16_t stop, zone; uint32_t m; };	/* from the first stop, both rising within a line; zone 0: not told */
 
 enum group_end { END_BIRTHDAY = 0, END_YEAR = 1, END_DATE = 2 };
 #define THEN_OTHER (-1)			/* what else: the next rule that applies */
@@ -176,7 +178,8 @@ struct row_region { uint32_t issuer, guest; };		/* sorted by issuer */
 	X(T_TRANSFER_PRICE, transfer_price, struct row_transfer_price) X(T_LADDER, ladder, struct row_ladder) \
 	X(T_LADDER_STEP, ladder_step, struct row_ladder_step) X(T_CAP, cap, struct row_cap) X(T_CAP_LIMIT, cap_limit, struct row_cap_limit) \
 	X(T_REFUND, refund, struct row_refund) X(T_LOCK, lock, struct row_lock) X(T_OPEN, open, struct row_open) X(T_FUND, fund, struct row_fund) \
-	X(T_CALENDAR, calendar, struct row_calendar) X(T_REGION, region, struct row_region)
+	X(T_CALENDAR, calendar, struct row_calendar) X(T_REGION, region, struct row_region) \
+	X(T_STOP, stop, struct row_stop)
 
 struct tariff {				/* an opened blob: typed views into it */
 	const struct blob_head *head;

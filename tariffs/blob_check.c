@@ -57,7 +57,8 @@ static bool lines_ok(const struct tariff *t)
 		if (l->county_treasury > t->treasury_count || !text_ok(t, l->name) || !text_ok(t, l->title) || !text_ok(t, l->county))
 			return false;
 		if (l->class_index >= t->class_count || l->mode >= MODE_COUNT_ || l->fare_kind > FARE_CLASS || !fen_ok(l->fare_fen) ||
-		    !fen_ok(l->own_fen) || !fen_ok(l->hold_fen) || !range_ok(l->section, l->section_count, t->section_count))
+		    !fen_ok(l->own_fen) || !fen_ok(l->hold_fen) || !range_ok(l->section, l->section_count, t->section_count) ||
+		    !range_ok(l->stop, l->stop_count, t->stop_count))
 			return false;
 	}
 	for (uint32_t i = 0; i < t->section_count; i++)

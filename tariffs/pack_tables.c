@@ -233,6 +233,30 @@ static void read_lines(struct pack *p)
 	}
 }
 
+/* A row of a table that belongs to a line: every row of lines.csv of that name has it. */
+static void line_row_add(struct reading *r, enum blob_table table, const void *row, size_t bytes)
+{
+	struct pack *p = r->pack;
+	uint32_t at = row_add(p, table, row, bytes);
+	bool found = false;
+
+	for (uint32_t i = 0; i < p->table[T_LINE].count; i++) {
+		struct row_line *line = ROW(p, T_LINE, struct row_line, i);
+		uint32_t *first = table == T_STOP ? &line->stop : &line->section, *count = table == T_STOP ? &line->stop_count : &line->section_count;
+
+		if (strcmp(text_at(p, line->name), cell(r, 0)) != 0)
+			continue;
+		found = true;
+		if (*count == 0)
+			*first = at;
+		if (*first + *count != at)
+			bad_cell(r, 0, "rows of one line must stand together");
+		++*count;
+	}
+	if (!found)
+		bad_cell(r, 0, "lines.csv has no such line");
+}
+
 static void read_sections(struct pack *p)
 {
 	static const char *const names[] = { "line", "from_stop", "to_stop", "fen" };
@@ -244,23 +268,39 @@ static void read_sections(struct pack *p)
 		return;
 	while (row_next(&r)) {
 		struct row_section row = { (uint16_t)cell_int(&r, 1, 1, 999), (uint16_t)cell_int(&r, 2, 1, 999), (int32_t)cell_int(&r, 3, 1, 100000) };
-		uint32_t at = row_add(p, T_SECTION, &row, sizeof(row));
-		bool found = false;
 
-		for (uint32_t i = 0; i < p->table[T_LINE].count; i++) {
-			struct row_line *line = ROW(p, T_LINE, struct row_line, i);
+		line_row_add(&r, T_SECTION, &row, sizeof(row));
+	}
+	csv_close(r.csv);
+}
 
-			if (strcmp(text_at(p, line->name), cell(&r, 0)) != 0)
-				continue;
-			found = true;
-			if (line->section_count == 0)
-				line->section = at;
-			if (line->section + line->section_count != at)
-				bad_cell(&r, 0, "rows of one line must stand together");
-			line->section_count++;
-		}
-		if (!found)
-			bad_cell(&r, 0, "lines.csv has no such line");
+/* Places of stops: what a record with two stops does not tell of metres and zones is measured here. */
+static void read_stops(struct pack *p)
+{
+	static const char *const names[] = { "line", "stop", "m", "zone" };
+	char before[LINE_BYTES_MAX + 1] = "";
+	struct row_stop last = { 0 };
+	struct reading r;
+
+	if (p->overlay != NULL && p->overlay->lines_csv != NULL)
+		return;
+	if (table_absent(p, "stops.csv", NULL) || !table_open(&r, p, "stops.csv", NULL, names, 4, 3))
+		return;
+	while (row_next(&r)) {
+		struct row_stop row = { .stop = (uint16_t)cell_int(&r, 1, 1, 999), .m = (uint32_t)cell_int(&r, 2, 0, 1000000) };
+		bool same = strcmp(before, cell(&r, 0)) == 0;
+
+		if (cell(&r, 3)[0] != '\0')
+			row.zone = (uint16_t)cell_int(&r, 3, 1, 999);
+		if (same && row.stop <= last.stop)
+			bad_cell(&r, 1, "the stops of a line rise");
+		if (same && row.m < last.m)
+			bad_cell(&r, 2, "metres from the first stop do not fall");
+		if (same && (row.zone == 0) != (last.zone == 0))
+			bad_cell(&r, 3, "each stop of a line has a zone, or none has");
+		line_row_add(&r, T_STOP, &row, sizeof(row));
+		last = row;
+		snprintf(before, sizeof(before), "%s", cell(&r, 0));
 	}
 	csv_close(r.csv);
 }
@@ -323,5 +363,6 @@ void pack_read_tables(struct pack *p)
 {
 	read_lines(p);
 	read_sections(p);
+	read_stops(p);
 	read_calendar(p);
 }

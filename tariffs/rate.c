@@ -361,7 +361,7 @@ static int64_t unfinished_fen(struct rating *r, const struct row_open *o, int64_
 
 	switch ((enum open_unfinished)o->unfinished) {
 	case UNFINISHED_NONE: return 0;
-	case UNFINISHED_FAR_END: fen = published_find(r, r->ride->far_m); break;
+	case UNFINISHED_FAR_END: fen = published_find(r, &r->far); break;
 	case UNFINISHED_KEEP_HOLD: fen = hold_fen; break;
 	case UNFINISHED_FEN: fen = o->unfinished_fen; break;
 	}
@@ -411,7 +411,7 @@ static enum fare_reject ride_finish(struct rating *r)
 		unfinished_charge(r);
 		return FARE_OK;
 	}
-	r->published_fen = published_find(r, r->ride->distance_m);
+	r->published_fen = published_find(r, &r->ridden);
 	if (r->published_fen < 0 || r->published_fen > FARE_FEN_MAX)
 		return FARE_NO_PRICE;
 	if (!ride_price(r))

@@ -20,6 +20,8 @@ struct choice {
 	enum rule_miss because;		/* why it is a fallback; 0 when not */
 };
 
+struct span { uint32_t m; uint16_t stops, zones; };	/* ridden; 0: unknown */
+
 struct rating {
 	const struct tariff *t;
 	const struct rider *rider;
@@ -32,6 +34,7 @@ struct rating {
 	int64_t clock_ms;		/* the event that hours and dates look at: entry for rides with tap-off */
 	int64_t end_ms;			/* end of the ride */
 	int64_t published_fen;
+	struct span ridden, far;	/* between the taps; from the tap-on to the farther end of the line */
 	int32_t day;
 	uint8_t day_kind;
 	uint16_t minute;
@@ -51,7 +54,7 @@ enum fare_reject ride_find(struct rating *r);	/* line, clocks, day, seasons, gro
 enum asking { ASK_ALL, ASK_STATIC };		/* static: not who, guest, product: is the rule for such a ride at all */
 enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking asking);
 bool slots_hit(const struct rating *r, const struct row_slots *s);
-int64_t published_find(const struct rating *r, uint32_t distance_m);	/* fen, negative: none */
+int64_t published_find(const struct rating *r, const struct span *ridden);	/* fen, negative: none */
 
 /* rate_price.c: prices and the one concession */
 struct exact exact_scale(struct exact a, int32_t rate);

@@ -249,11 +249,11 @@ static int64_t stepped_fen(const struct tariff *t, const struct row_fare *f, uin
 	return fen;
 }
 
-static int64_t class_fen(const struct rating *r, uint32_t distance_m)
+static int64_t class_fen(const struct rating *r, const struct span *s)
 {
 	for (uint32_t i = 0; i < r->t->fare_count; i++) {
 		const struct row_fare *f = &r->t->fare[i];
-		uint32_t ridden = f->by == BY_METRES ? distance_m : f->by == BY_STOPS ? r->ride->stops : r->ride->zones;
+		uint32_t ridden = f->by == BY_METRES ? s->m : f->by == BY_STOPS ? s->stops : s->zones;
 		int64_t fen = f->flat_fen;
 
 		if (cond_miss(r, f->cond, ASK_ALL) != 0)
@@ -269,14 +269,60 @@ static int64_t class_fen(const struct rating *r, uint32_t distance_m)
 	return -1;
 }
 
-int64_t published_find(const struct rating *r, uint32_t distance_m)
+int64_t published_find(const struct rating *r, const struct span *ridden)
 {
 	switch (r->line->fare_kind) {
 	case FARE_SECTION: return section_fen(r);
 	case FARE_TAP: return r->ride->list.fen;
-	case FARE_CLASS: return class_fen(r, distance_m);
+	case FARE_CLASS: return class_fen(r, ridden);
 	default: return r->line->fare_fen;
 	}
+}
+
+/* ---- how far ---------------------------------------------------------------------------------------------- */
+
+static const struct row_stop *stop_at(const struct rating *r, uint16_t stop)
+{
+	for (uint32_t i = 0; stop != 0 && i < r->line->stop_count; i++)
+		if (r->t->stop[r->line->stop + i].stop == stop)
+			return &r->t->stop[r->line->stop + i];
+	return NULL;
+}
+
+static struct span between(const struct row_stop *a, const struct row_stop *b)
+{
+	const struct row_stop *low = a->stop < b->stop ? a : b, *high = low == a ? b : a;
+	int zones = high->zone - low->zone;
+
+	return (struct span){ .m = high->m - low->m, .stops = (uint16_t)(high->stop - low->stop), .zones = low->zone == 0 ? 0 : (uint16_t)((zones < 0 ? -zones : zones) + 1) };
+}
+
+/* What the record itself tells goes before what the line's stops measure. */
+static void told(struct span *s, uint32_t m, uint16_t stops, uint16_t zones)
+{
+	if (m != 0)
+		s->m = m;
+	if (stops != 0)
+		s->stops = stops;
+	if (zones != 0)
+		s->zones = zones;
+}
+
+static void spans_find(struct rating *r)
+{
+	const struct ride *ride = r->ride;
+	bool open_here = ride->event == RIDE_OFF && r->complete && r->before->open_line == r->line_hash;
+	const struct row_stop *on = stop_at(r, ride->stop_on == 0 && open_here ? r->before->open_stop : ride->stop_on), *off = stop_at(r, ride->stop_off);
+
+	if (on != NULL && off != NULL)
+		r->ridden = between(on, off);
+	if (on != NULL) {
+		const struct row_stop *first = &r->t->stop[r->line->stop], *last = first + r->line->stop_count - 1;
+
+		r->far = between(first, on).m > between(on, last).m ? between(first, on) : between(on, last);
+	}
+	told(&r->ridden, ride->distance_m, ride->stops, ride->zones);
+	told(&r->far, ride->far_m, ride->stops, ride->zones);
 }
 
 /* ---- the ride ---------------------------------------------------------------------------------------------- */
@@ -323,6 +369,7 @@ enum fare_reject ride_find(struct rating *r)
 	}
 	r->end_ms = ride->out_ms > ride->time_ms ? ride->out_ms : ride->time_ms;
 	r->fare->line = (uint16_t)(r->line - r->t->line + 1);
+	spans_find(r);
 	groups_find(r);
 	return FARE_OK;
 }

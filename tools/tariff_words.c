@@ -183,7 +183,7 @@ int words_read(const char *dir, struct words *ret)
 {
 	static const char *const files[] = { "pack.yaml", "groups.yaml", "funding.yaml", "rules.yaml" };
 	static const struct table tables[] = { { "operators.csv", { "id" } }, { "lines.csv", { "line", "from" } },
-					       { "sections.csv", { "line", "from_stop", "to_stop" } }, { "calendar.csv", { "date", "until" } } };
+					       { "sections.csv", { "line", "from_stop", "to_stop" } }, { "stops.csv", { "line", "stop" } }, { "calendar.csv", { "date", "until" } } };
 	struct words w = { 0 };
 	int code = 0;
 

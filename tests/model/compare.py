@@ -200,7 +200,9 @@ def pack(r):
                     dict(rule("own", "自"), gap="own", share={"third": 100}), dict(rule("lump", "包"), gap="lump")]
     p["classes"] = [dict(name=c, title=c) for c in CLASSES]
     p["fares"] = [dict(rule("night", "夜"), **{"class": ["c1"], "hours": ["22:00-05:00"], "flat_fen": 300}),
-                  dict(rule("far", "里程"), **{"class": ["c1"], "by": "m", "steps": [{"upto": 5000, "fen": 150}, {"upto": 12000, "each": 3000, "fen": 50}, {"each": 5000, "fen": 45}]})]
+                  dict(rule("far", "里程"), **{"class": ["c1"], **r.choice([
+                      {"by": "m", "steps": [{"upto": 5000, "fen": 150}, {"upto": 12000, "each": 3000, "fen": 50}, {"each": 5000, "fen": 45}]},
+                      {"by": "stops", "steps": [{"upto": 1, "fen": 150}, {"each": 2, "fen": 50}]}, {"by": "zones", "steps": [{"upto": 1, "fen": 200}, {"each": 1, "fen": 90}]}])})]
     if r.random() < 0.3:
         p["fares"][1]["rounding"] = {"mode": "half-up", "unit_fen": 50}
     p["quotas"] = [dict(rule("month", "每月"), limit=r.randint(3, 12), per=r.choice(["day", "month", "year", "card-year", "168h"]), of=r.choice(["person", "card"])),
@@ -244,6 +246,12 @@ def tables(r, folder):
         for row in rows:
             if "section" in row:
                 f.write("".join("%s,%d,%d,%d\n" % (row.split(",")[0], a, b, 80 + 35 * (b - a)) for a in range(1, 5) for b in range(a + 1, 6)))
+    with open(folder + "/stops.csv", "w") as f:
+        f.write("line,stop,m,zone\n")
+        for row in rows:
+            zoned = r.random() < 0.7
+            if row.split(",")[2] == "class" and r.random() < 0.7:
+                f.write("".join("%s,%d,%d,%s\n" % (row.split(",")[0], stop, 2500 * stop + 1300 * (stop // 3), (stop + 1) // 2 if zoned else "") for stop in range(1, r.choice([4, 6]))))
     with open(folder + "/calendar.csv", "w") as f:
         f.write("date,kind\n2024-10-01,holiday\n2025-01-01,holiday\n2025-01-26,workday\n2025-01-28,holiday\n2025-01-29,holiday\n")
         f.write("".join("2025-02-%02d,no-school\n" % d for d in range(3, 10)))
@@ -280,8 +288,8 @@ def rides(r, n, people, lines):
         t += timedelta(seconds=r.choice([1, 60, 177, 180, 300, 899, 900, 1800, 3599, 3600, 5400, 7200, 20000, 172800]))
         tap = dict(r.choice(people))
         tap.update(time=t.strftime("%Y-%m-%dT%H:%M:%S"), line=r.choice(lines), vehicle=r.choice(["", "V1", "V2", "V3"]), medium=r.choice(MEDIA),
-                   number="%s-%d" % (tap["card"], r.randint(1, 2)), list_fen=r.choice([100, 155, 300]), stop_on=r.randint(1, 5), stop_off=r.choice([0, 0, 1, 3, 5]),
-                   distance_m=r.choice([0, 4999, 5000, 5001, 8000, 12001, 23456]), far_m=r.choice([20000, 30001]), event=r.choice(["single", "single", "on", "off"]))
+                   number="%s-%d" % (tap["card"], r.randint(1, 2)), list_fen=r.choice([100, 155, 300]), stop_on=r.choice([0, 1, 2, 3, 4, 5]), stop_off=r.choice([0, 0, 1, 3, 4, 5]),
+                   distance_m=r.choice([0, 0, 0, 4999, 5000, 5001, 8000, 12001, 23456]), far_m=r.choice([0, 20000, 30001]), stops=r.choice([0, 0, 3]), zones=r.choice([0, 0, 2]), event=r.choice(["single", "single", "on", "off"]))
         if tap["event"] == "single" and r.random() < 0.2:
             tap["out_time"] = (t + timedelta(minutes=r.randint(1, 40))).strftime("%Y-%m-%dT%H:%M:%S")
         if r.random() < 0.2:

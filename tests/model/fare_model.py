@@ -11,7 +11,6 @@ FAR = date(9999, 12, 31)
 def day(text, default=None): return date.fromisoformat(text) if text else default
 
 def listed(value): return value if isinstance(value, list) else [value]
-
 def rounded(x, how):
     """x to a whole number of units; halves of negative amounts do not occur."""
     unit = how["unit_fen"]
@@ -19,9 +18,7 @@ def rounded(x, how):
     half = {"half-up": rest >= F(1, 2), "half-down": rest > F(1, 2), "floor": False, "ceil": rest > 0,
             "half-even": rest > F(1, 2) or (rest == F(1, 2) and q % 2 == 1)}[how["mode"]]
     return int(q + half) * unit
-
 def percent(text): return F(text.rstrip("%")) / 100
-
 def split(whole, weights):
     """Largest remainder, ties to the first."""
     total = sum(weights)
@@ -30,18 +27,16 @@ def split(whole, weights):
         at = max(range(len(weights)), key=lambda i: (rests[i], -i))
         parts[at], rests[at] = parts[at] + 1, -1
     return parts
-
 def in_slots(slots, t):
     minute = t.hour * 60 + t.minute
     for slot in slots:
         a, b = ((int(x[:2]) * 60 + int(x[3:])) for x in slot.split("-"))
         if (a <= minute < b) if a <= b else (minute >= a or minute < b): return True
     return not slots
-
 class Pack:
     def __init__(self, folder):
         self.d = json.load(open(os.path.join(folder, "pack.yaml"), encoding="utf-8"))
-        self.lines, self.sections = self.table(folder, "lines.csv"), self.table(folder, "sections.csv")
+        self.lines, self.sections, self.stops = (self.table(folder, name + ".csv") for name in ("lines", "sections", "stops"))
         self.calendar = {}
         for row in self.table(folder, "calendar.csv"): self.calendar.setdefault(day(row["date"]), set()).add(row["kind"])
         self.concessions = self.d.get("concessions", [])
@@ -53,18 +48,16 @@ class Pack:
         path = os.path.join(folder, name)
         return list(csv.DictReader(open(path, encoding="utf-8"))) if os.path.exists(path) else []
     def get(self, name): return self.d.get(name, [])
-
 class Refused(Exception): pass
-
 def fresh(): return {"last": None, "other": None, "window": None, "open": None, "accounts": {}}
+
 
 class Rating:
     """One ride of one rider; self.s is changed only when the ride is taken."""
     def __init__(self, pack, state, tap):
         self.p, self.s, self.tap = pack, state, tap
         self.time = self.clock = datetime.fromisoformat(tap["time"])
-        self.event = tap.get("event", "single")
-        self.medium = tap.get("medium", "card")
+        self.event, self.medium = tap.get("event", "single"), tap.get("medium", "card")
         self.guest = tap.get("_guest", "local")
         self.published = 0
         if self.time < datetime.combine(day(pack.d["valid_from"]), datetime.min.time()): raise Refused("not-in-force")
@@ -79,9 +72,7 @@ class Rating:
     def find_line(self):
         for wanted in (self.tap["line"], "*"):
             for row in self.p.lines:
-                a = day(row.get("from"), date.min)
-                b = day(row.get("to"), date.max)
-                if row["line"] == wanted and a <= self.time.date() < b: return row
+                if row["line"] == wanted and day(row.get("from"), date.min) <= self.time.date() < day(row.get("to"), date.max): return row
         raise Refused("line-unknown")
     def see(self, t):
         self.clock, self.day = t, t.date()
@@ -153,7 +144,7 @@ class Rating:
             return (inside("02-28") and inside("03-01")) or (s.get("feb29") == "in" and (inside("02-28") or inside("03-01")))
         return inside(today)
     def days_hold(self, days): return {"all": True, "workday": not self.rest, "restday": self.rest, "school": self.school}[days]
-    def published_fare(self, distance):
+    def published_fare(self, far):
         fare = self.line["fare"]
         if fare == "tap": return self.tap.get("list_fen", 0)
         if fare.startswith("flat:"): return int(fare[5:])
@@ -162,7 +153,7 @@ class Rating:
             if not self.holds(f, ("local", "region", "other")): continue
             if "flat_fen" in f: x = f["flat_fen"]
             else:
-                ridden = {"m": distance, "stops": self.tap.get("stops", 0), "zones": self.tap.get("zones", 0)}[f["by"]]
+                ridden = self.span(far)[f["by"]]
                 if ridden == 0 and self.event == "single": raise Refused("no-price")
                 x, start = 0, 0
                 for i, step in enumerate(f["steps"]):
@@ -173,6 +164,15 @@ class Rating:
                     start = upto
             return rounded(x, f["rounding"]) if "rounding" in f else x
         raise Refused("no-price")
+    def span(self, far):
+        """Ridden, or to the farther end: as the tap tells, else as the line's stops measure it."""
+        at = {int(r["stop"]): (int(r["m"]), int(r["zone"] or 0)) for r in self.p.stops if r["line"] == self.line["line"]}
+        on, off, o = self.tap.get("stop_on", 0), self.tap.get("stop_off", 0), self.s["open"]
+        if not on and self.closes and o["line"] == self.tap["line"]: on = o["stop"]
+        ends = [] if on not in at else [max(at), min(at)] if far else [off] if off in at else []
+        got = [(abs(at[e][0] - at[on][0]), abs(e - on), abs(at[e][1] - at[on][1]) + 1 if at[on][1] else 0) for e in ends]
+        told = [self.tap.get(k, 0) for k in ("far_m" if far else "distance_m", "stops", "zones")]
+        return dict(zip(("m", "stops", "zones"), (t or g for t, g in zip(told, max(got, key=lambda x: x[0], default=(0, 0, 0))))))
     def section(self, default):
         a, b = self.tap.get("stop_on", 0), self.tap.get("stop_off", 0)
         rows = [r for r in self.p.sections if r["line"] == self.line["line"]]
@@ -406,7 +406,7 @@ class Rating:
             if l["minutes"] == "window" and w and any(w["scheme"] == x["id"] and self.window_holds(x, w) for x in self.p.get("transfers")): return l
         return None
     def ride(self, out):
-        self.published = self.published_fare(self.tap.get("distance_m", 0))
+        self.published = self.published_fare(False)
         choice, companion = self.choose(), False
         lock = self.lock(choice)
         if lock:
@@ -463,13 +463,13 @@ class Rating:
             word = rule.get("unfinished", "none")
             owed = 0 if word == "none" else hold if word == "keep-hold" else word
             if word == "far-end":
-                try: owed = self.published_fare(self.tap.get("far_m", 0))
+                try: owed = self.published_fare(True)
                 except Refused: owed = 0
             if owed > 0:
                 self.published = owed
                 choice = self.choose()
                 owed = 0 if choice and choice["id"] in rule.get("unfinished_free_with", []) else owed
-        self.s["open"] = {"time": self.time, "line": self.tap["line"], "hold": hold, "owed": owed}
+        self.s["open"] = {"time": self.time, "line": self.tap["line"], "stop": self.tap.get("stop_on", 0), "hold": hold, "owed": owed}
         out["moved"] += hold
     def rate(self):
         out = {"rejected": False, "published": 0, "paid": 0, "absorbed": 0, "moved": 0, "refund": 0, "transfer": False, "funders": {}}
