@@ -47,9 +47,9 @@ concessions:
 Y
 refused "a rule that another one always outranks is refused" 'rules.yaml:[0-9]+:[0-9]+: ".*" can never apply: "all-free" \(line [0-9]+\) has a higher precedence'
 stops() { printf 'line,stop,m,zone\n18,1,0,%s\n18,2,%s,1\n' "$1" "$2" >"$dir/pack/stops.csv"; }
-fresh; stops 1 400; sed -i '$s/^18,2/18,1/' "$dir/pack/stops.csv"; refused "a stop that stands twice is refused" 'stops.csv:3:2: the stops of a line rise'
-fresh; stops "" 400; refused "a stop without a zone among stops with one is refused" 'stops.csv:3:4: each stop of a line has a zone, or none has'
-fresh; printf 'line,stop,m\n18,1,9\n18,2,8\n' >"$dir/pack/stops.csv"; refused "a stop nearer than the one before it is refused" 'stops.csv:3:3: metres from the first stop do not fall'
+fresh; stops 1 400; sed -i '$s/^18,2/18,1/' "$dir/pack/stops.csv"; refused "a stop that stands twice is refused" 'stops.csv:3:4: the stops of a line rise'
+fresh; stops "" 400; refused "a stop without a zone among stops with one is refused" 'stops.csv:3:10: each stop of a line has a zone, or none has'
+fresh; printf 'line,stop,m\n18,1,9\n18,2,8\n' >"$dir/pack/stops.csv"; refused "a stop nearer than the one before it is refused" 'stops.csv:3:6: metres from the first stop do not fall'
 fresh; printf 'line,stop,m\nX9,1,9\n' >"$dir/pack/stops.csv"; refused "a stop of no line is refused" 'stops.csv:2:1: lines.csv has no such line'
 fresh; sed -i '0,/^\([^,]*,[0-9]*,[0-9]*\),[0-9]*$/{//d}' "$dir/pack/sections.csv"
 refused "a pair of stops without a fare is refused" 'sections.csv:[0-9]+:1: line ".*": no fare from stop [0-9]+ to stop [0-9]+'
