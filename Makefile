@@ -82,6 +82,8 @@ check: setup
 programs-and-tests: $(PROGRAMS) $(UNIT) $(FUZZ)
 differential: setup	# ten million random records: lanes against OpenSSL
 	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_tac_batch && QINGFEN_RECORDS=10000000 $(O)/tests/test_tac_batch
+random-tacs: setup	# ten million random TACs, none accepted
+	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_keys && QINGFEN_TACS=10000000 $(O)/tests/test_keys
 bench: setup
 	@$(MAKE) --no-print-directory -j2 all $(BENCH) && B=$(B) O=$(O) tests/bench.sh
 install: all
@@ -91,5 +93,5 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/qingfen && cp -r tariffs/packs clearing/profiles $(DESTDIR)$(PREFIX)/share/qingfen
 clean:
 	rm -rf build bin
-.PHONY: all setup demo check programs-and-tests differential bench install clean
+.PHONY: all setup demo check programs-and-tests differential random-tacs bench install clean
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -31,6 +31,7 @@ static const struct option options[] = {
 	{ "device_binding", OPTION_INT, AT(device_binding), 0, 1, "0", "1: a certificate must name its terminal and PSAM; 0: one that names none is accepted" },
 	{ "keyring", OPTION_PATH, AT(keyring), 0, 0, NULL, "encrypted keyring with the issuer's TAC roots" },
 	{ "passphrase_file", OPTION_PATH, AT(passphrase_file), 0, 0, NULL, "file whose first line opens the keyring" },
+	{ "test_keys", OPTION_INT, AT(test_keys), 0, 1, "0", "1: a keyring with test keys is taken, with a warning; 0: it is refused" },
 	{ "qr_ca", OPTION_PATH, AT(qr_ca), 0, 0, "", "CA public keys for T-Union QR codes; empty: QR taps stay pending" },
 	{ "control_socket", OPTION_PATH, AT(control_socket), 0, 0, "clearingd.sock", "Unix socket for qingfen load, day, status" },
 	{ "open_day", OPTION_DAY, AT(open_day), 0, 0, "", "first settlement day of a new store, YYYY-MM-DD; empty: today" },

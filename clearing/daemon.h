@@ -23,7 +23,7 @@ struct conf {
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX];
 	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
-		device_binding, crl_sweep_s, crl_grace_h, crl_stale_accept;
+		test_keys, device_binding, crl_sweep_s, crl_grace_h, crl_stale_accept;
 	int32_t open_day;
 	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
 };

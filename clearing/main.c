@@ -31,6 +31,14 @@ static int keyring_load(struct daemon *d)
 	line[strcspn(line, "\r\n")] = '\0';
 	ret = keyring_open(d->conf.keyring, line, &d->keyring);
 	key_wipe(line, sizeof(line));
+	if (ret == 0 && d->conf.test_keys == 0 && keyring_test_count(d->keyring) > 0) {
+		log_event("test-keys", "file=%s keys=%zu reason=\"test keys are refused: bring keys in by qingfen keys ceremony, or say test_keys: 1\"",
+			  d->conf.keyring, keyring_test_count(d->keyring));
+		return CLEARING_E_REFERENCE;
+	}
+	if (ret == 0 && keyring_test_count(d->keyring) > 0)
+		log_event("test-keys", "file=%s keys=%zu warning=\"TEST KEYS IN USE: anybody can make good codes; not for production\"", d->conf.keyring,
+			  keyring_test_count(d->keyring));
 	if (ret != 0)
 		log_event("keyring", "file=%s reason=\"%s\"", d->conf.keyring, clearing_strerror(ret));
 	else

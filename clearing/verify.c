@@ -57,7 +57,7 @@ static void question_add(struct verifier *v, uint16_t at)
 
 	tap_purchase(tap, &v->purchase[v->count]);
 	v->question[v->count] = (struct tac_question){ .purchase = &v->purchase[v->count], .issuer = tap->issuer, .pan = tap->pan,
-		.key_version = (uint8_t)tap->key_version, .alg_id = (uint8_t)tap->alg_id, .at_ms = tap->time_ms, .tac = tap->tac };
+		.key_version = (uint8_t)tap->key_version, .key_index = (uint8_t)tap->key_index, .alg_id = (uint8_t)tap->alg_id, .at_ms = tap->time_ms, .tac = tap->tac };
 	v->at[v->count++] = at;
 }
 

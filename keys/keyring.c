@@ -1,48 +1,25 @@
 /*
- * keyring - root keys with what they are for, in memory and in an encrypted file.
+ * keyring - keys with what they are for, in memory.
  *
- * A loaded ring never changes, so threads share it without locks. The file is AES-256-GCM under a key
- * from PBKDF2-HMAC-SHA256; the head is authenticated too, so any changed byte is a wrong passphrase.
- * Software custody is meant for tests and small systems and says so when a program loads it.
+ * A loaded ring never changes while it is used, so threads share it without locks. It lies in pages of its own, locked
+ * against swap where the system allows and left out of core files, and is wiped before they are given back.
  */
 #include "keys/keyring.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <openssl/evp.h>
-#include <openssl/rand.h>
-
-#define FILE_MAGIC "QFKEYS01"
-#define SALT_BYTES 16
-#define NONCE_BYTES 12
-#define TAG_BYTES 16
-#define PBKDF2_ROUNDS 200000
-#define HEAD_BYTES (8 + 4 + SALT_BYTES + NONCE_BYTES)
-#define ENTRY_BYTES (1 + 1 + 4 + 1 + 1 + 1 + 8 + 8 + KEY_BYTES)
-#define FILE_BYTES_MAX (HEAD_BYTES + 2 + KEYRING_ENTRIES_MAX * ENTRY_BYTES + TAG_BYTES)
-
-struct slot {
-	struct key_entry entry;
-	uint8_t key[KEY_BYTES];
-};
-struct keyring {
-	size_t count;
-	struct slot slot[KEYRING_ENTRIES_MAX];
-};
+#include <sys/mman.h>
 
 int keyring_new(struct keyring **ret_ring)
 {
-	struct keyring *ring = calloc(1, sizeof(*ring));
+	struct keyring *ring = mmap(NULL, sizeof(*ring), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (ring == NULL)
+	if (ring == MAP_FAILED)
 		return -ENOMEM;
+	mlock(ring, sizeof(*ring));	/* beyond the limit of locked memory: swap is the administrator's to forbid */
+	madvise(ring, sizeof(*ring), MADV_DONTDUMP);
 	*ret_ring = ring;
 	return 0;
 }
@@ -52,318 +29,283 @@ void keyring_free(struct keyring *ring)
 	if (ring == NULL)
 		return;
 	key_wipe(ring, sizeof(*ring));
-	free(ring);
+	munmap(ring, sizeof(*ring));
 }
 
 size_t keyring_count(const struct keyring *ring) { return ring->count; }
 
 const struct key_entry *keyring_entry(const struct keyring *ring, size_t i) { return &ring->slot[i].entry; }
 
-static bool entry_is_sane(const struct key_entry *e)
+size_t keyring_test_count(const struct keyring *ring)
 {
-	return e->purpose >= KEY_PURCHASE && e->purpose <= KEY_UPDATE && e->levels >= 1 && e->levels <= KEY_LEVELS_MAX &&
-	       (e->alg == KEY_ALG_3DES || e->alg == KEY_ALG_SM4) && e->valid_from_ms < e->valid_to_ms;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ring->count; i++)
+		n += (ring->slot[i].entry.flags & KEY_FLAG_TEST) != 0;
+	return n;
 }
 
+static bool bytes_zero(const uint8_t *p, size_t n)
+{
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < n; i++)
+		any |= p[i];
+	return any == 0;
+}
+
+/* Levels above the card, then the card: no card before the end, nothing after it. */
+static bool factors_sane(const struct key_entry *e)
+{
+	if (e->levels < 1 || e->levels > KEY_LEVELS_MAX)
+		return false;
+	if (bytes_zero(e->factor, sizeof(e->factor)))
+		return e->levels <= 2;
+	for (size_t i = 0; i < KEY_LEVELS_MAX; i++) {
+		uint8_t f = e->factor[i];
+
+		if (i + 1 < e->levels ? f < KEY_FACTOR_ISSUER || f > KEY_FACTOR_LINE : f != (i + 1 == e->levels ? KEY_FACTOR_CARD : 0))
+			return false;
+	}
+	return true;
+}
+
+bool key_entry_sane(const struct key_entry *e)
+{
+	return e->purpose >= KEY_PURCHASE && e->purpose <= KEY_UNLOCK && factors_sane(e) && (e->alg == KEY_ALG_3DES || e->alg == KEY_ALG_SM4) &&
+	       e->valid_from_ms < e->valid_to_ms && ((e->flags & KEY_FLAG_IN_DEVICE) == 0 || !bytes_zero(e->known_pan, sizeof(e->known_pan)));
+}
+
+/* Two keys that one record could mean. */
 static bool entry_overlaps(const struct key_entry *a, const struct key_entry *b)
 {
-	return a->purpose == b->purpose && a->alg == b->alg && a->version == b->version &&
-	       memcmp(a->issuer, b->issuer, 4) == 0 && a->valid_from_ms < b->valid_to_ms && b->valid_from_ms < a->valid_to_ms;
+	return a->purpose == b->purpose && a->alg == b->alg && a->scheme == b->scheme && a->version == b->version &&
+	       (a->index == b->index || a->index == 0 || b->index == 0) && memcmp(a->issuer, b->issuer, 4) == 0 &&
+	       a->valid_from_ms < b->valid_to_ms && b->valid_from_ms < a->valid_to_ms;
 }
 
-int keyring_add(struct keyring *ring, struct key_entry *entry, const uint8_t key[KEY_BYTES])
+int keyring_put(struct keyring *ring, const struct key_entry *entry, const uint8_t key[KEY_BYTES])
 {
-	struct mac_engine *engine = NULL;
-	int ret;
-
-	if (!entry_is_sane(entry))
+	if (!key_entry_sane(entry))
 		return KEYS_E_FORMAT;
 	if (ring->count == KEYRING_ENTRIES_MAX)
 		return KEYS_E_FULL;
 	for (size_t i = 0; i < ring->count; i++)
 		if (entry_overlaps(&ring->slot[i].entry, entry))
 			return KEYS_E_DUPLICATE;
-	ret = mac_engine_new(&engine);
-	if (ret == 0)
-		ret = key_check_value(engine, entry->alg, key, entry->kcv);
-	mac_engine_free(engine);
-	if (ret != 0)
-		return ret;
 	ring->slot[ring->count].entry = *entry;
 	memcpy(ring->slot[ring->count].key, key, KEY_BYTES);
 	ring->count++;
 	return 0;
 }
 
-/* ---- the file ---------------------------------------------------------------------------- */
-
-static uint8_t *put(uint8_t *p, uint64_t v, size_t n)
+int keyring_add(struct keyring *ring, struct key_entry *entry, const uint8_t key[KEY_BYTES])
 {
-	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-	return p + n;
-}
-
-static uint64_t get(const uint8_t **p, size_t n)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | *(*p)++;
-	return v;
-}
-
-static uint8_t *slot_put(uint8_t *p, const struct slot *s)
-{
-	p = put(p, s->entry.purpose, 1);
-	p = put(p, s->entry.alg, 1);
-	memcpy(p, s->entry.issuer, 4);
-	p = put(p + 4, s->entry.version, 1);
-	p = put(p, s->entry.index, 1);
-	p = put(p, s->entry.levels, 1);
-	p = put(p, (uint64_t)s->entry.valid_from_ms, 8);
-	p = put(p, (uint64_t)s->entry.valid_to_ms, 8);
-	memcpy(p, s->key, KEY_BYTES);
-	return p + KEY_BYTES;
-}
-
-static const uint8_t *slot_get(const uint8_t *p, struct slot *ret)
-{
-	ret->entry.purpose = (enum key_purpose)get(&p, 1);
-	ret->entry.alg = (enum key_alg)get(&p, 1);
-	memcpy(ret->entry.issuer, p, 4);
-	p += 4;
-	ret->entry.version = (uint8_t)get(&p, 1);
-	ret->entry.index = (uint8_t)get(&p, 1);
-	ret->entry.levels = (uint8_t)get(&p, 1);
-	ret->entry.valid_from_ms = (int64_t)get(&p, 8);
-	ret->entry.valid_to_ms = (int64_t)get(&p, 8);
-	memcpy(ret->key, p, KEY_BYTES);
-	return p + KEY_BYTES;
-}
-
-static int file_key(const char *passphrase, const uint8_t *salt, uint32_t rounds, uint8_t ret_key[32])
-{
-	if (rounds < 1000 || rounds > 10000000)
-		return KEYS_E_FORMAT;
-	if (PKCS5_PBKDF2_HMAC(passphrase, (int)strlen(passphrase), salt, SALT_BYTES, (int)rounds, EVP_sha256(), 32, ret_key) != 1)
-		return KEYS_E_CRYPTO;
-	return 0;
-}
-
-/* Seal or open body in place under the head as additional data. */
-static int gcm(bool seal, const uint8_t key[32], const uint8_t *head, uint8_t *body, size_t n, uint8_t tag[TAG_BYTES])
-{
-	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	int got, ret = KEYS_E_CRYPTO;
-
-	if (ctx == NULL)
-		return -ENOMEM;
-	if (EVP_CipherInit_ex2(ctx, EVP_aes_256_gcm(), key, head + HEAD_BYTES - NONCE_BYTES, seal, NULL) != 1 ||
-	    EVP_CipherUpdate(ctx, NULL, &got, head, HEAD_BYTES) != 1 || EVP_CipherUpdate(ctx, body, &got, body, (int)n) != 1)
-		goto out;
-	if (!seal && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag) != 1)
-		goto out;
-	ret = EVP_CipherFinal_ex(ctx, body + n, &got) == 1 ? 0 : KEYS_E_PASSPHRASE;
-	if (ret == 0 && seal && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, tag) != 1)
-		ret = KEYS_E_CRYPTO;
-out:
-	EVP_CIPHER_CTX_free(ctx);
-	return ret;
-}
-
-static int dir_sync(const char *path)
-{
-	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int fd, ret;
-
-	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path + 1) : 1, slash != NULL ? path : ".");
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = fsync(fd) == 0 ? 0 : -errno;
-	close(fd);
-	return ret;
-}
-
-/* Beside the target, synced, renamed: a reader sees the old file or the new one. */
-static int file_replace(const char *path, const uint8_t *p, size_t n)
-{
-	char temp[PATH_MAX];
-	int fd, ret = 0;
-
-	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
-		return -ENAMETOOLONG;
-	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, p, n) != (ssize_t)n || fsync(fd) != 0)
-		ret = -EIO;
-	close(fd);
-	if (ret == 0 && rename(temp, path) != 0)
-		ret = -errno;
-	if (ret != 0)
-		unlink(temp);
-	return ret != 0 ? ret : dir_sync(path);
-}
-
-int keyring_save(const struct keyring *ring, const char *path, const char *passphrase)
-{
-	uint8_t file[FILE_BYTES_MAX + KEY_BYTES], key[32], *p = file;
-	uint8_t *body = file + HEAD_BYTES;
-	size_t n;
-	int ret;
-
-	memcpy(p, FILE_MAGIC, 8);
-	p = put(p + 8, PBKDF2_ROUNDS, 4);
-	if (RAND_bytes(p, SALT_BYTES + NONCE_BYTES) != 1)
-		return KEYS_E_CRYPTO;
-	ret = file_key(passphrase, p, PBKDF2_ROUNDS, key);
-	p = put(body, ring->count, 2);
-	for (size_t i = 0; i < ring->count; i++)
-		p = slot_put(p, &ring->slot[i]);
-	n = (size_t)(p - body);
-	if (ret == 0)
-		ret = gcm(true, key, file, body, n, body + n);
-	if (ret == 0)
-		ret = file_replace(path, file, HEAD_BYTES + n + TAG_BYTES);
-	key_wipe(file, sizeof(file));
-	key_wipe(key, sizeof(key));
-	return ret;
-}
-
-static int file_read(const char *path, uint8_t *ret_p, size_t space, size_t *ret_n)
-{
-	FILE *f = fopen(path, "rbe");
-	size_t n;
-
-	if (f == NULL)
-		return -errno;
-	setvbuf(f, NULL, _IONBF, 0);
-	n = fread(ret_p, 1, space, f);
-	fclose(f);
-	if (n == space)
-		return KEYS_E_FORMAT;
-	*ret_n = n;
-	return 0;
-}
-
-static int body_read(const uint8_t *body, size_t n, struct keyring *ring)
-{
-	const uint8_t *p = body;
-	size_t count = n >= 2 ? (size_t)get(&p, 2) : SIZE_MAX;
+	struct mac_engine *engine = NULL;
+	uint8_t kcv[3];
 	int ret = 0;
 
-	if (count > KEYRING_ENTRIES_MAX || n != 2 + count * ENTRY_BYTES)
+	if (!key_entry_sane(entry))
 		return KEYS_E_FORMAT;
-	for (size_t i = 0; ret == 0 && i < count; i++) {
-		struct slot s;
-
-		p = slot_get(p, &s);
-		ret = keyring_add(ring, &s.entry, s.key);
-		key_wipe(&s, sizeof(s));
+	if ((entry->flags & KEY_FLAG_IN_DEVICE) == 0) {
+		ret = mac_engine_new(&engine);
+		if (ret == 0)
+			ret = key_check_value(engine, entry->alg, key, kcv);
+		mac_engine_free(engine);
+		if (ret == 0)
+			memcpy(entry->kcv, kcv, sizeof(kcv));
 	}
+	return ret != 0 ? ret : keyring_put(ring, entry, key);
+}
+
+/* ---- a key's life ------------------------------------------------------------------------------ */
+
+int keyring_activate(struct keyring *ring, size_t i, const uint8_t pan[10], const uint8_t kcv[3])
+{
+	struct key_entry *e = &ring->slot[i].entry;
+	struct mac_engine *engine = NULL;
+	uint8_t key[KEY_BYTES], seen[3];
+	int ret = mac_engine_new(&engine);
+
+	if (ret == 0)
+		ret = keyring_parent(ring, i, engine, key);
+	if (ret == 0)
+		ret = key_diversify(engine, e->alg, key, pan + 2, key);
+	if (ret == 0)
+		ret = key_check_value(engine, e->alg, key, seen);
+	if (ret == 0 && memcmp(seen, kcv, sizeof(seen)) != 0)
+		ret = KEYS_E_ANSWER;
+	if (ret == 0) {
+		memcpy(e->known_pan, pan, sizeof(e->known_pan));
+		memcpy(e->known_kcv, kcv, sizeof(e->known_kcv));
+		e->flags &= (uint8_t)~KEY_FLAG_INACTIVE;
+	}
+	key_wipe(key, sizeof(key));
+	mac_engine_free(engine);
 	return ret;
 }
 
-int keyring_open(const char *path, const char *passphrase, struct keyring **ret_ring)
+int keyring_retire(struct keyring *ring, size_t i, int64_t at_ms)
 {
-	uint8_t file[FILE_BYTES_MAX + KEY_BYTES], key[32] = { 0 };
-	const uint8_t *p = file + 8;
-	struct keyring *ring = NULL;
-	size_t n = 0;
-	int ret = file_read(path, file, sizeof(file), &n);
+	struct key_entry *e = &ring->slot[i].entry;
 
-	if (ret == 0 && (n < HEAD_BYTES + 2 + TAG_BYTES || memcmp(file, FILE_MAGIC, 8) != 0))
-		ret = KEYS_E_FORMAT;
-	if (ret == 0)
-		ret = file_key(passphrase, file + 12, (uint32_t)get(&p, 4), key);
-	if (ret == 0) {
-		n -= HEAD_BYTES + TAG_BYTES;
-		ret = gcm(false, key, file, file + HEAD_BYTES, n, file + HEAD_BYTES + n);
+	if (at_ms <= e->valid_from_ms || at_ms > e->valid_to_ms)
+		return KEYS_E_FORMAT;
+	e->valid_to_ms = at_ms;
+	return 0;
+}
+
+void keyring_distrust(struct keyring *ring, size_t i, int64_t from_ms)
+{
+	struct key_entry *e = &ring->slot[i].entry;
+
+	if ((e->flags & KEY_FLAG_DISTRUSTED) == 0 || from_ms < e->distrust_from_ms)
+		e->distrust_from_ms = from_ms;
+	e->flags |= KEY_FLAG_DISTRUSTED;
+}
+
+/* ---- names of things ------------------------------------------------------------------------------ */
+
+static const char *const purposes[] = { "?", "purchase", "load", "tac", "lock", "update", "unlock" };
+
+const char *key_purpose_name(enum key_purpose purpose) { return purpose <= KEY_UNLOCK ? purposes[purpose] : purposes[0]; }
+
+bool key_purpose_of(const char *name, enum key_purpose *ret_purpose)
+{
+	for (enum key_purpose p = KEY_PURCHASE; p <= KEY_UNLOCK; p++)
+		if (strcmp(name, purposes[p]) == 0) {
+			*ret_purpose = p;
+			return true;
+		}
+	return false;
+}
+
+static enum key_factor factor_at(const struct key_entry *e, size_t level)
+{
+	if (e->factor[0] != 0)
+		return (enum key_factor)e->factor[level];
+	return level + 1 == e->levels ? KEY_FACTOR_CARD : KEY_FACTOR_ISSUER;
+}
+
+static const char *const factors[] = { "", "issuer", "area", "line", "card" };
+
+bool key_factors_of(const char *text, struct key_entry *ret_entry)
+{
+	struct key_entry e = *ret_entry;
+
+	memset(e.factor, 0, sizeof(e.factor));
+	memset(e.constant, 0, sizeof(e.constant));
+	for (e.levels = 0; *text != '\0'; e.levels++) {
+		size_t n = strcspn(text, ",="), kind = KEY_FACTOR_ISSUER;
+		bool constant;
+		char hex[2 * KEY_FACTOR_BYTES + 1];
+
+		while (kind <= KEY_FACTOR_CARD && (strlen(factors[kind]) != n || strncmp(text, factors[kind], n) != 0))
+			kind++;
+		constant = kind == KEY_FACTOR_AREA || kind == KEY_FACTOR_LINE;
+		if (kind > KEY_FACTOR_CARD || e.levels == KEY_LEVELS_MAX || (text[n] == '=') != constant)
+			return false;
+		e.factor[e.levels] = (uint8_t)kind;
+		text += n + (text[n] != '\0');
+		if (!constant)
+			continue;
+		n = strcspn(text, ",");
+		snprintf(hex, sizeof(hex), "%.*s", (int)n, text);
+		if (n != 2 * KEY_FACTOR_BYTES || !hex_decode(hex, e.constant[e.levels], KEY_FACTOR_BYTES))
+			return false;
+		text += n + (text[n] != '\0');
 	}
-	if (ret == 0)
-		ret = keyring_new(&ring);
-	if (ret == 0)
-		ret = body_read(file + HEAD_BYTES, n, ring);
-	if (ret == 0) {
-		*ret_ring = ring;
-		ring = NULL;
+	if (!factors_sane(&e))
+		return false;
+	*ret_entry = e;
+	return true;
+}
+
+void key_factors_text(const struct key_entry *entry, char ret_text[KEY_FACTORS_TEXT_BYTES])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < entry->levels; i++) {
+		enum key_factor f = factor_at(entry, i);
+		char hex[2 * KEY_FACTOR_BYTES + 1] = "";
+
+		if (f == KEY_FACTOR_AREA || f == KEY_FACTOR_LINE)
+			hex_encode(entry->constant[i], KEY_FACTOR_BYTES, hex);
+		n += (size_t)snprintf(ret_text + n, KEY_FACTORS_TEXT_BYTES - n, "%s%s%s%s", i > 0 ? "," : "", factors[f], hex[0] != '\0' ? "=" : "", hex);
 	}
-	keyring_free(ring);
-	key_wipe(file, sizeof(file));
-	key_wipe(key, sizeof(key));
-	return ret;
 }
 
 /* ---- card keys ------------------------------------------------------------------------------- */
 
-static const struct slot *slot_find(const struct keyring *ring, enum key_purpose purpose, const uint8_t issuer[4],
-				    uint8_t version, enum key_alg alg, int64_t at_ms)
+int keyring_find(const struct keyring *ring, const struct key_name *name, size_t *ret_i)
 {
+	enum key_alg alg;
+
+	if (!key_alg_of_id(name->alg_id, &alg))
+		return KEYS_E_NOT_FOUND;
 	for (size_t i = 0; i < ring->count; i++) {
 		const struct key_entry *e = &ring->slot[i].entry;
 
-		if (e->purpose == purpose && e->version == version && e->alg == alg && memcmp(e->issuer, issuer, 4) == 0 &&
-		    at_ms >= e->valid_from_ms && at_ms < e->valid_to_ms)
-			return &ring->slot[i];
+		if (e->purpose == name->purpose && e->version == name->version && e->alg == alg && e->scheme == name->scheme &&
+		    memcmp(e->issuer, name->issuer, 4) == 0 && name->at_ms >= e->valid_from_ms && name->at_ms < e->valid_to_ms &&
+		    (e->index == 0 || name->index < 0 || e->index == name->index) && (e->flags & KEY_FLAG_INACTIVE) == 0) {
+			*ret_i = i;
+			return 0;
+		}
 	}
-	return NULL;
+	return KEYS_E_NOT_FOUND;
 }
 
-static int slot_parent(const struct slot *s, struct mac_engine *engine, uint8_t ret_key[KEY_BYTES])
+void key_factor_bytes(const struct key_entry *e, size_t level, uint8_t ret_factor[KEY_FACTOR_BYTES])
 {
-	uint8_t factor[KEY_FACTOR_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
-
-	memcpy(ret_key, s->key, KEY_BYTES);
-	if (s->entry.levels < 2)
-		return 0;
-	memcpy(factor, s->entry.issuer, 4);
-	return key_diversify(engine, s->entry.alg, s->key, factor, ret_key);
+	if (factor_at(e, level) != KEY_FACTOR_ISSUER) {
+		memcpy(ret_factor, e->constant[level], KEY_FACTOR_BYTES);
+		return;
+	}
+	memset(ret_factor, 0xFF, KEY_FACTOR_BYTES);
+	memcpy(ret_factor, e->issuer, 4);
 }
 
 int keyring_parent(const struct keyring *ring, size_t i, struct mac_engine *engine, uint8_t ret_key[KEY_BYTES])
 {
-	return i < ring->count ? slot_parent(&ring->slot[i], engine, ret_key) : KEYS_E_NOT_FOUND;
-}
+	const struct slot *s = &ring->slot[i];
+	uint8_t factor[KEY_FACTOR_BYTES], key[KEY_BYTES];
+	int ret = 0;
 
-int keyring_find(const struct keyring *ring, enum key_purpose purpose, const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
-		 size_t *ret_i)
-{
-	const struct slot *s;
-	enum key_alg alg;
-
-	if (!key_alg_of_id(alg_id, &alg))
+	if (i >= ring->count || (s->entry.flags & KEY_FLAG_IN_DEVICE) != 0)
 		return KEYS_E_NOT_FOUND;
-	s = slot_find(ring, purpose, issuer, version, alg, at_ms);
-	if (s == NULL)
-		return KEYS_E_NOT_FOUND;
-	*ret_i = (size_t)(s - ring->slot);
-	return 0;
+	memcpy(key, s->key, KEY_BYTES);
+	for (size_t level = 0; ret == 0 && level + 1 < s->entry.levels; level++) {
+		key_factor_bytes(&s->entry, level, factor);
+		ret = key_diversify(engine, s->entry.alg, key, factor, key);
+	}
+	if (ret == 0)
+		memcpy(ret_key, key, KEY_BYTES);
+	key_wipe(key, sizeof(key));
+	return ret;
 }
 
 int keyring_card_key(const struct keyring *ring, struct mac_engine *engine, enum key_purpose purpose,
 		     const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
 		     const uint8_t pan[10], uint8_t ret_key[KEY_BYTES])
 {
+	const struct key_name name = { .purpose = purpose, .issuer = issuer, .version = version, .index = -1, .alg_id = alg_id, .at_ms = at_ms };
 	uint8_t level[KEY_BYTES];
 	size_t i;
-	int ret = keyring_find(ring, purpose, issuer, version, alg_id, at_ms, &i);
+	int ret = keyring_find(ring, &name, &i);
 
-	if (ret != 0)
-		return ret;
-	ret = slot_parent(&ring->slot[i], engine, level);
+	if (ret == 0)
+		ret = keyring_parent(ring, i, engine, level);
 	if (ret == 0)
 		ret = key_diversify(engine, ring->slot[i].entry.alg, level, pan + 2, ret_key);
 	key_wipe(level, sizeof(level));
 	return ret;
 }
 
-static bool ring_has_issuer(const struct keyring *ring, const uint8_t issuer[4])
+static bool ring_has_issuer(const struct keyring *ring, const struct tac_question *q)
 {
 	for (size_t i = 0; i < ring->count; i++)
-		if (ring->slot[i].entry.purpose == KEY_TAC && memcmp(ring->slot[i].entry.issuer, issuer, 4) == 0)
+		if (ring->slot[i].entry.purpose == KEY_TAC && ring->slot[i].entry.scheme == q->scheme && memcmp(ring->slot[i].entry.issuer, q->issuer, 4) == 0)
 			return true;
 	return false;
 }
@@ -371,12 +313,16 @@ static bool ring_has_issuer(const struct keyring *ring, const uint8_t issuer[4])
 enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *ret_i)
 {
 	static const uint8_t all_f[MAC_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF }, all_0[MAC_BYTES];
+	const struct key_name name = { .purpose = KEY_TAC, .scheme = q->scheme, .issuer = q->issuer, .version = q->key_version, .index = q->key_index,
+				       .alg_id = q->alg_id, .at_ms = q->at_ms };
+	const struct key_entry *e;
 
 	if (memcmp(q->tac, all_f, MAC_BYTES) == 0 || memcmp(q->tac, all_0, MAC_BYTES) == 0)
 		return KEY_CHECK_GREY;
-	if (keyring_find(ring, KEY_TAC, q->issuer, q->key_version, q->alg_id, q->at_ms, ret_i) == 0)
-		return KEY_CHECK_NONE;
-	return ring_has_issuer(ring, q->issuer) ? KEY_CHECK_NO_KEY : KEY_CHECK_FOREIGN;
+	if (keyring_find(ring, &name, ret_i) != 0)
+		return ring_has_issuer(ring, q) ? KEY_CHECK_NO_KEY : KEY_CHECK_FOREIGN;
+	e = &ring->slot[*ret_i].entry;
+	return (e->flags & KEY_FLAG_DISTRUSTED) != 0 && q->at_ms >= e->distrust_from_ms ? KEY_CHECK_DISTRUSTED : KEY_CHECK_NONE;
 }
 
 enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring, const struct tac_question *q)
@@ -389,7 +335,9 @@ enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring,
 	check = tac_classify(ring, q, &i);
 	if (check != KEY_CHECK_NONE)
 		return check;
-	ret = slot_parent(&ring->slot[i], engine, dtk);
+	if ((ring->slot[i].entry.flags & KEY_FLAG_IN_DEVICE) != 0)
+		return KEY_CHECK_UNAVAILABLE;
+	ret = keyring_parent(ring, i, engine, dtk);
 	if (ret == 0)
 		ret = key_diversify(engine, ring->slot[i].entry.alg, dtk, q->pan + 2, dtk);
 	if (ret == 0)
@@ -410,6 +358,8 @@ const char *key_check_name(enum key_check check)
 	case KEY_CHECK_FOREIGN: return "foreign";
 	case KEY_CHECK_NO_KEY: return "no-key";
 	case KEY_CHECK_DEVICE: return "device";
+	case KEY_CHECK_UNAVAILABLE: return "unavailable";
+	case KEY_CHECK_DISTRUSTED: return "distrusted";
 	}
 	return "unknown";
 }
@@ -424,6 +374,9 @@ const char *keys_strerror(int code)
 	case KEYS_E_CHECK_VALUE: return "the check value does not match the key";
 	case KEYS_E_FULL: return "the keyring is full (256 keys)";
 	case KEYS_E_DUPLICATE: return "a key of this purpose, issuer, version and algorithm is already valid then";
+	case KEYS_E_BLOCK: return "a key block was changed, or is of another storage key";
+	case KEYS_E_WEAK: return "a component or key that protects nothing, or a published test key";
+	case KEYS_E_ANSWER: return "the known answer differs: this is not the key it is said to be";
 	default: return NULL;
 	}
 }

@@ -33,6 +33,9 @@ enum keys_error {
 	KEYS_E_CHECK_VALUE = -2005,	/* the check value does not match the key */
 	KEYS_E_FULL = -2006,		/* more than KEYRING_ENTRIES_MAX keys */
 	KEYS_E_DUPLICATE = -2007,	/* same purpose, issuer, version and algorithm twice */
+	KEYS_E_BLOCK = -2008,		/* a key block was changed, or is of another storage key */
+	KEYS_E_WEAK = -2009,		/* a component or key that protects nothing, or a published test key */
+	KEYS_E_ANSWER = -2010,		/* the known answer differs: this is not the key it is said to be */
 };
 
 /* A sentence for a KEYS_E_* code; NULL when the code is not of this folder. */
@@ -107,28 +110,68 @@ void key_wipe(void *p, size_t n);
 #define KEYRING_ENTRIES_MAX 256
 #define KEY_LEVELS_MAX 3
 
-enum key_purpose { KEY_PURCHASE = 1, KEY_LOAD = 2, KEY_TAC = 3, KEY_LOCK = 4, KEY_UPDATE = 5 };
+enum key_purpose { KEY_PURCHASE = 1, KEY_LOAD = 2, KEY_TAC = 3, KEY_LOCK = 4, KEY_UPDATE = 5, KEY_UNLOCK = 6 };
+const char *key_purpose_name(enum key_purpose purpose);		/* purchase, load, tac, lock, update, unlock */
+bool key_purpose_of(const char *name, enum key_purpose *ret_purpose);
 
-/* What a root key is for. The secret itself is not in here. */
+/*
+ * How a card's key comes from the one we hold: one diversification a level, from the top down. The last is always
+ * the card. An entry of root -> issuer -> card has issuer, card; an issuer's own key has card alone; a metro's
+ * three levels are line, area, card. Area and line are constants of the key.
+ */
+enum key_factor {
+	KEY_FACTOR_ISSUER = 1,		/* institution number 4 | FFFFFFFF */
+	KEY_FACTOR_AREA = 2,		/* area code, 8 bytes as the issuer pads it */
+	KEY_FACTOR_LINE = 3,		/* line constant, 8 bytes */
+	KEY_FACTOR_CARD = 4,		/* the rightmost 16 digits of the application serial number */
+};
+/* "issuer,card" or "line=00000000000000A1,area=0791FFFFFFFFFFFF,card". False: not so. */
+struct key_entry;
+bool key_factors_of(const char *text, struct key_entry *ret_entry);
+#define KEY_FACTORS_TEXT_BYTES 96
+void key_factors_text(const struct key_entry *entry, char ret_text[KEY_FACTORS_TEXT_BYTES]);
+
+#define KEY_FLAG_TEST 1			/* a test key: a production ring or daemon takes it only when told so */
+#define KEY_FLAG_INACTIVE 2		/* loaded, its known answer not yet seen: used for nothing */
+#define KEY_FLAG_DISTRUSTED 4		/* compromised: proves nothing about taps from distrust_from_ms on */
+#define KEY_FLAG_IN_DEVICE 8		/* the secret is in a key device; the ring holds a reference to it */
+
+/* What a key is for. The secret itself is not in here. */
 struct key_entry {
 	enum key_purpose purpose;
 	enum key_alg alg;
+	uint8_t scheme;			/* 0 T-Union; others are the city's own numbers of older card systems */
 	uint8_t issuer[4];		/* BCD institution number, e.g. 02184280 */
 	uint8_t version;
-	uint8_t index;
-	uint8_t levels;			/* 2: root -> issuer -> card; 1: issuer key -> card */
-	int64_t valid_from_ms, valid_to_ms; /* [from, to); to = INT64_MAX: open */
+	uint8_t index;			/* key index as taps name it; 0: every index */
+	uint8_t flags;
+	uint8_t levels;			/* how many factors; factor[] all 0: 1 is card, 2 is issuer and card */
+	uint8_t factor[KEY_LEVELS_MAX], constant[KEY_LEVELS_MAX][KEY_FACTOR_BYTES];
+	int64_t valid_from_ms, valid_to_ms; /* of the tap's time, [from, to): to is the retirement; INT64_MAX: open */
+	int64_t distrust_from_ms;
 	uint8_t kcv[3];
+	uint8_t known_pan[10], known_kcv[3]; /* the known answer: check value of this card's key; pan all 0: none */
+	uint8_t act[32];		/* SHA-256 of what the custodians signed; 0: no ceremony */
 };
 
 /* Loaded keys, immutable after load, shared by threads for reading. */
 struct keyring;
 int keyring_new(struct keyring **ret_ring) KEYS_MUST_CHECK;
 void keyring_free(struct keyring *ring);	/* wipes; NULL is fine */
-/* Adds a root key; entry->kcv is computed and filled in. */
+/* Adds a key; entry->kcv is computed and filled in. With KEY_FLAG_IN_DEVICE key is the device's reference (key_backend
+ * below) and kcv, known_pan and known_kcv must be there: they are how a device that lies is found. */
 int keyring_add(struct keyring *ring, struct key_entry *entry, const uint8_t key[KEY_BYTES]) KEYS_MUST_CHECK;
-/* Encrypted file: PBKDF2-HMAC-SHA256 + AES-256-GCM; layout in docs/keys.md. Mode 0600, written
- * beside the target, synced, renamed. */
+/* Changes of a key's life, i as keyring_entry. Activation asks for the known answer: the check value of the key of the
+ * card pan; KEYS_E_ANSWER when it differs. Retirement ends validity, distrust makes taps from a time on pending. */
+int keyring_activate(struct keyring *ring, size_t i, const uint8_t pan[10], const uint8_t kcv[3]) KEYS_MUST_CHECK;
+int keyring_retire(struct keyring *ring, size_t i, int64_t at_ms) KEYS_MUST_CHECK;
+void keyring_distrust(struct keyring *ring, size_t i, int64_t from_ms);
+size_t keyring_test_count(const struct keyring *ring);	/* of KEY_FLAG_TEST */
+/*
+ * Encrypted file of key blocks: each key under AES-256-GCM with its purpose, algorithm, scheme, issuer, version, index,
+ * levels, validity and state as authenticated data, the whole under HMAC-SHA256, both keys from the passphrase by scrypt.
+ * Layout in docs/keys.md. Mode 0600, written beside the target, synced, renamed. A bit changed anywhere is refused.
+ */
 int keyring_save(const struct keyring *ring, const char *path, const char *passphrase) KEYS_MUST_CHECK;
 int keyring_open(const char *path, const char *passphrase, struct keyring **ret_ring) KEYS_MUST_CHECK;
 size_t keyring_count(const struct keyring *ring);
@@ -141,6 +184,16 @@ int keyring_card_key(const struct keyring *ring, struct mac_engine *engine, enum
 		     const uint8_t issuer[4], uint8_t version, uint8_t alg_id, int64_t at_ms,
 		     const uint8_t pan[10], uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
 
+/* ---- ceremonies: a key from components --------------------------------------------------------- */
+
+#define KEY_PARTS_MAX 3
+/* The exclusive or of two or three components, none of which tells anything of the key. KEYS_E_WEAK: fewer than two,
+ * one that is all zero or stands there twice, a result whose halves are equal (3DES), or a key that was published. */
+int key_parts_combine(enum key_alg alg, const uint8_t (*part)[KEY_BYTES], size_t parts, uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
+/* A random component; KEYS_E_CRYPTO. */
+int key_part_new(uint8_t ret_part[KEY_BYTES]) KEYS_MUST_CHECK;
+bool key_published(const uint8_t key[KEY_BYTES]);	/* a test key of a public document or of this project */
+
 /* ---- answers about a tap ----------------------------------------------------------------- */
 
 /* What the key check of a record found. Numbers are on disk and never change. */
@@ -152,6 +205,8 @@ enum key_check {
 	KEY_CHECK_FOREIGN = 4,		/* another issuer's card: its centre judges, pending */
 	KEY_CHECK_NO_KEY = 5,		/* our issuer, but no key of this version or algorithm: pending */
 	KEY_CHECK_DEVICE = 6,		/* bank card: offline data authentication done by the validator */
+	KEY_CHECK_UNAVAILABLE = 7,	/* our key, but the key device did not answer in time or not truly: asked again */
+	KEY_CHECK_DISTRUSTED = 8,	/* the code is of a key compromised before the tap: a person reviews it */
 };
 const char *key_check_name(enum key_check check);
 
@@ -159,11 +214,12 @@ struct tac_question {
 	const struct purchase *purchase;
 	const uint8_t *issuer;		/* 4 bytes */
 	const uint8_t *pan;		/* 10 bytes */
-	uint8_t key_version, alg_id;
+	uint8_t scheme, key_version, key_index, alg_id;
 	int64_t at_ms;
 	const uint8_t *tac;		/* 4 bytes */
 };
-/* Judge one TAC: GREY, FOREIGN (no root of any version for this issuer), NO_KEY, GOOD or BAD.
+/* Judge one TAC: GREY, FOREIGN (no root of any version for this issuer), NO_KEY, DISTRUSTED, UNAVAILABLE (the
+ * secret is in a device, which tac_verify does not ask), GOOD or BAD.
  * Compares in constant time. A library failure answers NO_KEY (pending), never GOOD or BAD. */
 enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring,
 			  const struct tac_question *q);

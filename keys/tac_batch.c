@@ -188,7 +188,8 @@ static void verify_key(struct tac_batch *b, const struct keyring *ring, const st
 {
 	uint16_t key = b->key_of[first];
 	enum key_alg alg = keyring_entry(ring, key)->alg;
-	const uint8_t *parent = parent_of(b, ring, key);
+	bool in_device = (keyring_entry(ring, key)->flags & KEY_FLAG_IN_DEVICE) != 0;
+	const uint8_t *parent = in_device ? NULL : parent_of(b, ring, key);
 	size_t least = alg == KEY_ALG_SM4 ? LANES_SM4_MIN : LANES_DES_MIN, count = 0;
 
 	for (size_t i = first; i < n; i++)
@@ -196,7 +197,7 @@ static void verify_key(struct tac_batch *b, const struct keyring *ring, const st
 			b->at[count++] = (uint16_t)i;
 	if (parent == NULL || b->kind[alg] == LANES_NONE || count < least) {
 		for (size_t i = 0; i < count; i++)
-			ret[b->at[i]] = parent == NULL ? KEY_CHECK_NO_KEY : verify_one(b, alg, parent, &q[b->at[i]]);
+			ret[b->at[i]] = in_device ? KEY_CHECK_UNAVAILABLE : parent == NULL ? KEY_CHECK_NO_KEY : verify_one(b, alg, parent, &q[b->at[i]]);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)

@@ -1,8 +1,8 @@
 /*
- * qingfen keys - derive test keys, make the purse's codes, keep keyrings. Secrets on the command line are for
- * test keys; keyrings take their passphrase and roots from files.
+ * qingfen keys - derive test keys and make the purse's codes. Secrets on the command line are for test keys; keyrings
+ * (keys_ring_verb.c) and ceremonies (keys_ceremony_verb.c) take theirs from files, descriptors and terminals.
  */
-#include "tools/tools.h"
+#include "tools/keys.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,39 +13,36 @@ static const char usage[] =
 	"用法 usage: qingfen keys derive --alg 3des|sm4 --root HEX --factor HEX [--factor HEX...] [--json]\n"
 	"            qingfen keys tac|mac1|mac2 --alg 3des|sm4 --key HEX --amount FEN --type HH --terminal HEX12\n"
 	"                        --serial HEX8 --time YYYYMMDDhhmmss [--random HEX8] [--counter HEX4] [--json]\n"
-	"            qingfen keys ring create|list --ring FILE --passphrase-file FILE [--json]\n"
-	"            qingfen keys ring add --ring FILE --passphrase-file FILE --purpose tac|purchase|load --alg 3des|sm4\n"
-	"                        --issuer HEX8 --version N --root-file FILE\n"
-	"  仅用于测试密钥 test keys only; --amount 为分, 可用 0x 前缀写十六进制\n";
+	"            qingfen keys ring create|list|add|retire --help\n"
+	"            qingfen keys ceremony component|load|activate --help\n"
+	"  derive tac mac1 mac2: 仅用于测试密钥 test keys only; --amount 为分, 可用 0x 前缀写十六进制\n";
 
 #define FACTORS_MAX 3
 struct keys_options {
-	const char *alg, *root, *key, *amount, *type, *terminal, *serial, *time, *random, *counter, *ring, *passphrase_file, *purpose, *issuer, *version,
-		*root_file, *factor[FACTORS_MAX];
+	const char *alg, *root, *key, *amount, *type, *terminal, *serial, *time, *random, *counter, *factor[FACTORS_MAX];
 	size_t factors;
 	bool json;
 };
 
 static int keys_options_read(int argc, char **argv, struct keys_options *ret)
 {
-	static const char *const names[] = { "alg", "root", "key", "amount", "type", "terminal", "serial", "time", "random", "counter", "ring",
-		"passphrase-file", "purpose", "issuer", "version", "root-file", "factor", "json", "help" };
-	struct option longs[20] = { 0 };
+	static const char *const names[] = { "alg", "root", "key", "amount", "type", "terminal", "serial", "time", "random", "counter", "factor", "json", "help" };
+	struct option longs[14] = { 0 };
 	const char **field[] = { &ret->alg, &ret->root, &ret->key, &ret->amount, &ret->type, &ret->terminal, &ret->serial, &ret->time, &ret->random,
-		&ret->counter, &ret->ring, &ret->passphrase_file, &ret->purpose, &ret->issuer, &ret->version, &ret->root_file };
+		&ret->counter };
 	int c;
 
-	for (int i = 0; i < 19; i++)
-		longs[i] = (struct option){ names[i], i < 17 ? required_argument : no_argument, NULL, 256 + i };
+	for (int i = 0; i < 13; i++)
+		longs[i] = (struct option){ names[i], i < 11 ? required_argument : no_argument, NULL, 256 + i };
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		if (c >= 256 && c < 256 + 16) {
+		if (c >= 256 && c < 256 + 10) {
 			*field[c - 256] = optarg;
-		} else if (c == 256 + 16 && ret->factors < FACTORS_MAX) {
+		} else if (c == 256 + 10 && ret->factors < FACTORS_MAX) {
 			ret->factor[ret->factors++] = optarg;
-		} else if (c == 256 + 17) {
+		} else if (c == 256 + 11) {
 			ret->json = true;
-		} else if (c == 256 + 18 || c == 'h') {
+		} else if (c == 256 + 12 || c == 'h') {
 			fputs(usage, stdout);
 			return -1;
 		} else {
@@ -168,96 +165,22 @@ static int do_code(const struct keys_options *o, const char *what)
 	return exit_of_error(ret);
 }
 
-/* ---- keyrings --------------------------------------------------------------------------------------- */
-
-static int line_read(const char *path, char *ret, size_t n)
-{
-	FILE *f = path != NULL ? fopen(path, "re") : NULL;
-	int code = f != NULL && fgets(ret, (int)n, f) != NULL ? 0 : -ENOENT;
-
-	if (f != NULL)
-		fclose(f);
-	if (code == 0)
-		ret[strcspn(ret, "\r\n")] = '\0';
-	return code;
-}
-
-static void ring_print(const struct keyring *ring, bool json)
-{
-	static const char *const purposes[] = { "", "purchase", "load", "tac", "lock", "update" };
-
-	for (size_t i = 0; i < keyring_count(ring); i++) {
-		const struct key_entry *e = keyring_entry(ring, i);
-		char issuer[9], kcv[7];
-
-		hex_encode(e->issuer, 4, issuer);
-		hex_encode(e->kcv, 3, kcv);
-		printf(json ? "{\"schema\":\"qingfen.key\",\"version\":1,\"purpose\":\"%s\",\"alg\":\"%s\",\"issuer\":\"%s\",\"key_version\":%u,\"kcv\":\"%s\"}\n"
-			    : "%-9s %-5s issuer %s version %u check value %s\n",
-		       purposes[e->purpose], e->alg == KEY_ALG_SM4 ? "sm4" : "3des", issuer, e->version, kcv);
-	}
-}
-
-static int ring_add(const struct keys_options *o, struct keyring *ring)
-{
-	struct key_entry e = { .levels = 2, .valid_to_ms = INT64_MAX };
-	uint8_t root[KEY_BYTES];
-	char text[80];
-	int ret;
-
-	if (!alg_of(o->alg, &e.alg) || !hex_field(o->issuer, e.issuer, 4) || o->version == NULL || o->purpose == NULL)
-		return usage_of("ring add: --purpose, --alg, --issuer HEX8 and --version are needed");
-	e.version = (uint8_t)atoi(o->version);
-	e.purpose = strcmp(o->purpose, "tac") == 0 ? KEY_TAC : strcmp(o->purpose, "purchase") == 0 ? KEY_PURCHASE : KEY_LOAD;
-	if (line_read(o->root_file, text, sizeof(text)) != 0 || !hex_decode(text, root, KEY_BYTES))
-		return usage_of("ring add: --root-file with 32 hex digits is needed");
-	ret = keyring_add(ring, &e, root);
-	key_wipe(root, sizeof(root));
-	key_wipe(text, sizeof(text));
-	if (ret != 0)
-		complain("%s", clearing_strerror(ret));
-	return exit_of_error(ret);
-}
-
-static int do_ring(const struct keys_options *o, const char *what)
-{
-	struct keyring *ring = NULL;
-	char passphrase[256];
-	bool create = strcmp(what, "create") == 0;
-	int ret;
-
-	if (o->ring == NULL || line_read(o->passphrase_file, passphrase, sizeof(passphrase)) != 0)
-		return usage_of("ring: --ring and a readable --passphrase-file are needed");
-	ret = create ? keyring_new(&ring) : keyring_open(o->ring, passphrase, &ring);
-	if (ret == 0 && strcmp(what, "list") == 0)
-		ring_print(ring, o->json);
-	else if (ret == 0 && strcmp(what, "add") == 0 && (ret = ring_add(o, ring)) != 0)
-		goto out;
-	if (ret == 0 && strcmp(what, "list") != 0)
-		ret = keyring_save(ring, o->ring, passphrase);
-	if (ret != 0)
-		complain("%s: %s", o->ring, clearing_strerror(ret));
-	ret = ret == KEYS_E_PASSPHRASE ? EXIT_NO : exit_of_error(ret);
-out:
-	key_wipe(passphrase, sizeof(passphrase));
-	keyring_free(ring);
-	return ret;
-}
-
 int verb_keys(int argc, char **argv)
 {
 	struct keys_options o = { 0 };
-	int ret = keys_options_read(argc, argv, &o);
+	int ret;
 
+	if (argc > 1 && strcmp(argv[1], "ring") == 0)
+		return keys_ring(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "ceremony") == 0)
+		return keys_ceremony(argc - 1, argv + 1);
+	ret = keys_options_read(argc, argv, &o);
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
 	if (optind + 1 == argc && strcmp(argv[optind], "derive") == 0)
 		return do_derive(&o);
 	if (optind + 1 == argc && (strcmp(argv[optind], "tac") == 0 || strcmp(argv[optind], "mac1") == 0 || strcmp(argv[optind], "mac2") == 0))
 		return do_code(&o, argv[optind]);
-	if (optind + 2 == argc && strcmp(argv[optind], "ring") == 0 &&
-	    (strcmp(argv[optind + 1], "create") == 0 || strcmp(argv[optind + 1], "add") == 0 || strcmp(argv[optind + 1], "list") == 0))
-		return do_ring(&o, argv[optind + 1]);
 	fputs(usage, stderr);
 	return EXIT_USAGE;
 }

@@ -52,6 +52,12 @@ start; say "the daemon starts again after kill -9" $?
 expect "after kill -9 the same batch gets the same verdicts" good '"repeated":true,"verdicts":\["accepted","accepted","accepted"\]'
 a=$(grep -o '"verdicts":{[^}]*}' <<<"$before") b=$("$B/qingfen" status --json | grep -o '"verdicts":{[^}]*}')
 [ "$a" = "$b" ]; say "after kill -9 the counts of every verdict are the same" $? "$a $b"
+sed /^test_keys:/d "$dir/clearingd.conf" >"$dir/production.conf"
+"$B/clearingd" -c "$dir/production.conf" 2>"$dir/refused"; [ $? -ne 0 ] && grep -q "^.*test-keys.*refused" "$dir/refused" && grep -q "test-keys.*TEST KEYS IN USE" "$dir/log"
+say "test keys are refused where the configuration does not ask for them, and announced where it does" $?
+sed /^test_keys:/d "$dir/clearingd.conf" >"$dir/production.conf"
+"$B/clearingd" -c "$dir/production.conf" 2>"$dir/refused"; [ $? -ne 0 ] && grep -q "test-keys.*refused" "$dir/refused" && grep -q "test-keys.*TEST KEYS IN USE" "$dir/log"
+say "test keys are refused where the configuration does not ask for them, and announced where it does" $? "$(cat "$dir/refused")"
 "$B/clearingd" -c "$dir/clearingd.conf" 2>/dev/null; [ $? -eq 6 ]; say "a second daemon on the store is refused" $?
 printf 'listen: 127.0.0.1:1\nstor: x\nthreads: many\nthreads: 2\n' >"$dir/bad.conf"
 "$B/clearingd" -c "$dir/bad.conf" 2>"$dir/err"; [ $? -eq 3 ] && grep -q 'bad.conf:4:1: duplicate key: threads' "$dir/err"; say "a duplicate key refuses the configuration with its place" $? "$(cat "$dir/err")"

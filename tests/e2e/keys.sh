@@ -9,12 +9,24 @@ is "the TAC of type 09 comes back" 3C07F9C0 "$(q keys tac --alg 3des --key 00112
 is "root to issuer to card derives the purchase key" BE73F90E665E20908DB183619756C9CE \
 	"$(q keys derive --alg 3des --root 0123456789ABCDEFFEDCBA9876543210 --factor 02184280FFFFFFFF --factor 4730100000000017)"
 is "the SM4 derivation comes back" 61539FF830ED9F1B1EEF0532E1DA810C "$(q keys derive --alg sm4 --root 0123456789ABCDEFFEDCBA9876543210 --factor 1047301000000001)"
+card="--terminal 428000000017 --serial 0000ABCD --time 20250308071530 --amount 0x8C --type 09"
+is "root to issuer is the issuer's key" E0A972CA170B5E2D79922A3DC6D0DF3B "$(q keys derive --alg 3des --root 0123456789ABCDEFFEDCBA9876543210 --factor 02184280FFFFFFFF)"
+is "card before issuer is another key" A146845D73E181948F5410EACBE634FA \
+	"$(q keys derive --alg 3des --root 0123456789ABCDEFFEDCBA9876543210 --factor 4730100000000017 --factor 02184280FFFFFFFF)"
+is "the TAC root gives the card's TAC key" 3B60BE32A72E38AA38D58A1C5A98EC05 \
+	"$(q keys derive --alg 3des --root 404142434445464748494A4B4C4D4E4F --factor 02184280FFFFFFFF --factor 4730100000000017)"
+is "the codes of the whole example come back" "5B3353FE 4E5CAB48 8FE775D7" \
+	"$(q keys mac1 --alg 3des --key BE73F90E665E20908DB183619756C9CE $card --random A1B2C3D4 --counter 0123) $(
+	q keys mac2 --alg 3des --key BE73F90E665E20908DB183619756C9CE $card --random A1B2C3D4 --counter 0123) $(
+	q keys tac --alg 3des --key 3B60BE32A72E38AA38D58A1C5A98EC05 $card)"
+is "the TACs of types 06 and 01 come back" "B3A0D49C E2FE610B" \
+	"$(q keys tac --alg 3des --key 00112233445566778899AABBCCDDEEFF $common --type 06) $(q keys tac --alg 3des --key 00112233445566778899AABBCCDDEEFF $common --type 01)"
 q keys derive --alg des --root 00 --factor 00 >/dev/null; is "an unknown algorithm is a usage error" 2 $?
 q keys tac --alg 3des --key 00112233445566778899AABBCCDDEEFF --terminal 001122334455 --serial 00000001 --time 20120230135100 --amount 1 --type 06 >/dev/null
 is "a date that does not exist is refused" 2 $?
 echo secret >"$dir/pass"; echo wrong >"$dir/wrong"; echo 404142434445464748494A4B4C4D4E4F >"$dir/root"
 q keys ring create --ring "$dir/ring" --passphrase-file "$dir/pass" && q keys ring add --ring "$dir/ring" --passphrase-file "$dir/pass" --purpose tac --alg 3des --issuer 02184280 --version 1 --root-file "$dir/root"
-is "a keyring lists its keys by check value, never by value" "tac       3des  issuer 02184280 version 1 check value 8BAF47" "$(q keys ring list --ring "$dir/ring" --passphrase-file "$dir/pass")"
+is "a keyring lists its keys by check value, never by value" "tac       3des  issuer 02184280 version 1 check value 8BAF47  index 0  - to -  active test" "$(q keys ring list --ring "$dir/ring" --passphrase-file "$dir/pass")"
 q keys ring list --ring "$dir/ring" --passphrase-file "$dir/wrong" >/dev/null; is "a wrong passphrase is refused" 1 $?
 is "a keyring is for its owner's eyes" 600 "$(stat -c %a "$dir/ring")"
 size=$(stat -c %s "$dir/ring") bad=0

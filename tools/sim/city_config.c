@@ -37,7 +37,7 @@ int city_config_write(const struct city *c)
 	if (f == NULL)
 		goto out;
 	fputs("# clearingd of the demonstration city; see clearing.conf(5)\n", f);
-	fputs("listen: 127.0.0.1:7443\n", f);
+	fputs("listen: 127.0.0.1:7443\ntest_keys: 1\n", f);
 	paths_write(f, dir);
 	fprintf(f, "open_day: %04d-%02u-%02u\npoll_ms: 200\npartners:\n", day.year, day.month,
 		day.day);

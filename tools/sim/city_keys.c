@@ -37,7 +37,7 @@ static int ring_fill(struct city *c)
 			struct key_entry e = {.purpose = purpose[i],
 					      .alg = (enum key_alg)alg,
 					      .version = 1,
-					      .index = (uint8_t)(i + 1),
+					      .flags = KEY_FLAG_TEST,
 					      .levels = 2,
 					      .valid_from_ms = 0,
 					      .valid_to_ms = INT64_MAX};
