@@ -429,9 +429,11 @@ static enum fare_reject ride_finish(struct rating *r)
 void rate(const struct tariff *t, const struct rider *rider, const struct rider_state *state, const struct ride *ride,
 	  struct rider_state *ret_state, struct fare *ret_fare, struct rate_notes *notes)
 {
-	struct rider_state before = *state, after = *state;
-	struct rating r = { .t = t, .rider = rider, .ride = ride, .before = &before, .after = &after, .fare = ret_fare, .notes = notes };
+	const struct rider_state before = *state;	/* the one copy: *ret_state may be *state, and is written as the ride is rated */
+	struct rating r = { .t = t, .rider = rider, .ride = ride, .before = &before, .after = ret_state, .fare = ret_fare, .notes = notes };
 
+	if (ret_state != state)
+		*ret_state = before;
 	*ret_fare = (struct fare){ 0 };
 	if (notes != NULL)
 		notes->count = 0;
@@ -445,7 +447,6 @@ void rate(const struct tariff *t, const struct rider *rider, const struct rider_
 	}
 	assert(ret_fare->published.fen == ret_fare->paid.fen + funded_fen(ret_fare) + ret_fare->absorbed.fen);
 	assert(ret_fare->paid.fen >= 0);
-	*ret_state = after;
 }
 
 const char *fare_reject_name(enum fare_reject reject)

@@ -30,12 +30,12 @@ static uint32_t rolling_stamp(const struct rating *r, const struct row_period *p
 
 uint32_t period_stamp(const struct rating *r, const struct row_period *p, const struct rider_acc *acc)
 {
-	struct civil c = civil_of_ms(r->clock_ms);
+	struct civil c;
 
 	switch ((enum period)p->period) {
 	case PERIOD_DAY: return (uint32_t)service_day_of_ms(r->clock_ms, (int32_t)r->t->head->fare_day_cut_s);
-	case PERIOD_MONTH: return (uint32_t)c.year * 100 + c.month;
-	case PERIOD_YEAR: return (uint32_t)c.year;
+	case PERIOD_MONTH: c = civil_of_ms(r->clock_ms); return (uint32_t)c.year * 100 + c.month;
+	case PERIOD_YEAR: return (uint32_t)civil_of_ms(r->clock_ms).year;
 	case PERIOD_CARD_YEAR: return card_year(r);
 	case PERIOD_HOURS: return rolling_stamp(r, p, acc);
 	case PERIOD_COUNT_: break;
@@ -192,7 +192,7 @@ static int64_t period_began(const struct rating *r, const struct row_period *p)
 
 static int64_t limit_of(const struct rating *r, const struct row_cap *c)
 {
-	int64_t began = period_began(r, &c->per), fen = r->t->cap_limit[c->limit].fen;
+	int64_t began = c->limit_count > 1 ? period_began(r, &c->per) : 0, fen = r->t->cap_limit[c->limit].fen;
 
 	for (uint32_t i = 1; i < c->limit_count; i++)
 		if (began >= r->t->cap_limit[c->limit + i].from_ms)

@@ -9,23 +9,22 @@
 /* ---- the rider ------------------------------------------------------------------------------------ */
 
 /* First day on which a person is so many years old, by the pack's settings. */
-static int32_t birthday_of(const struct tariff *t, int32_t birth, int years)
+static int32_t birthday_of(const struct tariff *t, const struct civil *birth, int years)
 {
-	struct civil b = civil_of_ms((int64_t)birth * 86400000 - CIVIL_OFFSET_MS);
-	int32_t year = b.year + years, day;
+	int32_t year = birth->year + years, day;
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
-	if (b.month == 2 && b.day == 29 && !leap)
+	if (birth->month == 2 && birth->day == 29 && !leap)
 		day = t->head->feb29_feb28 ? day_of_civil(year, 2, 28) : day_of_civil(year, 3, 1);
 	else
-		day = day_of_civil(year, b.month, b.day);
+		day = day_of_civil(year, birth->month, birth->day);
 	return day + t->head->birthday_after;
 }
 
 /* Last day of the upper age: the eve of the next birthday, or a date of the year in which that age is reached. */
-static int32_t last_day_of(const struct tariff *t, const struct row_group *g, int32_t birth)
+static int32_t last_day_of(const struct tariff *t, const struct row_group *g, const struct civil *birth)
 {
-	int32_t year = civil_of_ms((int64_t)birth * 86400000 - CIVIL_OFFSET_MS).year + g->age_to;
+	int32_t year = birth->year + g->age_to;
 
 	switch ((enum group_end)g->ends) {
 	case END_YEAR: return day_of_civil(year, 12, 31);
@@ -42,11 +41,9 @@ static bool region_within(uint32_t region, uint32_t prefix)
 	return region == prefix;
 }
 
-static bool group_by_age(const struct rating *r, const struct row_group *g)
+static bool group_by_age(const struct rating *r, const struct row_group *g, const struct civil *birth)
 {
-	int32_t birth = r->rider->birth;
-
-	if (birth == DAY_NONE || (g->home != 0 && !region_within(r->rider->home, g->home)))
+	if (r->rider->birth == DAY_NONE || (g->home != 0 && !region_within(r->rider->home, g->home)))
 		return false;
 	return (g->age_from < 0 || r->day >= birthday_of(r->t, birth, g->age_from)) && (g->age_to < 0 || r->day <= last_day_of(r->t, g, birth));
 }
@@ -98,14 +95,14 @@ static bool group_by_product(const struct rating *r, const struct row_group *g)
 }
 
 /* Any of the ways a group names is enough, or all of them where it says so. */
-static bool group_holds(const struct rating *r, const struct row_group *g, bool *ret_lapsed)
+static bool group_holds(const struct rating *r, const struct row_group *g, const struct civil *birth, bool *ret_lapsed)
 {
 	bool by_age = g->age_from >= 0 || g->age_to >= 0, yes = false, no = false;
 
 	if (g->by_hold)
 		*(group_by_hold(r, g, ret_lapsed) ? &yes : &no) = true;
 	if (by_age)
-		*(group_by_age(r, g) ? &yes : &no) = true;
+		*(group_by_age(r, g, birth) ? &yes : &no) = true;
 	if (g->card_classes != 0)
 		*(group_by_class(r, g) ? &yes : &no) = true;
 	if (g->product_count != 0)
@@ -115,10 +112,14 @@ static bool group_holds(const struct rating *r, const struct row_group *g, bool 
 
 static void groups_find(struct rating *r)
 {
+	struct civil birth = { 0 };
+
+	if (r->rider->birth != DAY_NONE)
+		birth = civil_of_ms((int64_t)r->rider->birth * 86400000 - CIVIL_OFFSET_MS);
 	for (uint32_t i = 0; i < r->t->group_count; i++) {
 		bool lapsed = false;
 
-		if (group_holds(r, &r->t->group[i], &lapsed))
+		if (group_holds(r, &r->t->group[i], &birth, &lapsed))
 			r->groups |= 1ULL << i;
 		else if (lapsed)
 			r->lapsed |= 1ULL << i;
@@ -213,21 +214,30 @@ enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking aski
 
 /* ---- the published fare --------------------------------------------------------------------------------- */
 
+/* Price between two stops, either way, by the first row that has them. Negative: none. */
+static int64_t section_between(const struct rating *r, uint16_t a, uint16_t b)
+{
+	const struct row_section *s = r->t->section + r->line->section, *end = s + r->line->section_count;
+
+	for (; s < end; s++)
+		if ((s->from_stop == a && s->to_stop == b) || (s->from_stop == b && s->to_stop == a))
+			return s->fen;
+	return -1;
+}
+
 static int64_t section_fen(const struct rating *r)
 {
 	uint16_t a = r->ride->stop_on, b = r->ride->stop_off;
 	int64_t dearest = -1;
 
+	if (a != 0 && b != 0)
+		return section_between(r, a, b);
 	for (uint32_t i = 0; i < r->line->section_count; i++) {
 		const struct row_section *s = &r->t->section[r->line->section + i];
 
-		if ((s->from_stop == a && s->to_stop == b) || (s->from_stop == b && s->to_stop == a))
-			return s->fen;
 		if ((s->from_stop == a || s->to_stop == a) && s->fen > dearest)
 			dearest = s->fen;
 	}
-	if (b != 0 && a != 0)
-		return -1;
 	return dearest >= 0 ? dearest : r->line->fare_fen;
 }
 
@@ -340,11 +350,9 @@ static bool closes_open(const struct rating *r)
 
 static void clock_set(struct rating *r, int64_t clock_ms)
 {
-	struct civil c = civil_of_ms(clock_ms);
-
 	r->clock_ms = clock_ms;
 	r->day = day_of_ms(clock_ms);
-	r->minute = (uint16_t)(c.hour * 60 + c.minute);
+	r->minute = (uint16_t)((clock_ms + CIVIL_OFFSET_MS - (int64_t)r->day * 86400000) / 60000);
 	r->day_kind = day_kind_of(r->t, r->day);
 	r->seasons = r->t->season_count > 0 ? seasons_of(r->t, r->day) : 0;
 }

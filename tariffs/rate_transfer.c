@@ -14,8 +14,12 @@ static bool concession_listed(uint64_t mask, bool published, int index)
 
 static uint32_t window_of(const struct row_transfer *x, int64_t start_ms)
 {
-	struct civil c = civil_of_ms(start_ms);
-	uint16_t minute = (uint16_t)(c.hour * 60 + c.minute);
+	struct civil c = { 0 };
+	uint16_t minute;
+
+	if (x->hour_count > 0)
+		c = civil_of_ms(start_ms);
+	minute = (uint16_t)(c.hour * 60 + c.minute);
 
 	for (uint8_t i = 0; i < x->hour_count; i++) {
 		bool over_midnight = x->hour_from[i] > x->hour_to[i], after = minute >= x->hour_from[i], early = minute < x->hour_to[i];

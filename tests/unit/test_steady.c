@@ -48,14 +48,15 @@ static uint32_t rnd(uint64_t *seed)
 	return (uint32_t)(*seed >> 33);
 }
 
+typedef void (*rate_fn)(const struct tariff *t, const struct rider *rider, const struct ride *ride, struct rider_state *state, bool with_notes);
+
 /* Rides of every kind on every line of packs that between them use the whole vocabulary. */
-static void rating_allocates_nothing(void **state)
+static void rides_rate(rate_fn fn)
 {
 	static const char *const packs[] = { "ganzhou", "nyc", "lz", "cd-count", "xm-brt", "bj-rail-split", "gz-low", "fund", "tlk", "hk2" };
 	static struct rider_state rider_state[64];
 	uint64_t seed = 5;
 
-	(void)state;
 	print_message("# seed 5\n");
 	for (size_t p = 0; p < sizeof(packs) / sizeof(packs[0]); p++) {
 		char dir[128];
@@ -76,27 +77,72 @@ static void rating_allocates_nothing(void **state)
 					     .guest = (enum guest_class)(rnd(&seed) % 3), .card_class = 1, .stop_on = (uint16_t)(rnd(&seed) % 9), .stops = (uint16_t)(rnd(&seed) % 30),
 					     .zones = (uint16_t)(rnd(&seed) % 4), .distance_m = rnd(&seed) % 40000, .far_m = 40000, .list = { rnd(&seed) % 1000 }, .card = 1 + i % 64 };
 			struct tariff_line line;
-			struct rate_notes notes;
-			struct fare fare;
 
 			if (!tariff_line_at(t, rnd(&seed) % tariff_line_count(t), ride.time_ms, &line))
 				continue;
 			snprintf(ride.line, sizeof(ride.line), "%s", line.line);
 			snprintf(ride.vehicle, sizeof(ride.vehicle), "V%u", rnd(&seed) % 3);
-			rate(t, &rider, &rider_state[i % 64], &ride, &rider_state[i % 64], &fare, i % 2 == 0 ? &notes : NULL);
+			fn(t, &rider, &ride, &rider_state[i % 64], i % 2 == 0);
 		}
 		assert_int_equal(allocations, before);
 		tariff_close(t);
 		free(blob);
 	}
+}
+
+static void rate_in_place(const struct tariff *t, const struct rider *rider, const struct ride *ride, struct rider_state *state, bool with_notes)
+{
+	struct rate_notes notes;
+	struct fare fare;
+
+	rate(t, rider, state, ride, state, &fare, with_notes ? &notes : NULL);
+}
+
+static void rating_allocates_nothing(void **state)
+{
+	(void)state;
+	rides_rate(rate_in_place);
 #ifndef __SANITIZE_ADDRESS__
 	assert_true(allocations > 0);		/* compiling does allocate: the counter counts */
 #endif
 }
 
+static size_t refused;
+
+static void rate_both_ways(const struct tariff *t, const struct rider *rider, const struct ride *ride, struct rider_state *state, bool with_notes)
+{
+	uint8_t was[RIDER_STATE_BYTES], left[RIDER_STATE_BYTES], a[RIDER_STATE_BYTES], b[RIDER_STATE_BYTES];
+	struct rider_state beside;
+	struct fare fa, fb;
+
+	(void)with_notes;
+	memset(&beside, 0xA5, sizeof(beside));
+	rider_state_pack(state, was);
+	rate(t, rider, state, ride, &beside, &fa, NULL);
+	rider_state_pack(state, left);
+	rate(t, rider, state, ride, state, &fb, NULL);
+	rider_state_pack(&beside, a);
+	rider_state_pack(state, b);
+	assert_memory_equal(was, left, sizeof(was));	/* the state that was given is only read */
+	assert_memory_equal(a, b, sizeof(a));
+	assert_true(fa.reject == fb.reject && fa.paid.fen == fb.paid.fen && fa.absorbed.fen == fb.absorbed.fen && fa.step_count == fb.step_count);
+	if (fa.reject != FARE_OK) {
+		assert_memory_equal(a, was, sizeof(a));
+		refused++;
+	}
+}
+
+static void a_state_written_in_place_is_the_one_written_beside_and_stays_when_refused(void **state)
+{
+	(void)state;
+	refused = 0;
+	rides_rate(rate_both_ways);
+	assert_true(refused > 100);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(rating_allocates_nothing) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(rating_allocates_nothing), cmocka_unit_test(a_state_written_in_place_is_the_one_written_beside_and_stays_when_refused) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
