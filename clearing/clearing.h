@@ -178,6 +178,14 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
  * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
+/* The same answers for one who asks for the same cards again, from memory of a fixed size (places: a power of two, 64
+ * bytes each). They hold as long as no event between two askings changes a card's person or a record: after one that
+ * may have, known_forget. */
+struct known;
+int known_new(size_t places, struct known **ret_known) CLEARING_MUST_CHECK;
+void known_free(struct known *k);		/* NULL is fine */
+void known_forget(struct known *k);
+uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 
 /* ---- the URI of a device's certificate: docs/devices.md ---------------------------------------- */
 

@@ -77,6 +77,7 @@ struct live;
 int live_new(struct live **ret);
 void live_free(struct live *l);
 void live_reset_day(struct live *l);
+void live_entitlements_changed(struct live *l);	/* or may have: what was looked up of riders is forgotten */
 /* The receipt given for this batch before; NULL: none. *ret_differs: same serial, other digest. */
 const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs);
 /* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */

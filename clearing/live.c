@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #define SLOTS_FIRST 4096
+#define KNOWN_PLACES (1u << 20)	/* riders of a large city within some hours; 64 MB */
 
 struct seen { uint8_t key[TAP_KEY_BYTES]; uint8_t used, grey; uint64_t content; };
 struct counted { uint8_t key[12], tac[4]; bool used; };
@@ -23,6 +24,7 @@ struct live {
 	struct seen *seen; size_t seen_count, seen_mask;
 	struct counted *counted; size_t counted_count, counted_mask;
 	struct answer *answer; size_t answer_count, answer_mask;
+	struct known *known;
 	struct live_totals totals;
 };
 
@@ -37,7 +39,7 @@ int live_new(struct live **ret)
 	l->seen = calloc(SLOTS_FIRST, sizeof(*l->seen));
 	l->counted = calloc(SLOTS_FIRST, sizeof(*l->counted));
 	l->answer = calloc(SLOTS_FIRST, sizeof(*l->answer));
-	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->answer == NULL) {
+	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->answer == NULL || known_new(KNOWN_PLACES, &l->known) != 0) {
 		live_free(l);
 		return -ENOMEM;
 	}
@@ -55,6 +57,7 @@ void live_free(struct live *l)
 	free(l->seen);
 	free(l->counted);
 	free(l->answer);
+	known_free(l->known);
 	free(l);
 }
 
@@ -68,6 +71,8 @@ void live_reset_day(struct live *l)
 }
 
 const struct live_totals *live_totals(const struct live *l) { return &l->totals; }
+
+void live_entitlements_changed(struct live *l) { known_forget(l->known); }
 
 void live_note_repeated(struct live *l) { l->totals.repeated++; }
 
@@ -271,7 +276,7 @@ static void rate_provisionally(struct live *l, const struct refdata *ref, struct
 
 	if (tariff == NULL)
 		return;
-	person = rider_find(t, tap->pan, seq, &rider);
+	person = known_rider(l->known, t, tap->pan, seq, &rider);
 	r = riding_slot(l->riding, l->riding_mask, person);
 	if (!r->used) {
 		*r = (struct riding){ .person = person, .used = true };

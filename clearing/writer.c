@@ -62,6 +62,7 @@ static int replay(struct daemon *d, struct txn *t)
 			live_reset_day(d->live);
 		} else if (e.type != EVENT_BATCH) {
 			ret = refdata_apply(d->ref, &e, t, error, sizeof(error));
+			live_entitlements_changed(d->live);
 		}
 	}
 	inbox_close(&it);
@@ -224,6 +225,7 @@ static void call_run(struct daemon *d, struct item *item)
 			txn_abort(&t);
 		else
 			ret = committed = txn_commit(&t);
+		live_entitlements_changed(d->live);
 	}
 	if (committed != 0 && (!space_is_short(committed) || memory_rebuild(d) != 0))
 		storage_failed("call", committed);

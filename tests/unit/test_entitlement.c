@@ -306,6 +306,66 @@ static void every_card_of_a_person_finds_the_same_record(void **state)
 	}
 }
 
+static void a_rider_looked_up_before_is_as_the_store_has_it(void **state)
+{
+	static const char *const groups[] = { "pupil", "student" };
+	uint32_t random = 11, remembered = 0;
+	struct known *known;
+
+	(void)state;
+	print_message("# seed %u\n", random);
+	assert_int_equal(known_new(8, &known), 0);	/* fewer places than cards: some take each other's */
+	for (uint32_t i = 0, taken = 0; i < 4000; i++) {
+		struct rider a, b;
+		char csv[256];
+		uint8_t pan[10];
+
+		random = random * 1664525u + 1013904223u;
+		if (i % 40 == 0) {	/* another record of a person, or another person of a card */
+			const char *who = (random >> 9 & 1) != 0 ? ANNA : BEN;
+
+			if ((random >> 10 & 1) != 0) {
+				snprintf(csv, sizeof(csv), "%s,%s,,2025-%02u-01,,,\n", who, groups[random >> 11 & 1], 1 + (random >> 12) % 3);
+				assert_int_equal(feed(0, ++taken, "increment", "2025-10-01", csv), 0);
+			} else {
+				snprintf(csv, sizeof(csv), "pan,person,medium,from,to\n310473010000000000%02u,%s,ssc,,\n", 10 + (random >> 12) % 16, who);
+				assert_int_equal(apply(EVENT_MEDIA, csv, strlen(csv)), 0);
+			}
+			known_forget(known);
+		}
+		snprintf(csv, sizeof(csv), "310473010000000000%02u", 10 + (random >> 20) % 16);
+		assert_true(pan_parse(csv, pan));
+		assert_true(rider_find(&t, pan, seq, &a) == known_rider(known, &t, pan, seq, &b));
+		assert_true(a.birth == b.birth && a.issued == b.issued && a.home == b.home && a.hold_count == b.hold_count && a.grant_count == b.grant_count);
+		for (uint8_t h = 0; h < a.hold_count; h++)
+			assert_true(a.hold[h].group == b.hold[h].group && a.hold[h].grade == b.hold[h].grade && a.hold[h].from == b.hold[h].from && a.hold[h].to == b.hold[h].to &&
+				    a.hold[h].verified_to == b.hold[h].verified_to && a.hold[h].batch == b.hold[h].batch);
+		remembered += a.hold_count > 0;
+	}
+	assert_true(remembered > 0);
+	known_free(known);
+}
+
+static void what_was_looked_up_is_kept_until_it_is_forgotten(void **state)
+{
+	static const char csv[] = "pan,person,medium,from,to\n31047301000000000017," ANNA ",ssc,,\n";
+	struct known *known;
+	uint64_t before;
+	struct rider r;
+	uint8_t pan[10];
+
+	(void)state;
+	assert_true(pan_parse("31047301000000000017", pan));
+	assert_int_equal(known_new(8, &known), 0);
+	before = known_rider(known, &t, pan, seq, &r);
+	assert_int_equal(before, card_person(pan));
+	assert_int_equal(apply(EVENT_MEDIA, csv, strlen(csv)), 0);
+	assert_int_equal(known_rider(known, &t, pan, seq, &r), before);
+	known_forget(known);
+	assert_int_equal(known_rider(known, &t, pan, seq, &r), anna | 1ULL << 63);
+	known_free(known);
+}
+
 /* ---- the reader ------------------------------------------------------------------------------------------------ */
 
 static void both_forms_give_the_same_rows(void **state)
@@ -443,7 +503,7 @@ int main(void)
 		HOUSE(a_replay_without_writing_knows_the_same_batches),
 		HOUSE(an_event_names_each_person_it_touched_and_the_first_day),
 		HOUSE(a_card_that_becomes_a_persons_touches_both),
-		HOUSE(every_card_of_a_person_finds_the_same_record),
+		HOUSE(every_card_of_a_person_finds_the_same_record),		HOUSE(a_rider_looked_up_before_is_as_the_store_has_it),		HOUSE(what_was_looked_up_is_kept_until_it_is_forgotten),
 		cmocka_unit_test(both_forms_give_the_same_rows),
 		cmocka_unit_test(a_refusal_has_line_and_column_and_no_identity_number),
 		cmocka_unit_test(a_line_of_512_bytes_is_read_and_one_more_is_refused),
