@@ -187,7 +187,7 @@ void known_free(struct known *k);		/* NULL is fine */
 void known_forget(struct known *k);
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 
-/* ---- the URI of a device's certificate: docs/devices.md ---------------------------------------- */
+/* ---- the URI of a device's certificate, in its subjectAltName ---------------------------------------- */
 
 #define DEVICE_URI_BYTES 51	/* without the NUL */
 void device_uri_format(const uint8_t terminal[6], const uint8_t psam[6], char ret_uri[DEVICE_URI_BYTES + 1]);
@@ -338,6 +338,9 @@ extern const char *const report_forms[];	/* D-01 to D-06, M-02, S-01 */
 extern const size_t report_form_count;
 /* One form of a day; format "json" or "csv". CLEARING_E_NO_DAY, CLEARING_E_STATE. */
 int report_write(struct store *s, int32_t day, const char *form, const char *format, FILE *out) CLEARING_MUST_CHECK;
+/* The same of the days first to last, summed: rows with the same texts are one. Days not cleared yet are left out and counted
+ * in *ret_open. CLEARING_E_NO_DAY when none is cleared. */
+int report_month(struct store *s, int32_t first, int32_t last, const char *form, const char *format, FILE *out, uint32_t *ret_open) CLEARING_MUST_CHECK;
 int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out) CLEARING_MUST_CHECK;
 /* Money invariants; NULL: all. Each broken one is a line on out. Number broken, or negative error. */
 struct check_info { const char *name, *text; };

@@ -1,5 +1,5 @@
 /*
- * report - the forms of a day: a table of rows built once from the day's cubes, written as JSON or CSV, with the
+ * report - the forms of a day, and of a month as the sum of its days: a table of rows built once from the day's cubes, written as JSON or CSV, with the
  * balance relations (审核关系) that tie it to the others and to the ledger. docs/reports.md defines every column.
  */
 #include "clearing/report.h"
@@ -127,21 +127,25 @@ static void totals_of(const struct report *r, int64_t total[COLUMNS_MAX])
 			total[k] += r->row[i].number[k];
 }
 
-static void write_json(const struct report *r, const char *form, FILE *out)
+static void write_json(const struct report *r, const char *form, const char *period, FILE *out)
 {
 	int64_t total[COLUMNS_MAX];
-	char day[11];
 	struct jsonw j;
 
 	totals_of(r, total);
-	day_format(r->day.day, day);
 	jsonw_init(&j, out, false);
 	jsonw_object(&j);
 	jsonw_kstr(&j, "schema", "qingfen.report");
 	jsonw_kint(&j, "version", 1);
 	jsonw_kstr(&j, "form", form);
 	jsonw_kstr(&j, "title", r->title);
-	jsonw_kstr(&j, "day", day);
+	if (r->days == 0) {
+		jsonw_kstr(&j, "day", period);
+	} else {
+		jsonw_kstr(&j, "month", period);
+		jsonw_kint(&j, "days", r->days);
+		jsonw_kint(&j, "open_days", r->open_days);
+	}
 	jsonw_key(&j, "rows");
 	jsonw_array(&j);
 	for (size_t i = 0; i < r->rows; i++) {
@@ -225,40 +229,108 @@ static void write_csv(const struct report *r, FILE *out)
 const char *const report_forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05", "D-06", "M-02", "S-01" };
 const size_t report_form_count = sizeof(report_forms) / sizeof(report_forms[0]);
 
+static int form_fill(struct report *r, const char *form)
+{
+	if (strcmp(form, "D-01") == 0)
+		form_d01(r);
+	else if (strcmp(form, "D-02") == 0)
+		form_d02(r);
+	else if (strcmp(form, "D-03") == 0)
+		form_d03(r);
+	else if (strcmp(form, "D-04") == 0)
+		form_d04(r, "财政补贴核算表");
+	else if (strcmp(form, "S-01") == 0)
+		form_d04(r, "财政补贴申领单");
+	else if (strcmp(form, "D-05") == 0)
+		form_d05(r);
+	else if (strcmp(form, "D-06") == 0)
+		form_d06(r);
+	else if (strcmp(form, "M-02") == 0)
+		form_m02(r);
+	else
+		return -EINVAL;
+	return r->t.error;
+}
+
+static void table_write(struct report *r, const char *form, const char *format, const char *period, FILE *out)
+{
+	if (r->rows > 1)
+		qsort(r->row, r->rows, sizeof(r->row[0]), row_compare);
+	if (strcmp(format, "csv") == 0)
+		write_csv(r, out);
+	else
+		write_json(r, form, period, out);
+}
+
 int report_write(struct store *s, int32_t day, const char *form, const char *format, FILE *out)
 {
 	struct report r = { 0 };
 	int ret = report_open(s, day, &r);
+	char period[11];
 
-	if (ret == 0) {
-		if (strcmp(form, "D-01") == 0)
-			form_d01(&r);
-		else if (strcmp(form, "D-02") == 0)
-			form_d02(&r);
-		else if (strcmp(form, "D-03") == 0)
-			form_d03(&r);
-		else if (strcmp(form, "D-04") == 0)
-			form_d04(&r, "财政补贴核算表");
-		else if (strcmp(form, "S-01") == 0)
-			form_d04(&r, "财政补贴申领单");
-		else if (strcmp(form, "D-05") == 0)
-			form_d05(&r);
-		else if (strcmp(form, "D-06") == 0)
-			form_d06(&r);
-		else if (strcmp(form, "M-02") == 0)
-			form_m02(&r);
-		else
-			ret = -EINVAL;
-	}
-	if (ret == 0) {
-		if (r.rows > 1)
-			qsort(r.row, r.rows, sizeof(r.row[0]), row_compare);
-		if (strcmp(format, "csv") == 0)
-			write_csv(&r, out);
-		else
-			write_json(&r, form, out);
-		ret = r.t.error;
-	}
+	if (ret == 0)
+		ret = form_fill(&r, form);
+	day_format(day, period);
+	if (ret == 0)
+		table_write(&r, form, format, period, out);
 	report_done(&r);
+	return ret;
+}
+
+/* ---- a month ------------------------------------------------------------------------------------------------ */
+
+/* Rows with the same texts are one row; every number and both sides of every relation are summed. */
+static void table_add(struct report *sum, const struct report *day)
+{
+	size_t texts = 0;
+
+	while (texts < day->columns && day->column[texts].text)
+		texts++;
+	sum->title = day->title;
+	sum->columns = day->columns;
+	memcpy(sum->column, day->column, sizeof(day->column));
+	for (size_t i = 0; i < day->rows; i++) {
+		struct row *row = row_of(sum, (const char *const *)day->row[i].text, texts);
+
+		for (size_t k = texts; k < day->columns; k++)
+			row->number[k] += day->row[i].number[k];
+	}
+	sum->relations = day->relations;
+	for (size_t i = 0; i < day->relations; i++) {
+		sum->relation[i].zh = day->relation[i].zh;
+		sum->relation[i].left += day->relation[i].left;
+		sum->relation[i].right += day->relation[i].right;
+	}
+	sum->days++;
+}
+
+int report_month(struct store *s, int32_t first, int32_t last, const char *form, const char *format, FILE *out, uint32_t *ret_open)
+{
+	struct report sum = { 0 };
+	char period[11];
+	int ret = 0;
+
+	for (int32_t day = first; ret == 0 && day <= last; day++) {
+		struct report r = { 0 };
+
+		ret = report_open(s, day, &r);
+		if (ret == 0)
+			ret = form_fill(&r, form);
+		if (ret == 0)
+			table_add(&sum, &r);
+		else if (ret == CLEARING_E_STATE)
+			sum.open_days++;
+		if (ret == CLEARING_E_STATE || ret == CLEARING_E_NO_DAY)
+			ret = 0;
+		report_done(&r);
+	}
+	if (ret == 0 && sum.days == 0)
+		ret = CLEARING_E_NO_DAY;
+	day_format(first, period);
+	period[7] = '\0';
+	if (ret == 0)
+		table_write(&sum, form, format, period, out);
+	*ret_open = sum.open_days;
+	report_done(&sum);
 	return ret;
 }

@@ -15,6 +15,7 @@ struct report {
 	struct day_row day;
 	struct cube *cube; size_t cube_count, cube_space;
 	const char *title;
+	uint32_t days, open_days;	/* of a month: told by it; with taps and not cleared yet */
 	struct { const char *key, *zh; bool text; } column[COLUMNS_MAX]; size_t columns;
 	struct row { char *text[COLUMNS_MAX]; int64_t number[COLUMNS_MAX]; } *row; size_t rows, space;
 	struct { const char *zh; int64_t left, right; } relation[8]; size_t relations;

@@ -22,7 +22,30 @@ int verb_status(int argc, char **argv)
 
 /* ---- report ------------------------------------------------------------------------------------------- */
 
-static int report_one(struct store *s, int32_t day, const char *form, const char *format, const char *dir)
+struct report_days { int32_t first, last; bool month; };
+
+/* YYYY-MM-DD is a day, YYYY-MM the month. */
+static bool report_days_parse(const char *text, struct report_days *ret)
+{
+	char day[16];
+
+	ret->month = strlen(text) == 7;
+	if (!ret->month)
+		return day_parse(text, &ret->first);
+	snprintf(day, sizeof(day), "%s-01", text);
+	if (!day_parse(day, &ret->first))
+		return false;
+	ret->last = ret->first;
+	for (int n = 31; n > 28; n--) {
+		snprintf(day, sizeof(day), "%s-%d", text, n);
+		if (day_parse(day, &ret->last))
+			return true;
+	}
+	ret->last = ret->first + 27;
+	return true;
+}
+
+static int report_one(struct store *s, const struct report_days *days, const char *form, const char *format, const char *dir, uint32_t *ret_open)
 {
 	char path[4096];
 	FILE *out = stdout;
@@ -34,7 +57,7 @@ static int report_one(struct store *s, int32_t day, const char *form, const char
 		if (out == NULL)
 			return -errno;
 	}
-	ret = report_write(s, day, form, format, out);
+	ret = days->month ? report_month(s, days->first, days->last, form, format, out, ret_open) : report_write(s, days->first, form, format, out);
 	if (out != stdout && fclose(out) != 0 && ret == 0)
 		ret = -EIO;
 	return ret;
@@ -43,17 +66,18 @@ static int report_one(struct store *s, int32_t day, const char *form, const char
 int verb_report(int argc, char **argv)
 {
 	static const char usage[] =
-		"用法 usage: qingfen report DATE [--form D-01] [--format json|csv] [--out DIR] [--store DIR]\n"
+		"用法 usage: qingfen report DATE|MONTH [--form D-01] [--format json|csv] [--out DIR] [--store DIR]\n"
 		"  D-01 日清分汇总  D-02 线路明细  D-03 卡种及优惠  D-04 财政补贴  D-05 差错  D-06 调整  M-02 企业结算单  S-01 补贴申领单\n"
 		"  without --form: all of them\n";
 	struct options o;
 	struct store *s;
-	int32_t day;
+	struct report_days days;
+	uint32_t open = 0;
 	int ret = options_read(argc, argv, usage, &o);
 
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
-	if (o.first + 1 != argc || !day_parse(argv[o.first], &day)) {
+	if (o.first + 1 != argc || !report_days_parse(argv[o.first], &days)) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -69,7 +93,7 @@ int verb_report(int argc, char **argv)
 		mkdir(o.out, 0755);
 	for (size_t i = 0; ret == 0 && i < report_form_count; i++)
 		if (o.form == NULL || strcmp(o.form, report_forms[i]) == 0)
-			ret = report_one(s, day, report_forms[i], o.format, o.out);
+			ret = report_one(s, &days, report_forms[i], o.format, o.out, &open);
 	if (ret == 0 && o.form != NULL) {
 		size_t i = 0;
 
@@ -78,6 +102,8 @@ int verb_report(int argc, char **argv)
 		ret = i == report_form_count ? -ENOENT : 0;
 	}
 	store_close(s);
+	if (ret == 0 && open > 0)
+		fprintf(stderr, "%s: 尚有 %u 日未清分, 不在其内 (days not cleared yet are left out)\n", argv[o.first], open);
 	if (ret != 0)
 		complain("%s %s: %s", argv[o.first], o.form != NULL ? o.form : "", ret == -ENOENT ? "no such form" : clearing_strerror(ret));
 	return exit_of_error(ret);

@@ -42,6 +42,12 @@ is "the close tells how many rides were adjusted" "$(field rides)" "$(python3 -c
 report=$(q report $next --form D-06)
 is "what is booked is what the dry run showed" "$(field rides) $(field rider_fen) $(field operator_fen)" "$(python3 -c 'import json,sys
 t = json.loads(sys.argv[1])["total"]; print(t["rides"], t["rider_fen"], t["operator_fen"])' "$report")"
+for d in $day $next ${day%-*}; do q report $d --form S-01 >"$dir/s.$d"; done
+is "the statement of a month is the sum of its days, treasury by treasury, and its relations hold" yes "$(python3 -c 'import json,sys
+a, b, m = (json.load(open(f)) for f in sys.argv[1:])
+def by(t): return {tuple(v for v in r.values() if isinstance(v, str)): r["claim_fen"] for r in t["rows"]}
+x, y, z = by(a), by(b), by(m)
+print("yes" if z == {k: x.get(k, 0) + y.get(k, 0) for k in {**x, **y}} and m["days"] == 2 and all(r["holds"] for r in m["relations"]) and z else (x, y, z, m["days"]))' "$dir/s.$day" "$dir/s.$next" "$dir/s.${day%-*}")"
 is "the settled day keeps its bytes" "$settled" "$(q dump --canonical --date $day | sha256sum)"
 for d in $day $next; do q recompute $d >"$dir/out" 2>&1; say "$d recomputes to the same bytes" $? "$(cat "$dir/out")"; done
 q check >"$dir/out" 2>&1; say "the invariants hold" $? "$(cat "$dir/out")"
