@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The gallery of rules does not rot: every snippet compiles with its taps, and rate gives the fares told below it.
 . "$(dirname "$0")/lib.sh"
-gallery=docs/tariff-gallery.md
+gallery=$dir/gallery.md
+cat docs/tariff-gallery.md docs/tariff-gallery-2.md >"$gallery"
 cat >"$dir/extract.py" <<'P'
 import csv, json, os, re, sys
 text, out = open(sys.argv[1], encoding='utf-8').read(), sys.argv[2]
