@@ -83,7 +83,8 @@ static void money_add_cube(int64_t *n, const struct cube *c)
 	n[M_HOLD] += c->hold_fen;
 }
 
-int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason)
+/* Postings of the day by account class of the debit, reason, and a party above: 0 any. */
+static int64_t postings_sum(struct report *r, unsigned debit_class, uint8_t reason, unsigned party_above)
 {
 	uint8_t prefix[4];
 	struct iter it;
@@ -95,32 +96,17 @@ int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason)
 		struct posting_row p;
 
 		if (posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) && (debit_class == 0 || ACCOUNT_CLASS(p.debit) == debit_class) &&
-		    (reason == 0 || p.reason == reason))
+		    (reason == 0 || p.reason == reason) && (party_above == 0 || ACCOUNT_PARTY(p.debit) > party_above))
 			sum += p.sum_fen;
 	}
 	iter_close(&it);
 	return sum;
 }
+
+int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason) { return postings_sum(r, debit_class, reason, 0); }
 
 /* Pending shares of treasuries: the accounts whose party is 100 + treasury. */
-static int64_t pending_subsidy(struct report *r)
-{
-	uint8_t prefix[4];
-	struct iter it;
-	int64_t sum = 0;
-
-	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
-	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct posting_row p;
-
-		if (posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) && p.reason == POST_PENDING && ACCOUNT_CLASS(p.debit) == ACCOUNT_PENDING &&
-		    ACCOUNT_PARTY(p.debit) > 100)
-			sum += p.sum_fen;
-	}
-	iter_close(&it);
-	return sum;
-}
+static int64_t pending_subsidy(struct report *r) { return postings_sum(r, ACCOUNT_PENDING, POST_PENDING, 100); }
 
 static void money_relations(struct report *r, const int64_t *n)
 {

@@ -8,6 +8,8 @@
  */
 #include "keys/sm2.h"
 
+#include "keys/octets.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,23 +36,6 @@ struct qr_verifier {
 	uint8_t auth[AUTH_CACHE][DIGEST_BYTES];
 };
 
-static uint32_t be(const uint8_t *p, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-static bool bcd_all(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] >> 4 > 9 || (p[i] & 15) > 9)
-			return false;
-	return true;
-}
-
 /* Head of the record and service number: the only bytes of a certificate, with the CA's index, that no signature of
  * the CA covers. */
 static const uint8_t cert_head[] = { 0x24, 0x01, 0x01, 0x00, 0x00 };
@@ -59,13 +44,13 @@ static const char *parse_fault(const uint8_t *p, size_t n)
 {
 	if (n < FIXED_BYTES)
 		return "shorter than 332 bytes";
-	if (be(p + OFF_LENGTH, 2) != n - 3)
+	if (be_read(p + OFF_LENGTH, 2) != n - 3)
 		return "length field does not match";
 	if (n != (size_t)FIXED_BYTES + p[OFF_CUSTOM_BYTES])
 		return "custom data length does not match";
 	if (memcmp(p + OFF_CERT, cert_head, sizeof(cert_head)) != 0 || p[OFF_CERT + CERT_FORMAT] != 0x12 || p[OFF_CERT + CERT_KEY_BYTES] != 0x21)
 		return "issuer certificate has another layout";
-	if (!bcd_all(p + OFF_PAN, 10) || !bcd_all(p + OFF_ISSUER, 8))
+	if (!bcd_valid(p + OFF_PAN, 10) || !bcd_valid(p + OFF_ISSUER, 8))
 		return "account or institution number is not BCD";
 	for (size_t i = 0; i < 16; i++)
 		if (p[OFF_PAY + i] < 0x20 || p[OFF_PAY + i] > 0x7E)
@@ -85,8 +70,8 @@ bool qr_parse(const uint8_t *p, size_t n, struct qr_code *ret_code, const char *
 	tail = p + OFF_CUSTOM + p[OFF_CUSTOM_BYTES] + SIG_BYTES;
 	*ret_code = (struct qr_code){
 		.version = p[0], .ca_index = p[OFF_CERT + CERT_CA_INDEX], .account_type = p[OFF_TYPE],
-		.ride_limit_fen = be(p + OFF_LIMIT, 3), .auth_expiry_s = be(p + OFF_EXPIRY, 4),
-		.validity_s = (uint16_t)be(p + OFF_VALIDITY, 2), .generated_s = be(tail, 4),
+		.ride_limit_fen = be_read(p + OFF_LIMIT, 3), .auth_expiry_s = be_read(p + OFF_EXPIRY, 4),
+		.validity_s = (uint16_t)be_read(p + OFF_VALIDITY, 2), .generated_s = be_read(tail, 4),
 		.custom = p + OFF_CUSTOM, .custom_bytes = p[OFF_CUSTOM_BYTES],
 	};
 	memcpy(ret_code->cert_issuer, p + OFF_CERT + CERT_ISSUER, 4);
@@ -166,7 +151,7 @@ static int64_t expiry_s(const uint8_t mmyy[2])
 	struct mac_time first = { { 0x20, 0, 0, 0x01, 0, 0, 0 } };
 	int64_t ms;
 
-	if (!bcd_all(mmyy, 2) || month < 1 || month > 12)
+	if (!bcd_valid(mmyy, 2) || month < 1 || month > 12)
 		return 0;
 	year += month == 12;
 	month = month % 12 + 1;
@@ -216,7 +201,7 @@ static bool auth_verify(struct qr_verifier *v, EVP_PKEY *issuer, const uint8_t *
 
 	if (sig[0] != SIG_MARK || digest_sha256(p + OFF_CERT, signed_bytes + SIG_BYTES, digest) != 0)
 		return false;
-	slot = be(digest, 4) % AUTH_CACHE;
+	slot = be_read(digest, 4) % AUTH_CACHE;
 	if (memcmp(v->auth[slot], digest, sizeof(digest)) == 0)
 		return true;
 	if (!sm2_verify_key(issuer, p + OFF_CERT, signed_bytes, sig + 1))

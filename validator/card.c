@@ -2,52 +2,10 @@
  * card - the files of a T-Union card as fields: 0x15 public information, 0x17 management, 0x18 purse log, 0x1E
  * transit log. Strict about BCD and dates; docs/card.md has the offsets.
  */
-#include "validator/validator.h"
+#include "validator/card_read.h"
 
 #include <errno.h>
 #include <string.h>
-
-static bool bcd_valid(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] >> 4 > 9 || (p[i] & 15) > 9)
-			return false;
-	return true;
-}
-
-static uint32_t be(const uint8_t *p, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-static bool all_are(const uint8_t *p, size_t n, uint8_t b)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] != b)
-			return false;
-	return true;
-}
-
-static bool day_of_bcd(const uint8_t p[4], int32_t *ret)
-{
-	struct mac_time t = { { p[0], p[1], p[2], p[3], 0, 0, 0 } };
-	int64_t ms;
-
-	if (!mac_time_to_ms(&t, &ms))
-		return false;
-	*ret = day_of_ms(ms);
-	return true;
-}
-
-static int fault(const char **ret_reason, const char *reason)
-{
-	*ret_reason = reason;
-	return TAP_E_RANGE;
-}
 
 int card_parse_15(const uint8_t *p, size_t n, struct card_info *ret, const char **ret_reason)
 {
@@ -65,7 +23,7 @@ int card_parse_15(const uint8_t *p, size_t n, struct card_info *ret, const char 
 	c.app_type = p[8];
 	c.app_version = p[9];
 	memcpy(c.pan, p + 10, 10);
-	c.subtype = (uint16_t)be(p + 28, 2);
+	c.subtype = (uint16_t)be_read(p + 28, 2);
 	*ret = c;
 	return 0;
 }
@@ -76,10 +34,10 @@ int card_parse_17(const uint8_t *p, size_t n, struct card_info *ret, const char 
 		return fault(ret_reason, "at least 11 bytes are needed");
 	if (!bcd_valid(p, 8))
 		return fault(ret_reason, "country, province or city is not BCD");
-	ret->country = be(p, 4);
-	ret->province = (uint16_t)be(p + 4, 2);
-	ret->city = (uint16_t)be(p + 6, 2);
-	ret->interop = (uint16_t)be(p + 8, 2);
+	ret->country = be_read(p, 4);
+	ret->province = (uint16_t)be_read(p + 4, 2);
+	ret->city = (uint16_t)be_read(p + 6, 2);
+	ret->interop = (uint16_t)be_read(p + 8, 2);
 	ret->card_class = p[10];
 	ret->has_17 = true;
 	return 0;
@@ -92,11 +50,11 @@ int card_parse_18(const uint8_t *p, size_t n, struct card_log *ret, const char *
 
 	if (n != 23)
 		return fault(ret_reason, "23 bytes are needed");
-	if (all_are(p, n, 0xFF) || all_are(p, n, 0))
+	if (octets_all(p, n, 0xFF) || octets_all(p, n, 0))
 		return fault(ret_reason, "empty record");
-	c.counter = (uint16_t)be(p, 2);
-	c.overdraft_fen = be(p + 2, 3);
-	c.amount_fen = be(p + 5, 4);
+	c.counter = (uint16_t)be_read(p, 2);
+	c.overdraft_fen = be_read(p + 2, 3);
+	c.amount_fen = be_read(p + 5, 4);
 	c.type = p[9];
 	memcpy(c.terminal, p + 10, 6);
 	memcpy(time.bcd, p + 16, 7);
@@ -113,18 +71,18 @@ int card_parse_1e(const uint8_t *p, size_t n, struct card_transit *ret, const ch
 
 	if (n != 48)
 		return fault(ret_reason, "48 bytes are needed");
-	if (all_are(p, n, 0xFF) || all_are(p, n, 0))
+	if (octets_all(p, n, 0xFF) || octets_all(p, n, 0))
 		return fault(ret_reason, "empty record");
 	c.type = p[0];
 	memcpy(c.terminal, p + 1, 8);
 	c.industry = p[9];
 	memcpy(c.place, p + 10, 7);
-	c.amount_fen = be(p + 17, 4);
-	c.balance_fen = be(p + 21, 4);
+	c.amount_fen = be_read(p + 17, 4);
+	c.balance_fen = be_read(p + 21, 4);
 	memcpy(time.bcd, p + 25, 7);
 	if (!mac_time_to_ms(&time, &c.time_ms))
 		return fault(ret_reason, "date or time does not exist");
-	c.city = (uint16_t)be(p + 32, 2);
+	c.city = (uint16_t)be_read(p + 32, 2);
 	memcpy(c.acquirer, p + 34, 8);
 	*ret = c;
 	return 0;

@@ -5,32 +5,9 @@
  * Cities differ: a version of one or two bytes, spare bytes after an object, records of other kinds. Those are
  * taken as they are; a date that does not exist or digits that are none are refused. docs/card.md has the offsets.
  */
-#include "validator/validator.h"
+#include "validator/card_read.h"
 
 #include <string.h>
-
-static int fault(const char **ret_reason, const char *reason)
-{
-	*ret_reason = reason;
-	return TAP_E_RANGE;
-}
-
-static uint32_t be(const uint8_t *p, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-static bool all_are(const uint8_t *p, size_t n, uint8_t b)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] != b)
-			return false;
-	return true;
-}
 
 /* ---- FCI ------------------------------------------------------------------------------------------------- */
 
@@ -52,7 +29,7 @@ int card_parse_fci(const uint8_t *p, size_t n, struct card_fci *ret, const char 
 	if (tlv_find(p, n, 0x9F08, &t)) {
 		if (t.n < 1 || t.n > 2)
 			return fault(ret_reason, "version (9F08) is not of one or two bytes");
-		c.version = (uint16_t)be(t.p, t.n);
+		c.version = (uint16_t)be_read(t.p, t.n);
 		c.has_version = true;
 	}
 	if (tlv_find(p, n, 0x9F0C, &t)) {
@@ -72,8 +49,8 @@ int card_parse_16(const uint8_t *p, size_t n, struct card_holder *ret, const cha
 	ret->card_type = p[0];
 	ret->employee = p[1];
 	ret->document_type = p[54];
-	ret->named = !all_are(p + 2, 20, 0) && !all_are(p + 2, 20, 0xFF) && !all_are(p + 2, 20, ' ');
-	ret->documented = !all_are(p + 22, 32, 0) && !all_are(p + 22, 32, 0xFF) && !all_are(p + 22, 32, ' ');
+	ret->named = !octets_all(p + 2, 20, 0) && !octets_all(p + 2, 20, 0xFF) && !octets_all(p + 2, 20, ' ');
+	ret->documented = !octets_all(p + 22, 32, 0) && !octets_all(p + 22, 32, 0xFF) && !octets_all(p + 22, 32, ' ');
 	return 0;
 }
 
@@ -88,7 +65,7 @@ static bool time_read(const uint8_t *p, int64_t *ret_ms)
 	struct mac_time t;
 
 	*ret_ms = 0;
-	if (all_are(p, 7, 0) || all_are(p, 7, 0xFF))
+	if (octets_all(p, 7, 0) || octets_all(p, 7, 0xFF))
 		return true;
 	memcpy(t.bcd, p, 7);
 	return mac_time_to_ms(&t, ret_ms);
@@ -97,22 +74,18 @@ static bool time_read(const uint8_t *p, int64_t *ret_ms)
 /* One end of a journey: its fields stand at other places in the two kinds of record. */
 static int bus_read(const uint8_t *p, struct card_journey *c, const char **ret_reason)
 {
-	c->on = (struct card_journey_end){ .city = (uint16_t)be(p + 15, 2), .operator_id = (uint16_t)be(p + 25, 2), .line = (uint16_t)be(p + 27, 2), .station = p[29] };
-	c->off = (struct card_journey_end){ .city = (uint16_t)be(p + 58, 2), .operator_id = (uint16_t)be(p + 68, 2), .line = (uint16_t)be(p + 70, 2), .station = p[72] };
+	c->on = (struct card_journey_end){ .city = (uint16_t)be_read(p + 15, 2), .operator_id = (uint16_t)be_read(p + 25, 2), .line = (uint16_t)be_read(p + 27, 2), .station = p[29] };
+	c->off = (struct card_journey_end){ .city = (uint16_t)be_read(p + 58, 2), .operator_id = (uint16_t)be_read(p + 68, 2), .line = (uint16_t)be_read(p + 70, 2), .station = p[72] };
 	memcpy(c->on.institution, p + 17, 8);
 	memcpy(c->on.vehicle, p + 30, 8);
 	memcpy(c->on.terminal, p + 38, 8);
 	memcpy(c->off.institution, p + 60, 8);
 	memcpy(c->off.vehicle, p + 73, 8);
 	memcpy(c->off.terminal, p + 81, 8);
-	c->application = p[4];
-	c->locked = p[5] != 0;
-	memcpy(c->serial, p + 6, 8);
-	c->state = p[14];
-	c->held_fen = be(p + 53, 4);
+	c->held_fen = be_read(p + 53, 4);
 	c->direction = p[57];
-	c->amount_fen = be(p + 96, 4);
-	c->mileage = (uint16_t)be(p + 100, 2);
+	c->amount_fen = be_read(p + 96, 4);
+	c->mileage = (uint16_t)be_read(p + 100, 2);
 	if (!time_read(p + 46, &c->on.time_ms) || !time_read(p + 89, &c->off.time_ms))
 		return fault(ret_reason, "boarding or alighting time does not exist");
 	return 0;
@@ -120,22 +93,18 @@ static int bus_read(const uint8_t *p, struct card_journey *c, const char **ret_r
 
 static int metro_read(const uint8_t *p, struct card_journey *c, const char **ret_reason)
 {
-	c->on = (struct card_journey_end){ .city = (uint16_t)be(p + 15, 2), .line = p[85] };
-	c->off = (struct card_journey_end){ .city = (uint16_t)be(p + 17, 2), .line = p[86] };
+	c->on = (struct card_journey_end){ .city = (uint16_t)be_read(p + 15, 2), .line = p[85] };
+	c->off = (struct card_journey_end){ .city = (uint16_t)be_read(p + 17, 2), .line = p[86] };
 	memcpy(c->on.institution, p + 19, 8);
 	memcpy(c->off.institution, p + 27, 8);
 	memcpy(c->on.place, p + 35, 8);
 	memcpy(c->off.place, p + 43, 8);
 	memcpy(c->on.terminal, p + 51, 8);
 	memcpy(c->off.terminal, p + 59, 8);
-	c->application = p[4];
-	c->locked = p[5] != 0;
-	memcpy(c->serial, p + 6, 8);
-	c->state = p[14];
-	c->held_fen = be(p + 81, 4);
-	c->entry_fen = be(p + 87, 4);
-	c->entry_balance_fen = be(p + 91, 4);
-	c->amount_fen = be(p + 95, 4);
+	c->held_fen = be_read(p + 81, 4);
+	c->entry_fen = be_read(p + 87, 4);
+	c->entry_balance_fen = be_read(p + 91, 4);
+	c->amount_fen = be_read(p + 95, 4);
 	if (!time_read(p + 67, &c->on.time_ms) || !time_read(p + 74, &c->off.time_ms))
 		return fault(ret_reason, "entry or exit time does not exist");
 	return 0;
@@ -148,10 +117,14 @@ int card_parse_1a(const uint8_t *p, size_t n, struct card_journey *ret, const ch
 
 	if (n != 128)
 		return fault(ret_reason, "128 bytes are needed");
-	if (all_are(p, n, 0xFF) || all_are(p, n, 0))
+	if (octets_all(p, n, 0xFF) || octets_all(p, n, 0))
 		return fault(ret_reason, "empty record");
-	c.record_id = (uint16_t)be(p, 2);
+	c.record_id = (uint16_t)be_read(p, 2);
 	c.valid = p[3] == 1;
+	c.application = p[4];
+	c.locked = p[5] != 0;
+	memcpy(c.serial, p + 6, 8);
+	c.state = p[14];
 	if (c.record_id == RECORD_BUS)
 		code = bus_read(p, &c, ret_reason);
 	else if (c.record_id == RECORD_METRO)
@@ -162,20 +135,6 @@ int card_parse_1a(const uint8_t *p, size_t n, struct card_journey *ret, const ch
 }
 
 /* ---- social security application ------------------------------------------------------------------------------ */
-
-static bool date_read(const struct tlv *t, int32_t *ret)
-{
-	struct mac_time time = { { 0 } };
-	int64_t ms;
-
-	if (t->n != 4)
-		return false;
-	memcpy(time.bcd, t->p, 4);
-	if (!mac_time_to_ms(&time, &ms))
-		return false;
-	*ret = day_of_ms(ms);
-	return true;
-}
 
 static void text_copy(const struct tlv *t, char *ret, size_t space)
 {
@@ -209,8 +168,8 @@ int card_parse_ssse(unsigned record, const uint8_t *p, size_t n, struct card_sss
 		memcpy(ret->institution, t.p, t.n);
 		ret->institution_bytes = (uint8_t)t.n;
 		return 0;
-	case 5: return date_read(&t, &ret->issued) ? 0 : fault(ret_reason, "issue date is not a date");
-	case 6: return date_read(&t, &ret->expiry) ? 0 : fault(ret_reason, "expiry is not a date");
+	case 5: return t.n == 4 && day_of_bcd(t.p, &ret->issued) ? 0 : fault(ret_reason, "issue date is not a date");
+	case 6: return t.n == 4 && day_of_bcd(t.p, &ret->expiry) ? 0 : fault(ret_reason, "expiry is not a date");
 	default: return fault(ret_reason, "records 1 to 6 are public; others are the person's and not read here");
 	}
 }

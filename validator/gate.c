@@ -8,6 +8,8 @@
  */
 #include "validator/gate.h"
 
+#include "keys/octets.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,15 +53,6 @@ static void put(uint8_t *p, uint32_t v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-}
-
-static uint32_t be(const uint8_t *p, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
 }
 
 int gate_new(struct reader *psam, struct gate **ret_gate)
@@ -204,9 +197,9 @@ static enum gate_answer card_init(const struct session *x, struct tap *t)
 		return GATE_LOW_BALANCE;
 	if (sw != 0x9000 || a.n != 15)
 		return sw == -EIO ? GATE_TAP_AGAIN : GATE_CARD_ERROR;
-	t->balance_before = be(a.in, 4) & 0x7FFFFFFF;
+	t->balance_before = be_read(a.in, 4) & 0x7FFFFFFF;
 	t->balance_after = t->balance_before - t->amount_fen;
-	t->card_counter = be(a.in + 4, 2);
+	t->card_counter = be_read(a.in + 4, 2);
 	t->key_version = a.in[9];
 	t->alg_id = a.in[10];
 	memcpy(t->random, a.in + 11, 4);
@@ -231,7 +224,7 @@ static enum gate_answer sam_init(const struct session *x, struct tap *t, uint8_t
 	memset(data + 32, 0xFF, 4);
 	if (send(x->g->psam, &a, (uint8_t[]){ 0x80, 0x70, 0x00, 0x00 }, data, sizeof(data)) != 0x9000 || a.n != 8)
 		return GATE_CARD_REFUSED;	/* no key for this issuer in the PSAM */
-	t->terminal_serial = be(a.in, 4);
+	t->terminal_serial = be_read(a.in, 4);
 	memcpy(ret_mac1, a.in + 4, 4);
 	return GATE_GO;
 }

@@ -4,6 +4,8 @@
  */
 #include "validator/validator.h"
 
+#include "keys/octets.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,15 +44,6 @@ static void put(uint8_t *p, uint32_t v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-}
-
-static uint32_t be(const uint8_t *p, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
 }
 
 static int give(uint8_t *ret, const uint8_t *p, size_t n)
@@ -113,7 +106,7 @@ static int init_purchase(struct soft_card *c, uint8_t p1, const uint8_t *d, size
 
 	if (n != 11)
 		return status(ret, 0x6700);
-	amount = be(d + 1, 4);
+	amount = be_read(d + 1, 4);
 	if (amount > c->balance)
 		return status(ret, 0x9401);
 	random_draw(c);
@@ -175,7 +168,7 @@ static int debit(struct soft_card *c, const uint8_t *d, size_t n, uint8_t *ret)
 
 	if (n != 15 || !c->init)
 		return status(ret, n != 15 ? 0x6700 : 0x6901);
-	p->terminal_serial = be(d, 4);
+	p->terminal_serial = be_read(d, 4);
 	memcpy(p->time.bcd, d + 4, 7);
 	if (mac_purchase_mac1(c->engine, c->alg, c->dpk, p, mac1) != 0 || mac_purchase_mac2(c->engine, c->alg, c->dpk, p, mac2) != 0 ||
 	    mac_purchase_tac(c->engine, c->alg, c->dtk, p, tac) != 0)
@@ -195,7 +188,7 @@ static int prove(struct soft_card *c, const uint8_t *d, size_t n, uint8_t *ret)
 {
 	if (n != 2)
 		return status(ret, 0x6700);
-	if (c->proven_counter == 0 || be(d, 2) != c->proven_counter)
+	if (c->proven_counter == 0 || be_read(d, 2) != c->proven_counter)
 		return status(ret, 0x9406);
 	memcpy(ret, c->proven_mac2, 4);
 	memcpy(ret + 4, c->proven_tac, 4);

@@ -4,6 +4,8 @@
  */
 #include "validator/validator.h"
 
+#include "keys/octets.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +32,6 @@ static int status(uint8_t *ret, uint16_t sw)
 	return 2;
 }
 
-static uint32_t be(const uint8_t *p, size_t n)
-{
-	uint32_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* 80 70 00 00 24: random 4, counter 2, amount 4, type 1, time 7, key version 1, algorithm 1, serial number 8,
  * issuer 8 -> terminal serial 4, MAC1 4. */
 static int init_sam(struct soft_psam *p, const uint8_t *d, size_t n, uint8_t *ret)
@@ -49,7 +42,7 @@ static int init_sam(struct soft_psam *p, const uint8_t *d, size_t n, uint8_t *re
 
 	if (n != 0x24)
 		return status(ret, 0x6700);
-	*q = (struct purchase){ .card_counter = (uint16_t)be(d + 4, 2), .amount_fen = be(d + 6, 4), .txn_type = d[10], .terminal_serial = p->serial };
+	*q = (struct purchase){ .card_counter = (uint16_t)be_read(d + 4, 2), .amount_fen = be_read(d + 6, 4), .txn_type = d[10], .terminal_serial = p->serial };
 	memcpy(q->random, d, 4);
 	memcpy(q->time.bcd, d + 11, 7);
 	memcpy(q->terminal, p->terminal, 6);

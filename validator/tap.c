@@ -4,6 +4,8 @@
  */
 #include "validator/validator.h"
 
+#include "keys/octets.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +22,6 @@ void tap_purchase(const struct tap *tap, struct purchase *ret_purchase)
 	memcpy(p.random, tap->random, sizeof(p.random));
 	*ret_purchase = p;
 }
-
-static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
 
 /* FNV-1a of the card's number, never 0: accounts of one card beside those of its person. 0: the record has no card. */
 static uint32_t card_hash(const uint8_t pan[10])
@@ -48,7 +48,7 @@ void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ri
 	struct ride *r = ret_ride;
 
 	*r = (struct ride){
-		.time_ms = tap->time_ms, .medium = (enum ride_medium)tap->medium, .issuer = be32(tap->issuer),
+		.time_ms = tap->time_ms, .medium = (enum ride_medium)tap->medium, .issuer = be_read(tap->issuer, 4),
 		.event = tap->kind == TAP_BOARD ? RIDE_ON : tap->kind == TAP_ALIGHT ? RIDE_OFF : RIDE_SINGLE,
 		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
 		.operator_id = tap->operator_id, .stop_on = (uint16_t)tap->stop_on, .stop_off = (uint16_t)tap->stop,

@@ -6,6 +6,8 @@
  */
 #include "validator/cursor.h"
 
+#include "keys/octets.h"
+
 #include <string.h>
 
 #define TAP_PUT_UINT(name, arg)	put_uint(&c, tap->name);
@@ -38,16 +40,6 @@ int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes)
 		if (c.error != 0) \
 			field = #name; \
 	}
-
-/* A nibble above 9 carries into the next when 6 is added: no branch a byte. */
-static bool bcd_valid(const uint8_t *p, size_t n)
-{
-	unsigned bad = 0;
-
-	for (size_t i = 0; i < n; i++)
-		bad |= ((p[i] & 0x0Fu) + 6) >> 4 | ((unsigned)p[i] + 0x60) >> 8;
-	return bad == 0;
-}
 
 #define TIME_MS_MIN 946684800000LL	/* 2000-01-01 */
 #define TIME_MS_MAX 4102444800000LL	/* 2100-01-01 */

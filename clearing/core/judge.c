@@ -58,6 +58,16 @@ static bool terminal_matches(const struct judge_input *in)
 	return strcmp(in->terminal->device, in->device) == 0 && memcmp(in->terminal->psam, in->tap->psam, sizeof(in->tap->psam)) == 0;
 }
 
+/* Money only for what was verified or carries no code. A check that is added has to say here which it is. */
+static bool check_settles(enum key_check check)
+{
+	switch (check) {
+	case KEY_CHECK_NONE: case KEY_CHECK_GOOD: case KEY_CHECK_DEVICE: return true;
+	case KEY_CHECK_BAD: case KEY_CHECK_GREY: case KEY_CHECK_FOREIGN: case KEY_CHECK_NO_KEY: case KEY_CHECK_UNAVAILABLE: case KEY_CHECK_DISTRUSTED: break;
+	}
+	return false;
+}
+
 enum verdict judge(const struct judge_input *in)
 {
 	const struct tap *tap = in->tap;
@@ -90,7 +100,7 @@ enum verdict judge(const struct judge_input *in)
 		return VERDICT_AMOUNT;
 	if (in->blacklisted)
 		return VERDICT_BLACKLISTED;
-	return in->check == KEY_CHECK_FOREIGN || in->check == KEY_CHECK_NO_KEY ? VERDICT_PENDING : VERDICT_ACCEPTED;
+	return check_settles(in->check) ? VERDICT_ACCEPTED : VERDICT_PENDING;
 }
 
 enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours)

@@ -76,8 +76,11 @@ static void each_single_fault_has_its_verdict(void **state)
 	set_up(NULL);
 	in.check = KEY_CHECK_FOREIGN;
 	assert_int_equal(judge(&in), VERDICT_PENDING);
-	in.check = KEY_CHECK_NO_KEY;
-	assert_int_equal(judge(&in), VERDICT_PENDING);
+	for (int check = KEY_CHECK_NO_KEY; check < 32; check++)	/* nothing unverified is settled, nor what a later release calls by a new number */
+		if (check != KEY_CHECK_DEVICE) {
+			in.check = (enum key_check)check;
+			assert_int_equal(judge(&in), VERDICT_PENDING);
+		}
 	set_up(NULL);
 	tap.kind = TAP_SIGN_ON;
 	assert_int_equal(judge(&in), VERDICT_EVENT);
