@@ -282,11 +282,15 @@ def riders(r, n):
     return out
 
 
+SOON = [1, 60, 120, 177, 180, 299, 300, 600, 899, 900, 1800, 3599, 3600, 5400, 7200]
+
+
 def rides(r, n, people, lines):
-    t, out = START, []
+    t, out, who = START, [], people[0]
     for _ in range(n):
-        t += timedelta(seconds=r.choice([1, 60, 177, 180, 300, 899, 900, 1800, 3599, 3600, 5400, 7200, 20000, 172800]))
-        tap = dict(r.choice(people))
+        who = who if r.random() < 0.7 else r.choice(people)    # a rider's rides stand together: changes come within minutes
+        t += timedelta(seconds=r.choice(SOON if r.random() < 0.8 else [20000, 50000, 172800]))
+        tap = dict(who)
         tap.update(time=t.strftime("%Y-%m-%dT%H:%M:%S"), line=r.choice(lines), vehicle=r.choice(["", "V1", "V2", "V3"]), medium=r.choice(MEDIA),
                    number="%s-%d" % (tap["card"], r.randint(1, 2)), list_fen=r.choice([100, 155, 300]), stop_on=r.choice([0, 1, 2, 3, 4, 5]), stop_off=r.choice([0, 0, 1, 3, 4, 5]),
                    distance_m=r.choice([0, 0, 0, 4999, 5000, 5001, 8000, 12001, 23456]), far_m=r.choice([0, 20000, 30001]), stops=r.choice([0, 0, 3]), zones=r.choice([0, 0, 2]), event=r.choice(["single", "single", "on", "off"]))
