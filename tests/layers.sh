@@ -7,7 +7,7 @@ status=0
 say() { if [ -z "$2" ]; then echo "ok - $1"; else echo "not ok - $1"; echo "$2"; status=1; fi; }
 # files of folder $1 that include a header of a folder in $2, or a private header of one in $3
 uses() { grep -nE "^#include \"($2)/" "$1"/*.[ch] "$1"/*/*.[ch] 2>/dev/null; }
-private() { grep -nE "^#include \"($2)/" "$1"/*.[ch] "$1"/*/*.[ch] 2>/dev/null | grep -vE '"(keys/keys|tariffs/tariffs|validator/validator|clearing/clearing|clearing/core/core|tools/tools)\.h"'; }
+private() { grep -nE "^#include \"($2)/" "$1"/*.[ch] "$1"/*/*.[ch] 2>/dev/null | grep -vE '"(keys/keys|keys/octets|tariffs/tariffs|validator/validator|clearing/clearing|clearing/core/core|tools/tools)\.h"'; }
 say "keys uses nothing of ours" "$(uses keys 'tariffs|validator|clearing|tools|tests')"
 say "tariffs uses nothing of ours" "$(uses tariffs 'keys|validator|clearing|tools|tests')"
 say "validator uses only keys and tariffs" "$(uses validator 'clearing|tools|tests')"

@@ -1,7 +1,7 @@
 /*
  * What a town pays under every pack of this repository: the same in whatever order its rides arrive, by other numbers
- * of cards and vehicles, a week later, and with a rule more that is for nobody; twice as much when everyone has a twin.
- * Beside test_laws.c, whose riders take any line and stops: these belong to the pack's groups and ride where it has fares.
+ * of cards and vehicles, a week later, after a restart, and with a rule more that is for nobody; twice as much when everyone
+ * has a twin; and rider, treasuries and operator have what is published.
  */
 #include "tests/unit/town.h"
 
@@ -59,6 +59,56 @@ static void same_fares(const struct fare *first, const struct fare *second, size
 {
 	for (size_t i = 0; i < n; i++)
 		same_fare(&first[i], &second[i], i);
+}
+
+static void parts_sum(const struct tariff *t, unsigned *seed)
+{
+	(void)t, (void)seed;
+	for (size_t i = 0; i < town.count; i++) {
+		int64_t funded = 0;
+
+		for (uint8_t k = 0; k < fares[i].funder_count; k++)
+			funded += fares[i].funder[k].amount.fen;
+		assert_int_equal(fares[i].published.fen, fares[i].paid.fen + funded + fares[i].absorbed.fen);
+		assert_in_range(fares[i].paid.fen, 0, fares[i].published.fen);
+	}
+}
+
+static void rider_treasuries_and_operator_have_the_published_fare(void **state) { (void)state, holds_everywhere(parts_sum); }
+
+/* Every state goes to the store and comes back before the ride. A refused ride leaves it as it was. */
+static void restarted(const struct tariff *t, unsigned *seed)
+{
+	uint8_t stored[TOWN_PEOPLE][RIDER_STATE_BYTES] = { 0 }, before[RIDER_STATE_BYTES];
+	struct rider_state empty = { 0 };
+
+	(void)seed;
+	for (size_t who = 0; who < TOWN_PEOPLE; who++)
+		rider_state_pack(&empty, stored[who]);
+	for (size_t i = 0; i < town.count; i++) {
+		unsigned who = town.who[i];
+		struct ride early = town.ride[i];	/* before any pack is in force: refused */
+		struct rider_state s, left;
+		struct fare none;
+
+		early.time_ms = 0;
+		memcpy(before, stored[who], sizeof(before));
+		assert_true(rider_state_unpack(stored[who], &s));
+		rate(t, &town.rider[who], &s, &early, &left, &none, NULL);
+		assert_int_equal(none.reject, FARE_NOT_IN_FORCE);
+		assert_memory_equal(&left, &s, sizeof(s));
+		rate(t, &town.rider[who], &s, &town.ride[i], &s, &again[i], NULL);
+		rider_state_pack(&s, stored[who]);
+		if (again[i].reject != FARE_OK)
+			assert_memory_equal(before, stored[who], sizeof(before));
+	}
+	same_fares(fares, again, town.count);
+}
+
+static void a_restart_before_any_ride_changes_no_fare_and_a_refused_ride_no_state(void **state)
+{
+	(void)state;
+	holds_everywhere(restarted);
 }
 
 static void steps_lead(const struct tariff *t, unsigned *seed)
@@ -228,6 +278,8 @@ static void a_rule_for_a_group_nobody_is_in_changes_no_fare(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rider_treasuries_and_operator_have_the_published_fare),
+		cmocka_unit_test(a_restart_before_any_ride_changes_no_fare_and_a_refused_ride_no_state),
 		cmocka_unit_test(the_steps_of_every_fare_lead_from_the_published_to_the_paid),
 		cmocka_unit_test(rides_that_arrive_in_any_order_and_are_sorted_cost_the_same),
 		cmocka_unit_test(a_town_doubled_by_twins_costs_everyone_exactly_twice),
