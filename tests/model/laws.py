@@ -92,6 +92,7 @@ print("# seed %d" % SEED)
 worlds = [(seed, w, w.rate()) for seed in range(SEED, SEED + PACKS) for w in [World(seed)]]
 worlds = [x for x in worlds if x[2] is not None]
 broken = len(worlds) * 4 < PACKS * 3
+if broken: print("not ok - three random packs of four compile (%d of %d)" % (len(worlds), PACKS))
 for law in (whole, alone, prefix, renamed, shifted, doubled):
     kept, failed = 0, []
     for seed, w, fares in worlds:
