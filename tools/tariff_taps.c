@@ -385,6 +385,7 @@ int trial_read(const char *path, struct trial **ret)
 		code = EXIT_ABSENT;
 	} else {
 		fstat(fileno(in), &st);
+		progress_stage(&t->progress, 1, 2, "读入", "MB", 1000000, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
 	}
 	while (code == EXIT_OK) {
 		ssize_t n = getline(&line, &space, in);
@@ -395,7 +396,7 @@ int trial_read(const char *path, struct trial **ret)
 		number++;
 		done += (size_t)n;
 		if ((number & 0x3FFF) == 0)
-			trial_progress("读入", done, (size_t)st.st_size);
+			progress_at(&t->progress, done);
 		if (line[strspn(line, " \t\r\n")] == '\0')
 			continue;
 		if (strlen(line) != (size_t)n)
@@ -403,6 +404,7 @@ int trial_read(const char *path, struct trial **ret)
 		if (s.fault == NULL)
 			tap_take(t, &s);
 		if (s.fault != NULL) {
+			progress_end(&t->progress);
 			complain("%s:%u:%u: %s", path, number, (unsigned)(s.p - line) + 1, s.fault);
 			code = EXIT_USAGE;
 		}
@@ -414,6 +416,7 @@ int trial_read(const char *path, struct trial **ret)
 		trial_free(t);
 		return code;
 	}
+	progress_at(&t->progress, done);
 	*ret = t;
 	return EXIT_OK;
 }

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define DAY_MS 86400000LL
 #define PACKS_SEEN_MAX 66
@@ -46,18 +45,6 @@ void trial_free(struct trial *t)
 	free(t->rider_slot);
 	free(t->tap);
 	free(t);
-}
-
-void trial_progress(const char *what, size_t done, size_t whole)
-{
-	int filled = whole > 0 ? (int)(done * 40 / whole) : 0;
-
-	if (!isatty(STDERR_FILENO))
-		return;
-	fprintf(stderr, "\r%s [%.*s%*s] %zu%%", what, filled < 40 ? filled : 40, "########################################",
-		filled < 40 ? 40 - filled : 0, "", whole > 0 ? done * 100 / whole : 0);
-	if (done >= whole)
-		fputc('\n', stderr);
 }
 
 /* ---- order ---------------------------------------------------------------------------------------------------- */
@@ -436,6 +423,7 @@ int trial_run(struct trial *x, const struct tariff *live, const struct tariff *d
 		*r = (struct run){ .trial = x, .live = live, .draft = draft };
 	if (x->count > 1)
 		qsort(x->tap, x->count, sizeof(x->tap[0]), tap_compare);
+	progress_stage(&x->progress, 2, 2, "计价", "笔", 1, x->count);
 	for (size_t i = 0; ret == 0 && i < x->count; i++) {
 		if (i == 0 || x->tap[i].person != x->tap[i - 1].person) {
 			p = (struct person){ 0 };
@@ -445,9 +433,11 @@ int trial_run(struct trial *x, const struct tariff *live, const struct tariff *d
 		if (i + 1 == x->count || x->tap[i + 1].person != x->tap[i].person)
 			person_end(x, &p);
 		if ((i & 0x3FFF) == 0)
-			trial_progress("计价", i, x->count);
+			progress_at(&x->progress, i);
 	}
-	trial_progress("计价", x->count, x->count);
+	if (ret == 0)
+		progress_at(&x->progress, x->count);
+	progress_end(&x->progress);
 	for (size_t i = 0; r != NULL && i < r->seen_count; i++)
 		names_done(&r->seen[i]);
 	free(r);

@@ -5,6 +5,7 @@
 #ifndef TOOLS_TARIFF_TRIAL_H
 #define TOOLS_TARIFF_TRIAL_H
 
+#include "tools/progress.h"
 #include "tools/tariff.h"
 
 /* Texts by number; number 0 is the empty text. */
@@ -34,6 +35,7 @@ struct trial {
 	struct txn txn; bool from_store; struct refdata *ref; int32_t first_day; uint64_t cut_seq;
 	int64_t shift_ms;
 	FILE *list;
+	struct progress progress;	/* read, then rated */
 	/* what came of it */
 	struct trial_table table[TRIAL_KIND_COUNT];
 	struct trial_sum all[2]; uint64_t refused[2];
@@ -43,7 +45,5 @@ struct trial {
 };
 int trial_add(struct trial *t, const struct trial_tap *tap);
 int trial_rider(struct trial *t, const struct rider *r, uint32_t *ret);	/* number of an equal one, or a new one */
-/* A bar on a terminal, nothing elsewhere. */
-void trial_progress(const char *what, size_t done, size_t whole);
 
 #endif

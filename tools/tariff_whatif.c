@@ -82,7 +82,10 @@ static int day_add(struct trial *t, int32_t day)
 			ret = CLEARING_E_STORE;
 		else if (was_rated(c.verdict))
 			ret = row_add(t, &c);
+		if ((t->count & 0x3FFF) == 0)
+			progress_at(&t->progress, t->count);
 	}
+	progress_at(&t->progress, t->count);
 	iter_close(&it);
 	return ret != 0 ? ret : t->txn.error;
 }
@@ -106,10 +109,11 @@ int trial_read_store(struct store *s, int32_t from, int32_t to, struct trial **r
 		code = refdata_new(&t->ref);
 	if (code == 0)
 		code = refdata_replay(t->ref, &t->txn, t->cut_seq);
-	for (int32_t day = from; code == 0 && day <= to; day++) {
-		trial_progress("读入", (size_t)(day - from), (size_t)(to - from + 1));
+	progress_stage(&t->progress, 1, 2, "读入", "笔", 1, 0);
+	for (int32_t day = from; code == 0 && day <= to; day++)
 		code = day_add(t, day);
-	}
+	if (code != 0)
+		progress_end(&t->progress);
 	if (code != 0) {
 		trial_free(t);
 		return code;
