@@ -25,7 +25,7 @@ MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c |
 CFLAGS ?= -g
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. -I$(O) $(OPT) -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	-Wswitch-enum -Wshadow -Wvla -Wno-missing-field-initializers -fstack-protector-strong -pthread \
-	$(shell pkg-config --cflags $(PKGS) $(MSGPACK) 2>/dev/null) $(CFLAGS)
+	$(shell pkg-config --cflags $(PKGS) $(MSGPACK) p11-kit-1 2>/dev/null) $(CFLAGS)
 LIBS := $(shell pkg-config --libs $(PKGS) $(MSGPACK) 2>/dev/null) -pthread -lm
 
 src = $(filter-out %/main.c,$(wildcard $(1)/*.c))
@@ -63,6 +63,9 @@ $(O)/tests/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call link,-lcmocka)
 $(O)/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
 	$(call link)
+# A cipher machine by GM/T 0018 for the tests of key devices.
+$(O)/tests/sdf_stub.so: tests/sdf/stub.c
+	@mkdir -p $(@D); $(CC) $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -shared -fPIC -o $@ $< -lcrypto
 # A fuzz target is one LLVMFuzzerTestOneInput; with gcc it is linked to a driver that runs the corpus.
 $(O)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/corpus_main.o $(ARCHIVES)
 	$(call link)
@@ -79,7 +82,7 @@ demo: setup
 	@$(MAKE) --no-print-directory -j2 all && tests/demo.sh
 check: setup
 	@$(MAKE) --no-print-directory -j2 programs-and-tests && B=$(B) O=$(O) CC=$(CC) SAN=$(SAN) tests/run.sh
-programs-and-tests: $(PROGRAMS) $(UNIT) $(FUZZ)
+programs-and-tests: $(PROGRAMS) $(UNIT) $(FUZZ) $(O)/tests/sdf_stub.so
 differential: setup	# ten million random records: lanes against OpenSSL
 	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_tac_batch && QINGFEN_RECORDS=10000000 $(O)/tests/test_tac_batch
 random-tacs: setup	# ten million random TACs, none accepted

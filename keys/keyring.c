@@ -377,6 +377,7 @@ const char *keys_strerror(int code)
 	case KEYS_E_BLOCK: return "a key block was changed, or is of another storage key";
 	case KEYS_E_WEAK: return "a component or key that protects nothing, or a published test key";
 	case KEYS_E_ANSWER: return "the known answer differs: this is not the key it is said to be";
+	case KEYS_E_DEVICE: return "the key device is absent, refuses, or does not hold the key";
 	default: return NULL;
 	}
 }

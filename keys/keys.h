@@ -4,7 +4,7 @@
  * Everything cryptographic that a fare needs: the keyring (root keys with issuer, version and
  * validity), key diversification, the PBOC purse codes MAC1, MAC2 and TAC in 3DES and SM4, the
  * SM2 signatures of T-Union QR codes, and digests. This folder uses nothing else of ours: bytes come
- * in, codes and answers go out. It never logs and never reads the clock; "now" is an argument.
+ * in, codes and answers go out. It never logs and never reads the time of day; "now" is an argument.
  *
  * Layouts: JT/T 978 purse application as restated in docs/keys.md; MACs ISO/IEC 9797-1.
  * Times are int64 milliseconds since 1970-01-01 UTC. All multi-byte integers are big-endian.
@@ -36,6 +36,7 @@ enum keys_error {
 	KEYS_E_BLOCK = -2008,		/* a key block was changed, or is of another storage key */
 	KEYS_E_WEAK = -2009,		/* a component or key that protects nothing, or a published test key */
 	KEYS_E_ANSWER = -2010,		/* the known answer differs: this is not the key it is said to be */
+	KEYS_E_DEVICE = -2011,		/* the key device is absent, refuses, or does not hold the key */
 };
 
 /* A sentence for a KEYS_E_* code; NULL when the code is not of this folder. */
@@ -237,6 +238,57 @@ const char *tac_batch_path(const struct tac_batch *b, enum key_alg alg);	/* open
  * after another one is loaded, tac_batch_forget comes first. */
 void tac_batch_verify(struct tac_batch *b, const struct keyring *ring, const struct tac_question *q, size_t n, enum key_check *ret_check);
 void tac_batch_forget(struct tac_batch *b);
+
+/* ---- key backends -------------------------------------------------------------------------- */
+
+/*
+ * Who keeps the secrets. The ring is the directory in every case: what a key is for, how long, and its known answer; the
+ * backend has the secret and makes codes with it. software: the ring's own keys, in this process. pkcs11: 3DES keys of a
+ * token, the reference being the label of a CKO_SECRET_KEY object; keys between it and the card's are derived inside
+ * (CKM_DES3_ECB_ENCRYPT_DATA) and stay there. sdf: SM4 keys by GM/T 0018, the reference being the key encrypted under a
+ * key-encrypting key of the device; one factor only, since SDF derives nothing inside. Neither does the other's algorithm.
+ * A backend is used by one thread. Calls may take as long as the device takes: key_device below bounds them.
+ */
+struct key_backend_conf {
+	const char *module;		/* vendor's library, loaded by its path */
+	const char *token, *pin;	/* pkcs11: label of the token, the user's PIN */
+	uint32_t kek;			/* sdf: number of the key-encrypting key */
+};
+struct key_backend {
+	const char *name;
+	/* Keeps ring, not conf. A key the device does not have is no error, since another may be loaded before it and one
+	 * retired be gone from it; none at all is. */
+	int (*open)(const struct key_backend_conf *conf, const struct keyring *ring, void **ret_self);
+	/* Number of the ring's TAC key a record names, when it is this backend's; KEYS_E_NOT_FOUND. */
+	int (*find)(void *self, const struct tac_question *q, size_t *ret_key);
+	/* The codes of n records under the card keys of one key: derived and computed together. */
+	int (*tacs)(void *self, size_t key, const struct tac_question *const *q, size_t n, uint8_t (*ret_tac)[MAC_BYTES]);
+	/* Check value of one card's key: the known answer. */
+	int (*card_check)(void *self, size_t key, const uint8_t pan[10], uint8_t ret_kcv[3]);
+	void (*status)(void *self, char *ret_text, size_t bytes);	/* who the device says it is, how many keys it has */
+	void (*close)(void *self);	/* NULL is fine */
+};
+extern const struct key_backend key_backend_software, key_backend_pkcs11, key_backend_sdf;
+const struct key_backend *key_backend_of(const char *name);	/* software, pkcs11, sdf; NULL */
+
+/*
+ * A device behind a worker thread and a deadline, shared by all threads. It is believed only while its known answers
+ * come back right and in time: they are asked for before and after the keys of each batch, and every retry_ms when
+ * nothing else is; a code found wrong is computed twice, the second time among others. Slow, absent or lying, it is left
+ * alone for retry_ms and every question meanwhile answered at once by KEY_CHECK_UNAVAILABLE, which is no verdict: the
+ * record is asked about again.
+ */
+struct key_device;
+struct key_device_conf { const struct key_backend *backend; struct key_backend_conf at; int64_t deadline_ms, retry_ms; };
+struct key_device_status { const char *backend; bool up; char text[160]; uint64_t asked, unanswered, opened, lies; };	/* records asked about | of them without answer | times it came up | known answers or codes that contradicted */
+/* Starts the worker; an absent device is no error. ring outlives it. pin is copied and wiped in the end. */
+int key_device_new(const struct key_device_conf *conf, const struct keyring *ring, struct key_device **ret_device) KEYS_MUST_CHECK;
+/* After the last key_device_verify has returned. False: a call of the device has not returned and was left behind with its
+ * thread, which still reads the ring. NULL is fine. */
+bool key_device_free(struct key_device *device);
+/* Answers those of n questions whose check is KEY_CHECK_UNAVAILABLE, within deadline_ms or not at all. */
+void key_device_verify(struct key_device *device, const struct tac_question *q, size_t n, int64_t deadline_ms, enum key_check *io_check);
+void key_device_status(struct key_device *device, struct key_device_status *ret_status);
 
 /* ---- T-Union QR code (JT/T 1179 family, as restated in docs/keys.md) ---------------------- */
 

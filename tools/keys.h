@@ -7,7 +7,7 @@
 #define CUSTODIANS_MAX 3
 struct ring_options {
 	const char *ring, *passphrase_file, *purpose, *alg, *issuer, *version, *index, *scheme, *factors, *from, *to, *root_file, *at, *persons, *kcv,
-		*pan, *card_kcv, *date, *minutes, *device, *store, *socket, *out, *fd_alone;
+		*pan, *card_kcv, *date, *minutes, *label, *wrapped, *store, *socket, *out;
 	const char *by[CUSTODIANS_MAX], *key[CUSTODIANS_MAX], *fd[CUSTODIANS_MAX];	/* one of each a custodian, in order */
 	size_t by_count, key_count, fd_count;
 	bool test, json;

@@ -12,10 +12,14 @@
 static const char usage[] =
 	"用法 usage: qingfen keys ring create|list --ring FILE --passphrase-file FILE [--json]\n"
 	"            qingfen keys ring add --ring FILE --passphrase-file FILE KEY --root-file FILE\n"
+	"            qingfen keys ring device --ring FILE --passphrase-file FILE KEY --label TEXT|--wrapped HEX32\n"
+	"                        --kcv HEX6 --pan HEX20 --card-kcv HEX6 [--test]\n"
 	"            qingfen keys ring retire --ring FILE --passphrase-file FILE KEY --at TIME\n"
 	"  KEY: --purpose tac|purchase|load|lock|unlock|update --alg 3des|sm4 --issuer HEX8 --version N [--index N] [--scheme N]\n"
 	"       [--factors issuer,card] [--from TIME] [--to TIME]   factors: issuer, area=HEX16, line=HEX16, card last\n"
-	"  add: 只用于测试密钥, 生产密钥用 keys ceremony  test keys only  retire: 到期停用, 该时刻之前的刷卡仍可验证\n";
+	"  add: 只用于测试密钥, 生产密钥用 keys ceremony  test keys only\n"
+	"  device: 密钥在密钥设备中, --label 为 PKCS#11 标签, --wrapped 为 SDF 设备 KEK 下的密文; 已知答案用来识别说谎的设备\n"
+	"  retire: 到期停用, 该时刻之前的刷卡仍可验证\n";
 
 /* ---- options ------------------------------------------------------------------------------------------- */
 
@@ -24,7 +28,7 @@ static const struct { const char *name; size_t offset; } texts[] = {
 	{ "ring", TEXT(ring) }, { "passphrase-file", TEXT(passphrase_file) }, { "purpose", TEXT(purpose) }, { "alg", TEXT(alg) }, { "issuer", TEXT(issuer) },
 	{ "version", TEXT(version) }, { "index", TEXT(index) }, { "scheme", TEXT(scheme) }, { "factors", TEXT(factors) }, { "from", TEXT(from) },
 	{ "to", TEXT(to) }, { "root-file", TEXT(root_file) }, { "at", TEXT(at) }, { "persons", TEXT(persons) }, { "kcv", TEXT(kcv) }, { "pan", TEXT(pan) },
-	{ "card-kcv", TEXT(card_kcv) }, { "date", TEXT(date) }, { "minutes", TEXT(minutes) }, { "device", TEXT(device) }, { "store", TEXT(store) },
+	{ "card-kcv", TEXT(card_kcv) }, { "date", TEXT(date) }, { "minutes", TEXT(minutes) }, { "label", TEXT(label) }, { "wrapped", TEXT(wrapped) }, { "store", TEXT(store) },
 	{ "socket", TEXT(socket) }, { "out", TEXT(out) },
 };
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
@@ -295,6 +299,46 @@ static int ring_add(const struct ring_options *o, struct keyring *ring)
 	return ret;
 }
 
+/* The reference, and what is known of the key without having it. */
+static const char *device_read(const struct ring_options *o, struct key_entry *e, uint8_t ret_reference[KEY_BYTES])
+{
+	memset(ret_reference, 0, KEY_BYTES);
+	if ((o->label == NULL) == (o->wrapped == NULL))
+		return "--label or --wrapped is needed";
+	if (o->label != NULL && (o->label[0] == '\0' || strlen(o->label) > KEY_BYTES))
+		return "--label: 1 to 16 bytes are needed";
+	if (o->label != NULL)
+		memcpy(ret_reference, o->label, strlen(o->label));
+	else if (!hex_decode(o->wrapped, ret_reference, KEY_BYTES))
+		return "--wrapped: 32 hex digits are needed";
+	if (o->kcv == NULL || o->pan == NULL || o->card_kcv == NULL || !hex_decode(o->kcv, e->kcv, 3) || !hex_decode(o->pan, e->known_pan, 10) ||
+	    !hex_decode(o->card_kcv, e->known_kcv, 3))
+		return "--kcv HEX6, --pan HEX20 and --card-kcv HEX6 are needed: a device is believed by its known answers";
+	if ((o->label != NULL) != (e->alg == KEY_ALG_3DES))
+		return "a labelled key is 3des (PKCS#11), a wrapped one is sm4 (SDF)";
+	if (o->wrapped != NULL && e->levels != 1)
+		return "--wrapped: a key with --factors card is needed, since SDF derives nothing inside";
+	e->flags = (uint8_t)(KEY_FLAG_IN_DEVICE | (o->test ? KEY_FLAG_TEST : 0));
+	return NULL;
+}
+
+static int ring_device(const struct ring_options *o, struct keyring *ring)
+{
+	uint8_t reference[KEY_BYTES];
+	struct key_entry e;
+	const char *fault;
+	int ret = ring_entry_read(o, &e);
+
+	if (ret != EXIT_OK)
+		return ret;
+	fault = device_read(o, &e, reference);
+	if (fault != NULL) {
+		complain("keys ring device: %s", fault);
+		return EXIT_USAGE;
+	}
+	return ring_complain(o, keyring_add(ring, &e, reference));
+}
+
 static int ring_retire(const struct ring_options *o, struct keyring *ring)
 {
 	struct key_entry e;
@@ -323,7 +367,7 @@ int keys_ring(int argc, char **argv)
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
 	what = o.first + 1 == argc ? argv[o.first] : "";
-	if (strcmp(what, "create") != 0 && strcmp(what, "list") != 0 && strcmp(what, "add") != 0 && strcmp(what, "retire") != 0) {
+	if (strcmp(what, "create") != 0 && strcmp(what, "list") != 0 && strcmp(what, "add") != 0 && strcmp(what, "device") != 0 && strcmp(what, "retire") != 0) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -332,6 +376,8 @@ int keys_ring(int argc, char **argv)
 		ring_print(ring, o.json);
 	else if (ret == EXIT_OK && strcmp(what, "add") == 0)
 		ret = ring_add(&o, ring);
+	else if (ret == EXIT_OK && strcmp(what, "device") == 0)
+		ret = ring_device(&o, ring);
 	else if (ret == EXIT_OK && strcmp(what, "retire") == 0)
 		ret = ring_retire(&o, ring);
 	if (ret == EXIT_OK && strcmp(what, "list") != 0)

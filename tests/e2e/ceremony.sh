@@ -55,6 +55,14 @@ name="--purpose tac --alg sm4 --issuer 02184280 --version 3"
 load "$dir/m3" $(by 张三 李四) --fd 3 --fd 4 >/dev/null; is "a published test key is refused" 9 $?
 load "$dir/m3" $(by 张三 李四) --fd 3 --fd 4 --test >/dev/null; is "it is taken when said to be one, and marked" "0 true" "$? $(q keys ring list $ring --json | sed -n 's/.*"sm4".*"test":\([a-z]*\).*/\1/p')"
 
+# keys whose secret is in a device
+device() { q keys ring device $ring --purpose tac --issuer 02184280 --version 4 "$@" 2>"$dir/said"; }
+device --alg 3des --label tac-4 --kcv 112233; [ $? -eq 2 ] && grep -q "known answers" "$dir/said"; say "a key in a device needs its known answer" $?
+device --alg sm4 --wrapped 00112233445566778899AABBCCDDEEFF --kcv 112233 --pan 03104730100000000017 --card-kcv 445566
+is "an SDF device is given no key with levels it would have to show" 2 $?
+device --alg 3des --label tac-4 --kcv 112233 --pan 03104730100000000017 --card-kcv 445566 && q keys ring list $ring | grep -q "version 4 check value 112233 .*active in-device$"
+say "a key in a device is entered by its label" $?
+
 # a terminal: nothing typed is echoed
 answer=$(python3 - "$B/qingfen" keys ceremony load $ring --purpose load --alg sm4 --issuer 02184280 --version 1 $rest --minutes "$dir/m4" $(by 张三 王五) <<'P'
 import os, pty, sys, time
