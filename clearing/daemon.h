@@ -96,6 +96,7 @@ struct daemon {
 	struct keyring *keyring;
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
+	struct crl_seen *crl_seen;	/* numbers of revocation lists used so far; has its own lock */
 	struct queue queue;
 	int32_t open_day;
 	struct front *front[THREADS_MAX];

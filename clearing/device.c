@@ -106,7 +106,11 @@ const char *device_binding_check(const struct refdata *ref, const struct device_
 /* ---- revocation ------------------------------------------------------------------------------------------ */
 
 #define CRLS_MAX 16
-struct device_crls { X509_CRL *list[CRLS_MAX]; int64_t next_ms[CRLS_MAX]; size_t count, revoked; };
+struct authority { X509 *cert; uint8_t digest[DIGEST_BYTES]; };
+struct device_crls {
+	X509_CRL *list[CRLS_MAX]; int64_t next_ms[CRLS_MAX]; struct crl_number number[CRLS_MAX]; size_t count, revoked;
+	struct authority authority[CRLS_MAX]; size_t authorities;
+};
 
 int64_t device_time_ms(const ASN1_TIME *t)
 {
@@ -119,34 +123,77 @@ void device_crls_close(struct device_crls *c)
 {
 	for (size_t i = 0; c != NULL && i < c->count; i++)
 		X509_CRL_free(c->list[i]);
+	for (size_t i = 0; c != NULL && i < c->authorities; i++)
+		X509_free(c->authority[i].cert);
 	free(c);
 }
 
-/* Signed by a CA of the file with that name. Two CAs may share a name; either key will do. */
-static bool crl_signed(X509_CRL *crl, FILE *ca)
+/* The certificates of ca_path; what cannot be read ends the list, as it does for TLS. */
+static const char *authorities_read(FILE *f, struct device_crls *c)
 {
-	bool good = false;
+	const char *why = NULL;
 	X509 *cert;
 
-	rewind(ca);
-	while (!good && (cert = PEM_read_X509(ca, NULL, NULL, NULL)) != NULL) {
-		good = X509_NAME_cmp(X509_get_subject_name(cert), X509_CRL_get_issuer(crl)) == 0 && X509_CRL_verify(crl, X509_get0_pubkey(cert)) == 1;
-		X509_free(cert);
+	while (why == NULL && (cert = PEM_read_X509(f, NULL, NULL, NULL)) != NULL) {
+		struct authority *a = &c->authority[c->authorities];
+		unsigned char *der = NULL;
+		int n = c->authorities < CRLS_MAX ? i2d_PUBKEY(X509_get0_pubkey(cert), &der) : 0;
+
+		if (n > 0 && digest_sha256(der, (size_t)n, a->digest) == 0) {
+			a->cert = cert;
+			c->authorities++;
+		} else {
+			X509_free(cert);
+			why = "more than 16 CAs in tls_client_ca, or one without a key";
+		}
+		OPENSSL_free(der);
 	}
 	ERR_clear_error();
+	return why;
+}
+
+/* The CA of that name whose key signed it; two may share a name. NULL: none of ours. */
+static const struct authority *crl_signer(const struct device_crls *c, X509_CRL *crl)
+{
+	const struct authority *found = NULL;
+
+	for (size_t i = 0; found == NULL && i < c->authorities; i++) {
+		X509 *cert = c->authority[i].cert;
+
+		if (X509_NAME_cmp(X509_get_subject_name(cert), X509_CRL_get_issuer(crl)) == 0 && X509_CRL_verify(crl, X509_get0_pubkey(cert)) == 1)
+			found = &c->authority[i];
+	}
+	ERR_clear_error();
+	return found;
+}
+
+static bool crl_number_read(X509_CRL *crl, uint8_t ret[CRL_NUMBER_BYTES])
+{
+	ASN1_INTEGER *number = X509_CRL_get_ext_d2i(crl, NID_crl_number, NULL, NULL);
+	int n = number != NULL ? ASN1_STRING_length(number) : 0;
+	bool good = n >= 1 && n <= CRL_NUMBER_BYTES && ASN1_STRING_type(number) == V_ASN1_INTEGER;
+
+	memset(ret, 0, CRL_NUMBER_BYTES);
+	if (good)
+		memcpy(ret + CRL_NUMBER_BYTES - n, ASN1_STRING_get0_data(number), (size_t)n);
+	ASN1_INTEGER_free(number);
 	return good;
 }
 
-static const char *crl_take(struct device_crls *c, X509_CRL *crl, FILE *ca)
+static const char *crl_take(struct device_crls *c, X509_CRL *crl)
 {
 	int64_t next = device_time_ms(X509_CRL_get0_nextUpdate(crl));
+	const struct authority *signer = crl_signer(c, crl);
 
 	if (next == INT64_MIN)
 		return "a list has no nextUpdate";
-	if (!crl_signed(crl, ca))
+	if (signer == NULL)
 		return "a list is not signed by a CA of tls_client_ca";
 	if (c->count == CRLS_MAX)
 		return "more than 16 lists";
+	if (!crl_number_read(crl, c->number[c->count].number))
+		return "a list has no number (crlNumber), so an older one could not be told from it";
+	memcpy(c->number[c->count].authority, signer->digest, DIGEST_BYTES);
 	c->next_ms[c->count] = next;
 	c->list[c->count++] = crl;
 	X509_CRL_up_ref(crl);
@@ -157,11 +204,11 @@ static const char *crl_take(struct device_crls *c, X509_CRL *crl, FILE *ca)
 
 static int crls_read(FILE *f, FILE *ca, struct device_crls *c, const char **ret_why)
 {
-	const char *why = NULL;
+	const char *why = authorities_read(ca, c);
 	X509_CRL *crl;
 
 	while (why == NULL && (crl = PEM_read_X509_CRL(f, NULL, NULL, NULL)) != NULL) {
-		why = crl_take(c, crl, ca);
+		why = crl_take(c, crl);
 		X509_CRL_free(crl);
 	}
 	if (why == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
@@ -200,6 +247,20 @@ bool device_revoked(const struct device_crls *c, X509 *cert)
 	for (size_t i = 0; c != NULL && i < c->count; i++)
 		if (X509_NAME_cmp(X509_CRL_get_issuer(c->list[i]), X509_get_issuer_name(cert)) == 0 &&
 		    X509_CRL_get0_by_serial(c->list[i], &row, X509_get0_serialNumber(cert)) == 1)
+			return true;
+	return false;
+}
+
+size_t device_crls_numbers(const struct device_crls *c, const struct crl_number **ret_numbers)
+{
+	*ret_numbers = c->number;
+	return c->count;
+}
+
+bool device_crls_trusts(const struct device_crls *c, const uint8_t authority[DIGEST_BYTES])
+{
+	for (size_t i = 0; i < c->authorities; i++)
+		if (memcmp(c->authority[i].digest, authority, DIGEST_BYTES) == 0)
 			return true;
 	return false;
 }

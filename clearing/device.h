@@ -27,6 +27,14 @@ struct device_crls;
 /* Both are PEM files. -ENOENT, -EINVAL (no list, or one whose signature is not of a CA in ca_path): error says why. */
 int device_crls_open(const char *crl_path, const char *ca_path, struct device_crls **ret_crls, char *error, size_t error_bytes);
 void device_crls_close(struct device_crls *c);
+/*
+ * Each list has a number that its CA counts up (RFC 5280, 5.2.3), and belongs to the CA whose key signed it. A house that
+ * remembers the highest number of each is not deceived by an older list that is still validly signed: see crl_seen.h.
+ */
+#define CRL_NUMBER_BYTES 20	/* RFC 5280: at most 20 octets; here right aligned, so that memcmp compares */
+struct crl_number { uint8_t authority[DIGEST_BYTES], number[CRL_NUMBER_BYTES]; };	/* SHA-256 of the CA's public key */
+size_t device_crls_numbers(const struct device_crls *c, const struct crl_number **ret_numbers);	/* one a list */
+bool device_crls_trusts(const struct device_crls *c, const uint8_t authority[DIGEST_BYTES]);	/* ca_path has this CA */
 bool device_revoked(const struct device_crls *c, X509 *cert);	/* c NULL: no */
 size_t device_crls_revoked(const struct device_crls *c);
 int64_t device_crls_next_ms(const struct device_crls *c, X509_NAME *issuer);	/* nextUpdate of the CA's list; INT64_MIN: it has none */

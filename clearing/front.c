@@ -570,7 +570,7 @@ static int front_open(struct daemon *d, bool first, struct front **ret)
 	if (f->wake_fd < 0 || f->base == NULL)
 		code = -EINVAL;
 	if (code == 0)
-		code = trust_open(&d->conf, first, &f->trust);
+		code = trust_open(d, first, &f->trust);
 	if (code == 0)
 		code = verifier_new(d->keyring, &d->conf, &f->verifier);
 	if (code == 0) {

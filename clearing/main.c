@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "clearing/crl_seen.h"
+
 static const char usage[] = "usage: clearingd -c FILE [--check-config]\n"
 			    "  清分服务. 说明见 clearingd(8), 配置见 clearing.conf(5)\n";
 
@@ -90,7 +92,9 @@ static int daemon_open(struct daemon *d)
 	}
 	pthread_rwlock_init(&d->ref_lock, NULL);
 	queue_init(&d->queue);
-	ret = writer_open(d);
+	ret = crl_seen_new(d->store, &d->crl_seen);
+	if (ret == 0)
+		ret = writer_open(d);
 	if (ret != 0) {
 		log_event("replay", "reason=\"%s\"", clearing_strerror(ret));
 		return ret;
@@ -172,6 +176,7 @@ int main(int argc, char **argv)
 		ret = daemon_run(&d);
 	live_free(d.live);
 	refdata_free(d.ref);
+	crl_seen_free(d.crl_seen);
 	store_close(d.store);
 	keyring_free(d.keyring);
 	return ret == 0 ? 0 : ret == CLEARING_E_BUSY ? 6 : 4;

@@ -8,13 +8,14 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-#include "clearing/device.h"
+#include "clearing/crl_seen.h"
 
 #define HOUR_MS 3600000LL
 
 /* A file as it was when read: replaced by rename, or written again. */
 struct stamp { ino_t inode; off_t bytes; struct timespec changed; };
 struct trust {
+	struct daemon *daemon;
 	const struct conf *conf;
 	SSL_CTX *tls;
 	struct device_crls *crls;
@@ -60,23 +61,55 @@ static SSL_CTX *tls_new(const struct conf *conf)
 	return NULL;
 }
 
+static int seen_call(struct txn *t, void *arg)
+{
+	crl_seen_put(arg, t);
+	return t->error;
+}
+
+/* In force at once, also when it cannot be kept: it revokes more than the one before, not less. */
+static void seen_keep(struct trust *t, const struct device_crls *crls)
+{
+	int ret;
+
+	if (!crl_seen_raise(t->daemon->crl_seen, crls))
+		return;
+	ret = writer_call(t->daemon, seen_call, t->daemon->crl_seen);
+	if (ret != 0)
+		log_event("crl-number-lost", "alarm=1 code=%d reason=\"%s\"", ret, clearing_strerror(ret));
+}
+
+static void crls_refused(const struct trust *t, const char *path, const char *why)
+{
+	if (t->speaks)
+		log_event("crl-unusable", "alarm=1 reason=\"%s%s%s\" note=\"%s\"", path, path[0] != '\0' ? ": " : "", why,
+			  t->crls != NULL ? "the list read before stays in force" : "no device is let in without its list");
+}
+
 static int crls_load(struct trust *t)
 {
+	const char *path = t->conf->tls_client_crl, *why;
 	struct device_crls *fresh;
-	struct stamp now = stamp_of(t->conf->tls_client_crl);
+	struct stamp now = stamp_of(path);
 	char error[PATH_MAX + 80];
-	int ret = device_crls_open(t->conf->tls_client_crl, t->conf->tls_client_ca, &fresh, error, sizeof(error));
+	int ret = device_crls_open(path, t->conf->tls_client_ca, &fresh, error, sizeof(error));
 
 	if (ret != 0) {
-		if (t->speaks)
-			log_event("crl-unusable", "alarm=1 reason=\"%s\" note=\"%s\"", error, t->crls != NULL ? "the list read before stays in force" : "no device is let in without its list");
+		crls_refused(t, "", error);
 		return ret;
 	}
+	why = crl_seen_refuses(t->daemon->crl_seen, fresh);
+	if (why != NULL) {
+		crls_refused(t, path, why);
+		device_crls_close(fresh);
+		return -EINVAL;
+	}
+	seen_keep(t, fresh);
 	device_crls_close(t->crls);
 	t->crls = fresh;
 	t->crl = now;
 	if (t->speaks)
-		log_event("crl-loaded", "file=%s revoked=%zu", t->conf->tls_client_crl, device_crls_revoked(fresh));
+		log_event("crl-loaded", "file=%s revoked=%zu", path, device_crls_revoked(fresh));
 	return 0;
 }
 
@@ -89,13 +122,15 @@ void trust_close(struct trust *t)
 	free(t);
 }
 
-int trust_open(const struct conf *conf, bool speaks, struct trust **ret_trust)
+int trust_open(struct daemon *d, bool speaks, struct trust **ret_trust)
 {
 	struct trust *t = calloc(1, sizeof(*t));
+	const struct conf *conf = &d->conf;
 	int ret = 0;
 
 	if (t == NULL)
 		return -ENOMEM;
+	t->daemon = d;
 	t->conf = conf;
 	t->speaks = speaks;
 	t->cert = stamp_of(conf->tls_cert);

@@ -10,8 +10,9 @@
 #include "clearing/daemon.h"
 
 struct trust;
-/* speaks: this one logs loads and alarms, the others would only repeat it. Says on the log why not. */
-int trust_open(const struct conf *conf, bool speaks, struct trust **ret_trust);
+/* speaks: this one logs loads and alarms, the others would only repeat it. Says on the log why not. The writer runs:
+ * it keeps the numbers of lists that are loaded. */
+int trust_open(struct daemon *d, bool speaks, struct trust **ret_trust);
 void trust_close(struct trust *t);
 SSL_CTX *trust_tls(const struct trust *t);	/* for the next connection; valid until trust_refresh */
 /* Read what changed; what cannot be read leaves the old in force, with an alarm. *ret_authorities: other CAs than before. */

@@ -77,10 +77,22 @@ marked; lists -crl_lastupdate "$past" -crl_nextupdate "$stale"; seen 'crl-stale'
 run next; say "and a device whose CA has a fresh list is not touched by it" $? "$(cat "$dir/err")"
 
 marked; lists -crldays 7; seen 'crl-loaded'
+cp "$dir/crl.pem" "$dir/crl.before"
 stay first; marked; start=$(date +%s%N)
 openssl ca -config "$dir/old/conf" -cert "$dir/old.crt" -keyfile "$dir/old.key" -revoke "$dir/first.crt" 2>/dev/null
 lists -crldays 7; seen "connection-closed device=$device reason=.certificate revoked"; code=$?
 echo "# cut off after $((($(date +%s%N) - start) / 1000000)) ms with crl_sweep_s: 1"
 say "a revoked device's live connection is closed, with the reason" $code "$(tail "$dir/log")"
 gone; marked; run first 2; [ $? -eq 7 ] && seen 'certificate revoked'; say "and it is not let in again" $? "$(tail "$dir/log")"
+marked; cp "$dir/crl.pem" "$dir/crl.after"; cp "$dir/crl.before" "$dir/crl.pem"
+seen 'crl-unusable alarm=1.*older list was put back' && { run first 2; [ $? -eq 7 ]; } && seen 'certificate revoked'
+say "the list of before put back takes no revocation back, and is an alarm" $? "$(tail "$dir/log")"
+kill -TERM $pid; wait $pid
+"$B/clearingd" -c "$dir/clearingd.conf" 2>"$dir/log" & pid=$!
+for _ in $(seq 100); do kill -0 $pid 2>/dev/null || break; sleep 0.1; done
+! kill -0 $pid 2>/dev/null && grep -q 'older list was put back.*no device is let in' "$dir/log"; say "nor after a restart, which stops at it" $? "$(cat "$dir/log")"
+cp "$dir/crl.after" "$dir/crl.pem"
+"$B/clearingd" -c "$dir/clearingd.conf" 2>"$dir/log" & pid=$!
+for _ in $(seq 200); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.05; done
+run next; say "with the right list the house is open again" $? "$(cat "$dir/err" "$dir/log")"
 exit $status

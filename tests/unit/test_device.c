@@ -1,5 +1,5 @@
 /* Who a validator is by its certificate, and which lists take that away: in process, no socket. */
-#include "clearing/device.h"
+#include "clearing/crl_seen.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -53,7 +53,8 @@ static const char *read_names(const char *names, struct device_id *ret)
 	return why;
 }
 
-static void list_write(long next_s, long serial, EVP_PKEY *key)
+/* number 0: the list has none, as lists of version 1 */
+static void list_write(long next_s, long serial, EVP_PKEY *key, long crl_number)
 {
 	X509_CRL *crl = X509_CRL_new();
 	X509_REVOKED *row = X509_REVOKED_new();
@@ -72,6 +73,9 @@ static void list_write(long next_s, long serial, EVP_PKEY *key)
 	X509_gmtime_adj(t, 0);
 	X509_REVOKED_set_revocationDate(row, t);
 	X509_CRL_add0_revoked(crl, row);
+	ASN1_INTEGER_set(number, crl_number);
+	if (crl_number != 0)
+		X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0);
 	X509_CRL_sign(crl, key, EVP_sha256());
 	PEM_write_X509_CRL(f, crl);
 	fclose(f);
@@ -183,7 +187,7 @@ static void a_list_revokes_its_serials_and_ages_into_grace_then_stale(void **sta
 	int64_t next;
 
 	(void)state;
-	list_write(3600, 7, ca_key);
+	list_write(3600, 7, ca_key, 1);
 	assert_int_equal(device_crls_open(crl_path, ca_path, &c, error, sizeof(error)), 0);
 	assert_true(device_revoked(c, bad));
 	assert_false(device_revoked(c, good));
@@ -207,13 +211,111 @@ static void a_list_of_another_key_or_no_list_is_refused_with_its_reason(void **s
 	char error[256] = "";
 
 	(void)state;
-	list_write(3600, 7, other_key);
+	list_write(3600, 7, other_key, 1);
 	assert_int_equal(device_crls_open(crl_path, ca_path, &c, error, sizeof(error)), -EINVAL);
 	assert_non_null(strstr(error, "not signed by a CA"));
 	assert_int_equal(device_crls_open(ca_path, ca_path, &c, error, sizeof(error)), -EINVAL);
 	assert_non_null(strstr(error, "no list in the file"));
 	assert_int_equal(device_crls_open("/nonexistent/crl", ca_path, &c, error, sizeof(error)), -ENOENT);
 	assert_null(c);
+}
+
+static struct device_crls *list_open(void)
+{
+	struct device_crls *c = NULL;
+	char error[256];
+
+	assert_int_equal(device_crls_open(crl_path, ca_path, &c, error, sizeof(error)), 0);
+	return c;
+}
+
+static void a_list_without_a_number_is_refused(void **state)
+{
+	struct device_crls *c = NULL;
+	char error[256] = "";
+
+	(void)state;
+	list_write(3600, 7, ca_key, 0);
+	assert_int_equal(device_crls_open(crl_path, ca_path, &c, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "has no number"));
+}
+
+static void numbers_keep(struct store *store, struct crl_seen *seen)
+{
+	struct txn t;
+
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	crl_seen_put(seen, &t);
+	assert_int_equal(txn_commit(&t), 0);
+}
+
+static const char *list_refused(struct crl_seen *seen, long number)
+{
+	struct device_crls *c;
+	const char *why;
+
+	list_write(3600, 7, ca_key, number);
+	c = list_open();
+	why = crl_seen_refuses(seen, c);
+	if (why == NULL)
+		crl_seen_raise(seen, c);
+	device_crls_close(c);
+	return why;
+}
+
+static void an_older_list_put_back_is_refused_also_after_a_restart(void **state)
+{
+	char path[] = "/tmp/qingfen-seen-XXXXXX", file[64];
+	struct crl_seen *seen = NULL;
+	struct store *store = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(store_open(path, false, 16 << 20, &store), 0);
+	assert_int_equal(crl_seen_new(store, &seen), 0);
+	assert_null(list_refused(seen, 255));
+	assert_null(list_refused(seen, 255));	/* the same again */
+	assert_null(list_refused(seen, 256));	/* longer by an octet, and above */
+	assert_non_null(strstr(list_refused(seen, 255), "older list was put back"));
+	numbers_keep(store, seen);
+	crl_seen_free(seen);
+	assert_int_equal(crl_seen_new(store, &seen), 0);
+	assert_non_null(strstr(list_refused(seen, 255), "older list was put back"));
+	assert_null(list_refused(seen, 256));
+	crl_seen_free(seen);
+	store_close(store);
+	for (int i = 0; i < 3; i++) {
+		snprintf(file, sizeof(file), "%s/%s", path, (const char *const[]){ "data.mdb", "lock.mdb", "writer.lock" }[i]);
+		unlink(file);
+	}
+	rmdir(path);
+}
+
+/* A bit anywhere: the DER cannot be read, or the CA's key does not vouch for it. */
+static void no_certificate_with_a_bit_flipped_is_vouched_for(void **state)
+{
+	unsigned char *der = NULL;
+	X509 *cert, *flipped;
+	char names[128];
+	int n, bad = 0;
+
+	(void)state;
+	snprintf(names, sizeof(names), "URI:%s", uri);
+	cert = cert_new("V-00001", 7, names);
+	n = i2d_X509(cert, &der);
+	assert_true(n > 200 && X509_verify(cert, ca_key) == 1);
+	for (int i = 0; i < 8 * n; i++) {
+		const unsigned char *p = der;
+
+		der[i / 8] ^= (unsigned char)(1 << i % 8);
+		flipped = d2i_X509(NULL, &p, n);
+		bad += flipped != NULL && p == der + n && X509_verify(flipped, ca_key) == 1;
+		X509_free(flipped);
+		der[i / 8] ^= (unsigned char)(1 << i % 8);
+	}
+	OPENSSL_free(der);
+	X509_free(cert);
+	assert_int_equal(bad, 0);
 }
 
 int main(void)
@@ -224,6 +326,9 @@ int main(void)
 		cmocka_unit_test(the_register_decides_whether_the_binding_holds),
 		cmocka_unit_test(a_list_revokes_its_serials_and_ages_into_grace_then_stale),
 		cmocka_unit_test(a_list_of_another_key_or_no_list_is_refused_with_its_reason),
+		cmocka_unit_test(a_list_without_a_number_is_refused),
+		cmocka_unit_test(an_older_list_put_back_is_refused_also_after_a_restart),
+		cmocka_unit_test(no_certificate_with_a_bit_flipped_is_vouched_for),
 	};
 
 	return cmocka_run_group_tests(tests, authority_make, authority_free);
