@@ -42,26 +42,31 @@ static void views(struct tariff *t, const uint8_t *p)
 			t->any_line = i + 1;
 }
 
-int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff)
+size_t tariff_size(void) { return sizeof(struct tariff); }
+
+int tariff_init(struct tariff *t, const void *blob, size_t bytes)
 {
 	const struct blob_head *h = blob;
-	struct tariff *t;
 
 	if (bytes < sizeof(*h) || bytes > BLOB_BYTES_MAX || (uintptr_t)blob % 8 != 0 || memcmp(h->magic, BLOB_MAGIC, 8) != 0 ||
 	    h->bytes != bytes || h->checksum != XXH3_64bits((const uint8_t *)blob + 16, bytes - 16) || !spans_ok(h, bytes))
 		return TARIFF_E_BLOB;
-	t = calloc(1, sizeof(*t));
-	if (t == NULL)
-		return -ENOMEM;
+	memset(t, 0, sizeof(*t));
 	t->head = h;
-	if (h->table[T_TEXT].count == 0 || ((const char *)blob)[h->table[T_TEXT].offset + h->table[T_TEXT].count - 1] != '\0') {
-		free(t);
+	if (h->table[T_TEXT].count == 0 || ((const char *)blob)[h->table[T_TEXT].offset + h->table[T_TEXT].count - 1] != '\0')
 		return TARIFF_E_BLOB;
-	}
 	views(t, blob);
-	if (!blob_check(t)) {
+	return blob_check(t) ? 0 : TARIFF_E_BLOB;
+}
+
+int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff)
+{
+	struct tariff *t = malloc(sizeof(*t));
+	int ret = t != NULL ? tariff_init(t, blob, bytes) : -ENOMEM;
+
+	if (ret != 0) {
 		free(t);
-		return TARIFF_E_BLOB;
+		return ret;
 	}
 	*ret_tariff = t;
 	return 0;

@@ -197,6 +197,9 @@ int tariff_compile(const char *pack_dir, tariff_report_fn report, void *arg, voi
 /* Checks structure and bounds of the blob completely, then points into it. */
 int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff) TARIFFS_MUST_CHECK;
 void tariff_close(struct tariff *t);
+/* The same in the caller's memory of tariff_size bytes: takes no memory, needs no closing. */
+size_t tariff_size(void);
+int tariff_init(struct tariff *t, const void *blob, size_t bytes) TARIFFS_MUST_CHECK;
 /* The same with things of a case laid over the pack: YAML with settings and further list entries, and tables
  * instead of the pack's. NULL members leave the pack as it is. Used for case files and trials. */
 struct tariff_overlay { const char *yaml, *lines_csv, *calendar_csv; };

@@ -55,19 +55,29 @@ static void put(uint8_t *p, uint32_t v, size_t n)
 		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
 }
 
-int gate_new(struct reader *psam, struct gate **ret_gate)
+size_t gate_size(void) { return sizeof(struct gate); }
+
+int gate_init(struct gate *g, struct reader *psam)
 {
-	struct gate *g = calloc(1, sizeof(*g));
 	struct apdu a;
 
-	if (g == NULL)
-		return -ENOMEM;
+	memset(g, 0, sizeof(*g));
 	g->psam = psam;
-	if (send(psam, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x16, 0x00 }, NULL, 0) != 0x9000 || a.n != 6) {
-		free(g);
+	if (send(psam, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x16, 0x00 }, NULL, 0) != 0x9000 || a.n != 6)
 		return -EIO;
-	}
 	memcpy(g->terminal, a.in, 6);
+	return 0;
+}
+
+int gate_new(struct reader *psam, struct gate **ret_gate)
+{
+	struct gate *g = malloc(sizeof(*g));
+	int ret = g != NULL ? gate_init(g, psam) : -ENOMEM;
+
+	if (ret != 0) {
+		free(g);
+		return ret;
+	}
 	*ret_gate = g;
 	return 0;
 }

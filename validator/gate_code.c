@@ -19,15 +19,23 @@ struct code_gate {
 	struct used used[CODES_USED_MAX];
 };
 
-int code_gate_new(struct gate *g, struct qr_verifier *v, const struct code_list *list, struct code_gate **ret_gate)
-{
-	struct code_gate *c = calloc(1, sizeof(*c));
+size_t code_gate_size(void) { return sizeof(struct code_gate); }
 
-	if (c == NULL)
-		return -ENOMEM;
+void code_gate_init(struct code_gate *c, struct gate *g, struct qr_verifier *v, const struct code_list *list)
+{
+	memset(c, 0, sizeof(*c));
 	c->gate = g;
 	c->verifier = v;
 	c->list = list;
+}
+
+int code_gate_new(struct gate *g, struct qr_verifier *v, const struct code_list *list, struct code_gate **ret_gate)
+{
+	struct code_gate *c = malloc(sizeof(*c));
+
+	if (c == NULL)
+		return -ENOMEM;
+	code_gate_init(c, g, v, list);
 	*ret_gate = c;
 	return 0;
 }

@@ -13,14 +13,44 @@
 #define LINE_BYTES 64
 
 struct range { uint8_t from[10], to[10]; };
-struct hotlist { size_t count, space; struct range *range; };
+struct hotlist { size_t count, space; bool fixed; struct range *range; };	/* fixed: in the caller's memory */
 
-static int range_compare(const void *a, const void *b) { return memcmp(a, b, 10); }
+static void range_swap(struct range *a, struct range *b)
+{
+	struct range t = *a;
+
+	*a = *b;
+	*b = t;
+}
+
+static void range_sink(struct range *p, size_t at, size_t n)
+{
+	for (size_t child; (child = 2 * at + 1) < n; at = child) {
+		if (child + 1 < n && memcmp(p[child].from, p[child + 1].from, 10) < 0)
+			child++;
+		if (memcmp(p[at].from, p[child].from, 10) >= 0)
+			return;
+		range_swap(&p[at], &p[child]);
+	}
+}
+
+/* Heap sort: qsort of the C library may take memory, and a validator has none to give. */
+static void ranges_sort(struct range *p, size_t n)
+{
+	for (size_t i = n / 2; i-- > 0;)
+		range_sink(p, i, n);
+	while (n > 1) {
+		range_swap(&p[0], &p[--n]);
+		range_sink(p, 0, n);
+	}
+}
 
 static int range_add(struct hotlist *h, const struct range *r)
 {
 	if (h->count == HOTLIST_RANGES_MAX)
 		return -E2BIG;
+	if (h->count == h->space && h->fixed)
+		return -ENOBUFS;
 	if (h->count == h->space) {
 		size_t space = h->space ? h->space * 2 : 1024;
 		struct range *p = realloc(h->range, space * sizeof(*p));
@@ -78,16 +108,16 @@ static const char *fault_text(int error)
 	switch (error) {
 	case -EINVAL: return "a card number, or \"from,to\", of at most 20 digits is needed";
 	case -E2BIG: return "more than 4000000 lines";
+	case -ENOBUFS: return "more lines than the memory given holds";
 	default: return "out of memory";
 	}
 }
 
-int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **ret_list, char *ret_error, size_t error_bytes)
+static int parse(struct hotlist *h, const char *name, const void *p, size_t n, char *ret_error, size_t error_bytes)
 {
-	struct hotlist *h = calloc(1, sizeof(*h));
 	const char *at = p;
 	unsigned number = 0;
-	int ret = h == NULL ? -ENOMEM : 0;
+	int ret = 0;
 
 	while (ret == 0 && n > 0) {
 		const char *stop = memchr(at, '\n', n);
@@ -101,17 +131,38 @@ int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **re
 	if (ret != 0)
 		snprintf(ret_error, error_bytes, "%s:%u:1: %s", name, number, fault_text(ret));
 	if (ret == 0 && h->count > 1)
-		qsort(h->range, h->count, sizeof(h->range[0]), range_compare);
+		ranges_sort(h->range, h->count);
 	if (ret == 0 && !ranges_disjoint(h)) {
 		snprintf(ret_error, error_bytes, "%s:1:1: ranges overlap", name);
 		ret = -EINVAL;
 	}
+	return ret;
+}
+
+int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **ret_list, char *ret_error, size_t error_bytes)
+{
+	struct hotlist *h = calloc(1, sizeof(*h));
+	int ret;
+
+	if (h == NULL) {
+		snprintf(ret_error, error_bytes, "%s:1:1: %s", name, fault_text(-ENOMEM));
+		return -ENOMEM;
+	}
+	ret = parse(h, name, p, n, ret_error, error_bytes);
 	if (ret != 0) {
 		hotlist_free(h);
 		return ret;
 	}
 	*ret_list = h;
 	return 0;
+}
+
+size_t hotlist_size(size_t ranges) { return sizeof(struct hotlist) + ranges * sizeof(struct range); }
+
+int hotlist_init(struct hotlist *h, size_t bytes, const char *name, const void *p, size_t n, char *ret_error, size_t error_bytes)
+{
+	*h = (struct hotlist){ .fixed = true, .space = (bytes - sizeof(*h)) / sizeof(struct range), .range = (struct range *)(h + 1) };
+	return parse(h, name, p, n, ret_error, error_bytes);
 }
 
 void hotlist_free(struct hotlist *h)

@@ -37,6 +37,7 @@ struct spool {
 	struct position after;		/* behind the batch handed out */
 	uint64_t waiting, cut_bytes;
 	bool failed;			/* a write or sync went wrong: nothing is believed until reopened */
+	struct digest *digest;
 	uint8_t *batch_bytes;
 	uint8_t *segment;		/* the segment being read, whole */
 };
@@ -348,40 +349,54 @@ int spool_open(const char *dir, struct spool **ret_spool) { return spool_open_fr
 
 int spool_open_from(const char *dir, uint32_t first_file_serial, struct spool **ret_spool)
 {
-	struct spool *s = calloc(1, sizeof(*s));
+	struct spool *s = malloc(spool_size());
+	int ret = s != NULL ? spool_init(s, dir, first_file_serial) : -ENOMEM;
+
+	if (ret != 0) {
+		free(s);
+		return ret;
+	}
+	*ret_spool = s;
+	return 0;
+}
+
+size_t spool_size(void) { return sizeof(struct spool) + SEGMENT_BYTES_MAX + BATCH_BYTES_MAX; }
+
+int spool_init(struct spool *s, const char *dir, uint32_t first_file_serial)
+{
 	int ret;
 
-	if (s == NULL)
-		return -ENOMEM;
+	memset(s, 0, sizeof(*s));
 	s->file_serial = first_file_serial;	/* until a state says otherwise */
 	s->dir_fd = s->lock_fd = s->tail_fd = -1;
-	s->segment = malloc(SEGMENT_BYTES_MAX);
-	s->batch_bytes = malloc(BATCH_BYTES_MAX);
-	ret = s->segment == NULL || s->batch_bytes == NULL ? -ENOMEM : spool_lock(s, dir);
+	s->segment = (uint8_t *)(s + 1);
+	s->batch_bytes = s->segment + SEGMENT_BYTES_MAX;
+	ret = digest_new(&s->digest);
+	if (ret == 0)
+		ret = spool_lock(s, dir);
 	if (ret == 0)
 		ret = spool_recover(s);
 	if (ret != 0)
-		goto out;
-	*ret_spool = s;
-	s = NULL;
-out:
-	spool_close(s);
+		spool_done(s);
 	return ret;
 }
 
 void spool_close(struct spool *s)
 {
-	if (s == NULL)
-		return;
+	if (s != NULL)
+		spool_done(s);
+	free(s);
+}
+
+void spool_done(struct spool *s)
+{
 	if (s->tail_fd >= 0)
 		close(s->tail_fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
-	free(s->segment);
-	free(s->batch_bytes);
-	free(s);
+	digest_free(s->digest);
 }
 
 /* ---- append, next, release --------------------------------------------------------------------------- */
@@ -476,7 +491,7 @@ int spool_next(struct spool *s, uint32_t taps_max, struct batch *ret_batch)
 		if (ret != 0)
 			return spool_fail(s, ret);
 	}
-	ret = batch_seal(b);
+	ret = batch_seal_with(b, s->digest);
 	return ret != 0 ? ret : 1;
 }
 

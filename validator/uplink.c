@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bytes { uint8_t *p; size_t n, space; };
+struct bytes { uint8_t *p; size_t n, space; bool fixed; };	/* fixed: memory of the owner, never more */
+#define IN_BYTES (FRAME_HEAD_BYTES + FRAME_BYTES_MAX)
+#define OUT_BYTES (FRAME_HEAD_BYTES + BATCH_BYTES_MAX + 8 * SMALL_MESSAGE_BYTES)
+#define SMALL_MESSAGE_BYTES 512
+
 struct uplink {
 	struct hello hello;
 	struct uplink_events on;
@@ -31,8 +35,22 @@ int uplink_new(const struct hello *hello, const struct uplink_events *events, st
 	return 0;
 }
 
+size_t uplink_size(void) { return sizeof(struct uplink) + IN_BYTES + OUT_BYTES; }
+
+void uplink_init(struct uplink *u, const struct hello *hello, const struct uplink_events *events)
+{
+	uint8_t *p = (uint8_t *)(u + 1);
+
+	*u = (struct uplink){ .hello = *hello, .on = *events };
+	u->in = (struct bytes){ .p = p, .space = IN_BYTES, .fixed = true };
+	u->out = (struct bytes){ .p = p + IN_BYTES, .space = OUT_BYTES, .fixed = true };
+}
+
 static void bytes_reset(struct bytes *b)
 {
+	b->n = 0;
+	if (b->fixed)
+		return;
 	free(b->p);
 	*b = (struct bytes){ 0 };
 }
@@ -50,7 +68,7 @@ static uint8_t *bytes_room(struct bytes *b, size_t n)
 {
 	if (b->space - b->n < n) {
 		size_t space = b->n + n + b->space / 2;
-		uint8_t *p = realloc(b->p, space);
+		uint8_t *p = b->fixed ? NULL : realloc(b->p, space);
 
 		if (p == NULL)
 			return NULL;
@@ -68,8 +86,6 @@ static void bytes_drop(struct bytes *b, size_t n)
 	else
 		memmove(b->p, b->p + n, b->n);
 }
-
-#define SMALL_MESSAGE_BYTES 512
 
 static void batch_send(struct uplink *u)
 {
@@ -129,7 +145,7 @@ void uplink_retry(struct uplink *u)
 		batch_send(u);
 }
 
-void uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset)
+int uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset)
 {
 	struct get m = { .version = version, .offset = offset };
 	uint8_t *room = bytes_room(&u->out, SMALL_MESSAGE_BYTES);
@@ -138,9 +154,10 @@ void uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t o
 	strncpy(m.what, what, sizeof(m.what) - 1);
 	n = room != NULL ? get_encode(&m, room, SMALL_MESSAGE_BYTES) : -ENOMEM;
 	if (n <= 0)
-		return;
+		return n;
 	u->out.n += (size_t)n;
 	u->asked++;
+	return 0;
 }
 
 static int on_welcome(struct uplink *u, const struct frame *f)
@@ -232,7 +249,8 @@ static int on_frame(struct uplink *u, const struct frame *f)
 	}
 }
 
-int uplink_feed(struct uplink *u, const uint8_t *p, size_t n)
+/* Adds bytes and answers the frames that are whole. */
+static int feed(struct uplink *u, const uint8_t *p, size_t n)
 {
 	uint8_t *room = bytes_room(&u->in, n);
 	struct frame frame;
@@ -256,6 +274,21 @@ int uplink_feed(struct uplink *u, const uint8_t *p, size_t n)
 	if (ret >= 0)
 		bytes_drop(&u->in, at);
 	return ret < 0 ? ret : 0;
+}
+
+/* A fixed buffer holds the largest frame: what it takes at a time always leaves room for more, or is refused. */
+int uplink_feed(struct uplink *u, const uint8_t *p, size_t n)
+{
+	int ret = 0;
+
+	while (ret == 0 && n > 0) {
+		size_t room = u->in.space - u->in.n, some = u->in.fixed && room < n ? room : n;
+
+		ret = feed(u, p, some);
+		p += some;
+		n -= some;
+	}
+	return ret;
 }
 
 size_t uplink_output(struct uplink *u, const uint8_t **ret_p)

@@ -176,6 +176,7 @@ int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch) VALIDATOR_
 /* Fill count, serials, total and digest of encoded taps. A record that does not decode counts as
  * amount 0, serial ignored. */
 int batch_seal(struct batch *b) VALIDATOR_MUST_CHECK;
+int batch_seal_with(struct batch *b, struct digest *d) VALIDATOR_MUST_CHECK;	/* takes no memory */
 /* Compare header with content: TAP_E_COUNT, TAP_E_DIGEST, TAP_E_SERIALS, TAP_E_TOTAL in this order. */
 int batch_check(const struct batch *b) VALIDATOR_MUST_CHECK;
 
@@ -228,6 +229,10 @@ int spool_open(const char *dir, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
  * the lost one's file serials again: the daemon would refuse them as changed. */
 int spool_open_from(const char *dir, uint32_t first_file_serial, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
 void spool_close(struct spool *s);
+/* The same in the caller's memory of spool_size bytes; after init appending, batches and releases take none. */
+size_t spool_size(void);
+int spool_init(struct spool *s, const char *dir, uint32_t first_file_serial) VALIDATOR_MUST_CHECK;
+void spool_done(struct spool *s);
 /* Durable on return (fdatasync) when sync is true. */
 int spool_append(struct spool *s, const uint8_t *record, size_t n, bool sync) VALIDATOR_MUST_CHECK;
 /* Next batch of unreleased records, at most taps_max, the same one until released: file_serial rises by
@@ -341,6 +346,9 @@ struct gate_setting {			/* where the bus is and what is in force; borrowed */
 struct gate;
 int gate_new(struct reader *psam, struct gate **ret_gate) VALIDATOR_MUST_CHECK;
 void gate_free(struct gate *g);
+/* The same in the caller's memory of gate_size bytes. */
+size_t gate_size(void);
+int gate_init(struct gate *g, struct reader *psam) VALIDATOR_MUST_CHECK;
 /* The purchase flow (INIT, SAM, UPDATE CAPP, DEBIT, CREDIT); a torn tap gives a grey record now and the
  * recovered one when the card comes back; a black-listed card is locked for good where the PSAM holds the issuer's lock
  * key, with a record of it. ret_tap[] gets 0..2 records, *ret_count says how many. */
@@ -362,6 +370,9 @@ bool code_list_has(const struct code_list *l, enum code_role role, const uint8_t
 struct code_gate;
 int code_gate_new(struct gate *g, struct qr_verifier *v, const struct code_list *list, struct code_gate **ret_gate) VALIDATOR_MUST_CHECK;
 void code_gate_free(struct code_gate *c);
+/* The same in the caller's memory of code_gate_size bytes. */
+size_t code_gate_size(void);
+void code_gate_init(struct code_gate *c, struct gate *g, struct qr_verifier *v, const struct code_list *list);
 /* serial: the terminal's own, for the record. GATE_GO: *ret_tap is the record, its qr points into p. *ret_verdict says
  * what the check of the code found, whatever the answer. */
 enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,
@@ -371,6 +382,9 @@ enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *
 struct hotlist;
 int hotlist_parse(const char *name, const void *p, size_t n, struct hotlist **ret_list, char *ret_error, size_t error_bytes) VALIDATOR_MUST_CHECK;
 void hotlist_free(struct hotlist *h);
+/* The same in the caller's memory, hotlist_size of so many ranges: -ENOBUFS when there are more. */
+size_t hotlist_size(size_t ranges);
+int hotlist_init(struct hotlist *h, size_t bytes, const char *name, const void *p, size_t n, char *ret_error, size_t error_bytes) VALIDATOR_MUST_CHECK;
 bool hotlist_has(const struct hotlist *h, const uint8_t pan[10]);
 size_t hotlist_count(const struct hotlist *h);
 
@@ -403,6 +417,10 @@ struct uplink_events {
 struct uplink;
 int uplink_new(const struct hello *hello, const struct uplink_events *events, struct uplink **ret_uplink) VALIDATOR_MUST_CHECK;
 void uplink_free(struct uplink *u);
+/* The same in the owner's memory of uplink_size bytes: one frame in, one batch and some small messages out, never more.
+ * Needs no freeing. */
+size_t uplink_size(void);
+void uplink_init(struct uplink *u, const struct hello *hello, const struct uplink_events *events);
 void uplink_connected(struct uplink *u);	/* a fresh connection: queues the hello */
 void uplink_lost(struct uplink *u);		/* the connection is gone: half frames are dropped */
 int uplink_feed(struct uplink *u, const uint8_t *p, size_t n) VALIDATOR_MUST_CHECK;
@@ -412,8 +430,8 @@ void uplink_retry(struct uplink *u);
 void uplink_ping(struct uplink *u);		/* keeps an idle connection; the pong needs no callback */
 /* The clock the next hello shows. */
 void uplink_clock(struct uplink *u, int64_t clock_ms);
-/* Ask for a list or the tariff from this offset; the answer comes as part. */
-void uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset);
+/* Ask for a list or the tariff from this offset; the answer comes as part. TAP_E_SPACE or -ENOMEM: not asked. */
+int uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset);
 enum uplink_state uplink_state(const struct uplink *u);
 
 #endif
