@@ -36,22 +36,38 @@ LIB_VALIDATOR := $(call obj,$(call src,validator))
 LIB_CLEARING := $(call obj,$(call src,clearing) $(call src,clearing/core))
 OBJ_TOOLS := $(call obj,$(call src,tools) $(call src,tools/sim))
 ARCHIVES := $(O)/libclearing.a $(O)/libvalidator.a $(O)/libtariffs.a $(O)/libkeys.a
+# libqfval: what a terminal links, position independent; the static one is one object that shows only qfv_ names.
+QFVAL_SRC := $(addprefix validator/,qfval.c qfval_gate.c qfval_link.c batch.c card.c cursor.c frame.c gate.c hotlist.c messages.c spool.c tap.c \
+	tap_codec.c tlv.c uplink.c) $(call src,tariffs) keys/digest.c keys/mac.c
+QFVAL := $(B)/libqfval.so.1 $(B)/libqfval.a
 PROGRAMS := $(if $(wildcard clearing/main.c),$(B)/clearingd) $(if $(wildcard validator/main.c),$(B)/validatord) $(B)/qingfen
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/bench_*.c))
 .SECONDARY:
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(QFVAL)
 $(O)/libkeys.a: $(LIB_KEYS)
 $(O)/libtariffs.a: $(LIB_TARIFFS)
 $(O)/libvalidator.a: $(LIB_VALIDATOR)
 $(O)/libclearing.a: $(LIB_CLEARING)
-%.a:
+$(O)/%.a:
 	@rm -f $@ && ar rcsD $@ $^
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+$(O)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -MMD -MP -c $< -o $@
+$(O)/pic/rest.a: $(patsubst %.c,$(O)/pic/%.o,$(QFVAL_SRC))
+$(O)/pic/qfval.o: $(patsubst %.c,$(O)/pic/%.o,$(filter validator/qfval%,$(QFVAL_SRC))) $(O)/pic/rest.a
+	@ld -r $^ -o $@
+$(B)/libqfval.so.1: $(O)/pic/qfval.o validator/qfval.map
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libqfval.so.1 -Wl,--version-script,validator/qfval.map -Wl,--gc-sections -Wl,-z,defs \
+		-o $@ $< -lcrypto -lxxhash
+$(B)/libqfval.a: $(O)/pic/qfval.o
+	@objcopy --wildcard --keep-global-symbol='qfv_*' $< $(O)/pic/libqfval.o && rm -f $@ && ar rcsD $@ $(O)/pic/libqfval.o
 link = @mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVES) $(LIBS) $(1)
 $(B)/clearingd: $(O)/clearing/main.o $(ARCHIVES)
 	$(call link)
@@ -82,7 +98,7 @@ demo: setup
 	@$(MAKE) --no-print-directory -j2 all && tests/demo.sh
 check: setup
 	@$(MAKE) --no-print-directory -j2 programs-and-tests && B=$(B) O=$(O) CC=$(CC) SAN=$(SAN) tests/run.sh
-programs-and-tests: $(PROGRAMS) $(UNIT) $(FUZZ) $(O)/tests/sdf_stub.so
+programs-and-tests: $(PROGRAMS) $(QFVAL) $(UNIT) $(FUZZ) $(O)/tests/sdf_stub.so
 differential: setup	# ten million random records: lanes against OpenSSL
 	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_tac_batch && QINGFEN_RECORDS=10000000 $(O)/tests/test_tac_batch
 random-tacs: setup	# ten million random TACs, none accepted
@@ -94,6 +110,12 @@ install: all
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	for n in 1 5 8; do install -m 644 docs/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n; done
 	install -d $(DESTDIR)$(PREFIX)/share/qingfen && cp -r tariffs/packs clearing/profiles $(DESTDIR)$(PREFIX)/share/qingfen
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 validator/qfval.h $(DESTDIR)$(PREFIX)/include && install -m 644 docs/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 $(QFVAL) $(DESTDIR)$(PREFIX)/lib && ln -sf libqfval.so.1 $(DESTDIR)$(PREFIX)/lib/libqfval.so
+	sed 's|@PREFIX@|$(PREFIX)|' validator/qfval.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/qfval.pc
+abi: $(B)/libqfval.so.1	# the published interface of libqfval, after a change that is meant
+	abidw --headers-dir validator --drop-private-types --no-corpus-path --no-comp-dir-path --no-show-locs $< --out-file tests/abi/libqfval.abi
 clean:
 	rm -rf build bin
 .PHONY: all setup demo check programs-and-tests differential random-tacs bench install clean
