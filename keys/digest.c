@@ -4,6 +4,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED	/* SHA256_Init and its like */
 #include "keys/keys.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -46,7 +47,13 @@ int hmac_sm3(const void *key, size_t key_bytes, const void *p, size_t n, uint8_t
 }
 
 /* The plain functions, not EVP: EVP of OpenSSL 3 takes memory at every start, and a terminal seals batches without any. */
-struct digest { SHA256_CTX sha; };
+static_assert(sizeof(SHA256_CTX) <= sizeof(struct digest), "the state of SHA-256 fits");
+
+static SHA256_CTX *sha_of(struct digest *d) { return (SHA256_CTX *)(void *)d->words; }
+
+void digest_reset(struct digest *d) { SHA256_Init(sha_of(d)); }
+void digest_add(struct digest *d, const void *p, size_t n) { SHA256_Update(sha_of(d), p, n); }
+void digest_end(struct digest *d, uint8_t ret_digest[DIGEST_BYTES]) { SHA256_Final(ret_digest, sha_of(d)); }
 
 int digest_new(struct digest **ret_digest)
 {
@@ -58,12 +65,6 @@ int digest_new(struct digest **ret_digest)
 	*ret_digest = d;
 	return 0;
 }
-
-void digest_reset(struct digest *d) { SHA256_Init(&d->sha); }
-
-void digest_add(struct digest *d, const void *p, size_t n) { SHA256_Update(&d->sha, p, n); }
-
-void digest_end(struct digest *d, uint8_t ret_digest[DIGEST_BYTES]) { SHA256_Final(ret_digest, &d->sha); }
 
 void digest_free(struct digest *d) { OPENSSL_free(d); }
 

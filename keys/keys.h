@@ -364,12 +364,14 @@ int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEY
 int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
 /* Keyed hash HMAC (RFC 2104) with SM3; any key length. */
 int hmac_sm3(const void *key, size_t key_bytes, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
-/* SHA-256 over pieces. digest_end leaves it ready for digest_reset. Free with digest_free (NULL is fine). */
-struct digest;
-int digest_new(struct digest **ret_digest) KEYS_MUST_CHECK;
+/* SHA-256 over pieces, a value that may lie anywhere and takes no memory; its words are digest.c's business. digest_end
+ * leaves it ready for digest_reset. */
+struct digest { uint64_t words[14]; };
 void digest_reset(struct digest *d);
 void digest_add(struct digest *d, const void *p, size_t n);
 void digest_end(struct digest *d, uint8_t ret_digest[DIGEST_BYTES]);
+/* The same on the heap; free with digest_free (NULL is fine). */
+int digest_new(struct digest **ret_digest) KEYS_MUST_CHECK;
 void digest_free(struct digest *d);
 /* Raw SM2 signature r|s (64 bytes) over a message with the default id 1234567812345678. */
 int sm2_sign(const struct qr_key *key, const void *p, size_t n, uint8_t ret_sig[64]) KEYS_MUST_CHECK;

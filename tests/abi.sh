@@ -13,6 +13,10 @@ say "the shared library shows only qfv_ names, all of version QFVAL_1" \
 say "the static library shows only qfv_ names" "$(nm --defined-only -g "$B/libqfval.a" 2>/dev/null | awk 'NF == 3 { print $3 }' | grep -v '^qfv_')"
 say "both show every function of the header" "$(grep -o '\bqfv_[a-z_]*(' validator/qfval.h | tr -d '(' | sort -u | grep -v '_fn$' | while read -r f; do
 	nm -D --defined-only "$lib" | grep -q " $f@" && nm -g "$B/libqfval.a" 2>/dev/null | grep -q " T $f$" || echo "$f"; done)"
+fields=$(sed -n 's/^\tX(\([a-z_]*\),.*/\1/p' validator/validator.h | awk '{ printf "QFV_TAP_%s = %d\n", toupper($1), NR - 1 }')
+missing=$(echo "$fields" | while read -r f; do grep -q "^	$f\>" validator/qfval.h || echo "$f"; done)
+[ "$(echo "$fields" | wc -l)" -ge 47 ] || missing="the table of fields was not found"
+say "the header names every field of the record with its number" "$missing"
 say "it needs only the C library, libcrypto and libxxhash" "$(objdump -p "$lib" | awk '$1 == "NEEDED" { print $2 }' | grep -vE '^((libc|libcrypto|libxxhash)\.so|ld-linux)')"
 # Both sides as descriptions made in the same way: against a library abidiff passes over a change in a public structure.
 describe() { abidw --headers-dir "$1" --drop-private-types --no-corpus-path --no-comp-dir-path --no-show-locs "$2" --out-file "$3"; }

@@ -64,18 +64,19 @@ int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch)
 }
 
 /* First and last serial and amount total over the records that decode; the digest over all bytes. */
-static void batch_measure_with(const struct batch *b, struct digest *d, struct batch *ret)
+static void batch_measure(const struct batch *b, struct batch *ret)
 {
+	struct digest d;
 	bool first = true;
 
-	digest_reset(d);
+	digest_reset(&d);
 	ret->first_serial = ret->last_serial = 0;
 	ret->amount_total_fen = 0;
 	for (uint32_t i = 0; i < b->count; i++) {
 		const char *field;
 		struct tap tap;
 
-		digest_add(d, b->tap[i].p, b->tap[i].n);
+		digest_add(&d, b->tap[i].p, b->tap[i].n);
 		if (tap_decode(b->tap[i].p, b->tap[i].n, &tap, &field) != 0)
 			continue;
 		if (first)
@@ -84,40 +85,24 @@ static void batch_measure_with(const struct batch *b, struct digest *d, struct b
 		ret->last_serial = tap.terminal_serial;
 		ret->amount_total_fen += tap.amount_fen;
 	}
-	digest_end(d, ret->digest);
-}
-
-static int batch_measure(const struct batch *b, struct batch *ret)
-{
-	struct digest *d = NULL;
-	int ret_code = digest_new(&d);
-
-	if (ret_code == 0)
-		batch_measure_with(b, d, ret);
-	digest_free(d);
-	return ret_code;
-}
-
-int batch_seal_with(struct batch *b, struct digest *d)
-{
-	if (b->count > BATCH_TAPS_MAX)
-		return TAP_E_RANGE;
-	batch_measure_with(b, d, b);
-	return 0;
+	digest_end(&d, ret->digest);
 }
 
 int batch_seal(struct batch *b)
 {
-	return b->count > BATCH_TAPS_MAX ? TAP_E_RANGE : batch_measure(b, b);
+	if (b->count > BATCH_TAPS_MAX)
+		return TAP_E_RANGE;
+	batch_measure(b, b);
+	return 0;
 }
 
 int batch_check(const struct batch *b)
 {
 	static _Thread_local struct batch measured;
-	int ret = b->count > BATCH_TAPS_MAX ? TAP_E_COUNT : batch_measure(b, &measured);
 
-	if (ret != 0)
-		return ret;
+	if (b->count > BATCH_TAPS_MAX)
+		return TAP_E_COUNT;
+	batch_measure(b, &measured);
 	if (!mac_equal(measured.digest, b->digest, DIGEST_BYTES))
 		return TAP_E_DIGEST;
 	if (measured.first_serial != b->first_serial || measured.last_serial != b->last_serial)

@@ -149,7 +149,7 @@ void gate_record_place(const struct gate *g, const struct gate_setting *s, int64
 	t->driver = s->driver;
 	t->accept_city = s->city;
 	t->list_version = s->list_version;
-	t->tariff_version = tariff_version(s->tariff);
+	t->tariff_version = s->tariff != NULL ? tariff_version(s->tariff) : 0;
 	memcpy(t->acquirer, s->acquirer, 4);
 	memcpy(t->terminal, g->terminal, 6);
 	memcpy(t->psam, g->terminal, 6);

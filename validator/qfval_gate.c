@@ -1,5 +1,6 @@
 /* qfval_gate - tariff, black list and gate of libqfval: the folder's own, in the caller's memory. */
 #include "validator/qfval_inner.h"
+#include "validator/gate.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -68,6 +69,9 @@ static int wire_transmit(struct reader *r, const uint8_t *apdu, size_t n, uint8_
 	return w->transmit(w->arg, apdu, n, ret, ret_bytes);
 }
 
+/* Before place and lists are set there is nothing to record or to price. */
+static bool placed(const struct qfv_gate *g) { return g->setting.line[0] != '\0'; }
+
 static struct wire wire_of(qfv_transmit_fn transmit, void *arg)
 {
 	return (struct wire){ .reader.transmit = wire_transmit, .transmit = transmit, .arg = arg };
@@ -97,7 +101,7 @@ int qfv_gate_place(struct qfv_gate *g, const struct qfv_place *p)
 {
 	struct gate_setting *s = &g->setting;
 
-	if (p->size < sizeof(*p) || p->line == NULL || p->vehicle == NULL)
+	if (p->size < sizeof(*p) || p->line == NULL || p->vehicle == NULL || p->line[0] == '\0')
 		return QFV_E_ARGUMENT;
 	if (strlen(p->line) >= sizeof(s->line) || strlen(p->vehicle) >= sizeof(s->vehicle) || p->direction > 1)
 		return QFV_E_RANGE;
@@ -130,8 +134,8 @@ int qfv_gate_tap(struct qfv_gate *g, qfv_transmit_fn card, void *card_arg, int64
 	struct tap tap[2];
 	enum gate_answer answer;
 
-	if (g->setting.tariff == NULL || g->setting.line[0] == '\0')
-		return QFV_E_ARGUMENT;		/* before place and lists are set */
+	if (g->setting.tariff == NULL || !placed(g) || card == NULL)
+		return QFV_E_ARGUMENT;
 	answer = gate_tap(g->gate, &wire.reader, &g->setting, now_ms, tap, &g->count);
 	for (unsigned i = 0; i < g->count; i++)
 		g->record[i].tap = tap[i];
@@ -140,6 +144,21 @@ int qfv_gate_tap(struct qfv_gate *g, qfv_transmit_fn card, void *card_arg, int64
 }
 
 const struct qfv_tap *qfv_gate_record(const struct qfv_gate *g, unsigned i) { return i < g->count ? &g->record[i] : NULL; }
+
+int qfv_gate_event(const struct qfv_gate *g, int kind, uint32_t serial, int64_t now_ms, struct qfv_tap *t)
+{
+	struct tap tap = { .kind = (uint32_t)kind, .terminal_serial = serial };
+
+	if (!placed(g) || (kind != TAP_MANUAL && (kind < TAP_SIGN_ON || kind > TAP_LINE_ON)))
+		return QFV_E_ARGUMENT;
+	if (kind == TAP_MANUAL) {
+		tap.medium = MEDIUM_MANUAL;
+		tap.card_class = 1;
+	}
+	gate_record_place(g->gate, &g->setting, now_ms, &tap);
+	t->tap = tap;
+	return 0;
+}
 
 const char *qfv_answer_name(int answer)
 {

@@ -179,5 +179,10 @@ size_t qfv_uplink_output(struct qfv_uplink *u, const uint8_t **ret_p) { return u
 void qfv_uplink_sent(struct qfv_uplink *u, size_t n) { uplink_sent(u->uplink, n); }
 void qfv_uplink_retry(struct qfv_uplink *u) { uplink_retry(u->uplink); }
 void qfv_uplink_ping(struct qfv_uplink *u) { uplink_ping(u->uplink); }
-int qfv_uplink_ask(struct qfv_uplink *u, const char *what, uint32_t version, uint32_t offset) { return qfval_code(uplink_ask(u->uplink, what, version, offset)); }
+
+int qfv_uplink_ask(struct qfv_uplink *u, const char *what, uint32_t version, uint32_t offset)
+{
+	return strlen(what) > 15 ? QFV_E_ARGUMENT : qfval_code(uplink_ask(u->uplink, what, version, offset));
+}
+
 int qfv_uplink_state(const struct qfv_uplink *u) { return (int)uplink_state(u->uplink); }

@@ -37,7 +37,6 @@ struct spool {
 	struct position after;		/* behind the batch handed out */
 	uint64_t waiting, cut_bytes;
 	bool failed;			/* a write or sync went wrong: nothing is believed until reopened */
-	struct digest *digest;
 	uint8_t *batch_bytes;
 	uint8_t *segment;		/* the segment being read, whole */
 };
@@ -197,28 +196,34 @@ static uint64_t segment_count(const struct spool *s, uint32_t offset, uint32_t e
 	return count;
 }
 
-/* Numbers of the first and last segment file there is. False: none. */
+/* Widens the range by the number of a segment's file; other names are not ours to look at. */
+static void segment_seen(const char *name, bool *found, uint32_t *ret_first, uint32_t *ret_last)
+{
+	unsigned number;
+
+	if (sscanf(name, "segment-%10u", &number) != 1)
+		return;
+	if (!*found || number < *ret_first)
+		*ret_first = number;
+	if (!*found || number > *ret_last)
+		*ret_last = number;
+	*found = true;
+}
+
+/* Numbers of the first and last segment file there is. False: none. Reads the directory itself, since opendir takes
+ * memory of the C library. */
 static bool segments_find(const struct spool *s, uint32_t *ret_first, uint32_t *ret_last, int *ret_error)
 {
 	int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	unsigned number;
+	_Alignas(struct dirent64) char entries[4096];
 	bool found = false;
+	ssize_t n = -1;
 
-	*ret_error = d == NULL ? -errno : 0;
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		if (sscanf(e->d_name, "segment-%10u", &number) != 1)
-			continue;
-		if (!found || number < *ret_first)
-			*ret_first = number;
-		if (!found || number > *ret_last)
-			*ret_last = number;
-		found = true;
-	}
-	if (d != NULL)
-		closedir(d);
-	else if (fd >= 0)
+	while (fd >= 0 && (n = getdents64(fd, entries, sizeof(entries))) > 0)
+		for (ssize_t at = 0; at < n; at += ((const struct dirent64 *)(const void *)(entries + at))->d_reclen)
+			segment_seen(((const struct dirent64 *)(const void *)(entries + at))->d_name, &found, ret_first, ret_last);
+	*ret_error = n < 0 ? -errno : 0;
+	if (fd >= 0)
 		close(fd);
 	return found;
 }
@@ -371,9 +376,7 @@ int spool_init(struct spool *s, const char *dir, uint32_t first_file_serial)
 	s->dir_fd = s->lock_fd = s->tail_fd = -1;
 	s->segment = (uint8_t *)(s + 1);
 	s->batch_bytes = s->segment + SEGMENT_BYTES_MAX;
-	ret = digest_new(&s->digest);
-	if (ret == 0)
-		ret = spool_lock(s, dir);
+	ret = spool_lock(s, dir);
 	if (ret == 0)
 		ret = spool_recover(s);
 	if (ret != 0)
@@ -396,7 +399,6 @@ void spool_done(struct spool *s)
 		close(s->lock_fd);
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
-	digest_free(s->digest);
 }
 
 /* ---- append, next, release --------------------------------------------------------------------------- */
@@ -491,7 +493,7 @@ int spool_next(struct spool *s, uint32_t taps_max, struct batch *ret_batch)
 		if (ret != 0)
 			return spool_fail(s, ret);
 	}
-	ret = batch_seal_with(b, s->digest);
+	ret = batch_seal(b);
 	return ret != 0 ? ret : 1;
 }
 

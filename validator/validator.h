@@ -176,7 +176,6 @@ int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch) VALIDATOR_
 /* Fill count, serials, total and digest of encoded taps. A record that does not decode counts as
  * amount 0, serial ignored. */
 int batch_seal(struct batch *b) VALIDATOR_MUST_CHECK;
-int batch_seal_with(struct batch *b, struct digest *d) VALIDATOR_MUST_CHECK;	/* takes no memory */
 /* Compare header with content: TAP_E_COUNT, TAP_E_DIGEST, TAP_E_SERIALS, TAP_E_TOTAL in this order. */
 int batch_check(const struct batch *b) VALIDATOR_MUST_CHECK;
 
@@ -229,7 +228,7 @@ int spool_open(const char *dir, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
  * the lost one's file serials again: the daemon would refuse them as changed. */
 int spool_open_from(const char *dir, uint32_t first_file_serial, struct spool **ret_spool) VALIDATOR_MUST_CHECK;
 void spool_close(struct spool *s);
-/* The same in the caller's memory of spool_size bytes; after init appending, batches and releases take none. */
+/* The same in the caller's memory of spool_size bytes; nothing here takes any other. */
 size_t spool_size(void);
 int spool_init(struct spool *s, const char *dir, uint32_t first_file_serial) VALIDATOR_MUST_CHECK;
 void spool_done(struct spool *s);
