@@ -3,8 +3,9 @@
  *
  * Everything cryptographic that a fare needs: the keyring (root keys with issuer, version and
  * validity), key diversification, the PBOC purse codes MAC1, MAC2 and TAC in 3DES and SM4, the
- * SM2 signatures of T-Union QR codes, and digests. This folder uses nothing else of ours: bytes come
- * in, codes and answers go out. It never logs and never reads the time of day; "now" is an argument.
+ * SM2 signatures of T-Union QR codes, the certificates of bank cards, and digests. This folder uses
+ * nothing else of ours: bytes come in, codes and answers go out. It never logs and never reads the
+ * time of day; "now" is an argument.
  *
  * Layouts: JT/T 978 purse application as restated in docs/keys.md; MACs ISO/IEC 9797-1.
  * Times are int64 milliseconds since 1970-01-01 UTC. All multi-byte integers are big-endian.
@@ -18,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define KEYS_MUST_CHECK __attribute__((warn_unused_result))
 
@@ -376,6 +378,8 @@ void digest_free(struct digest *d);
 /* Raw SM2 signature r|s (64 bytes) over a message with the default id 1234567812345678. */
 int sm2_sign(const struct qr_key *key, const void *p, size_t n, uint8_t ret_sig[64]) KEYS_MUST_CHECK;
 bool sm2_verify(const uint8_t point[65], const void *p, size_t n, const uint8_t sig[64]);
+
+#include "keys/oda.h"	/* bank cards */
 
 /* Hex text to bytes: exactly n bytes, no separators. False otherwise. */
 bool hex_decode(const char *text, uint8_t *ret_bytes, size_t n);
