@@ -13,12 +13,12 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blob rows are read in place; a big-endian port copies them at open");
 
-#define BLOB_MAGIC "QFTARIF3"
+#define BLOB_MAGIC "QFTARIF4"
 #define BLOB_BYTES_MAX (64u << 20)
 
 enum blob_table { T_TEXT, T_LIST, T_RULE, T_OPERATOR, T_TREASURY, T_CLASS, T_LINE, T_LINE_HASH, T_SECTION, T_GROUP, T_SEASON, T_COND, T_CELL,
 	T_FARE, T_FARE_STEP, T_CONCESSION, T_BAND, T_QUOTA, T_TRANSFER, T_TRANSFER_PRICE, T_LADDER, T_LADDER_STEP, T_CAP, T_CAP_LIMIT, T_REFUND,
-	T_LOCK, T_OPEN, T_FUND, T_CALENDAR, T_REGION, T_STOP, T_COUNT_ };
+	T_LOCK, T_OPEN, T_FUND, T_CALENDAR, T_REGION, T_STOP, T_DIFFERENCE, T_COUNT_ };
 
 /* Steps after the published fare, in the order the pack declares. */
 enum order_step { ORDER_END = 0, ORDER_CONCESSION = 1, ORDER_TRANSFER = 2, ORDER_LADDER = 3, ORDER_CAP = 4, ORDER_ROUND = 5 };
@@ -166,6 +166,7 @@ struct row_fund {
 };
 struct row_calendar { int32_t day; uint32_t kind; };	/* sorted by day; kind: day_kind bits */
 struct row_region { uint32_t issuer, guest; };		/* sorted by issuer */
+struct row_difference { uint16_t rule; uint8_t absorb, pad; uint32_t reasons, refund_from_fen; };	/* bits: enum difference_reason; 0: what no other names */
 
 /* X(table, member, row type): the typed views of an opened blob. */
 #define BLOB_VIEWS(X) \
@@ -179,7 +180,7 @@ struct row_region { uint32_t issuer, guest; };		/* sorted by issuer */
 	X(T_LADDER_STEP, ladder_step, struct row_ladder_step) X(T_CAP, cap, struct row_cap) X(T_CAP_LIMIT, cap_limit, struct row_cap_limit) \
 	X(T_REFUND, refund, struct row_refund) X(T_LOCK, lock, struct row_lock) X(T_OPEN, open, struct row_open) X(T_FUND, fund, struct row_fund) \
 	X(T_CALENDAR, calendar, struct row_calendar) X(T_REGION, region, struct row_region) \
-	X(T_STOP, stop, struct row_stop)
+	X(T_STOP, stop, struct row_stop) X(T_DIFFERENCE, difference, struct row_difference)
 
 struct tariff {				/* an opened blob: typed views into it */
 	const struct blob_head *head;

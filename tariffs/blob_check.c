@@ -292,8 +292,16 @@ static bool head_ok(const struct blob_head *h)
 	       h->fare_day_cut_s < 86400;
 }
 
+static bool differences_ok(const struct tariff *t)
+{
+	for (uint32_t i = 0; i < t->difference_count; i++)
+		if (!rule_ok(t, t->difference[i].rule) || t->difference[i].reasons >> DIFFERENCE_COUNT != 0 || !fen_ok(t->difference[i].refund_from_fen))
+			return false;
+	return true;
+}
+
 bool blob_check(const struct tariff *t)
 {
 	return head_ok(t->head) && names_ok(t) && lines_ok(t) && groups_ok(t) && conds_ok(t) && cells_ok(t) && fares_ok(t) && concessions_ok(t) &&
-	       transfers_ok(t) && accounts_ok(t) && others_ok(t) && funds_ok(t);
+	       transfers_ok(t) && accounts_ok(t) && others_ok(t) && funds_ok(t) && differences_ok(t);
 }

@@ -415,6 +415,7 @@ int tariff_compile_with(const char *pack_dir, const struct tariff_overlay *overl
 	pack_read_operators(p);
 	pack_read_head(p);
 	pack_read_rules(p);
+	pack_read_differences(p);
 	pack_read_tables(p);
 	if (p->problems == 0)
 		pack_check(p);

@@ -97,6 +97,7 @@ void pack_read_files(struct pack *p);	/* open the YAML files, check their top ke
 void pack_read_operators(struct pack *p);	/* operators.csv: rules may name operators */
 void pack_read_head(struct pack *p);	/* pack.yaml's own keys, seasons, groups, treasuries, funding, classes */
 void pack_read_rules(struct pack *p);	/* fares to open rides */
+void pack_read_differences(struct pack *p);	/* what becomes of differences between charged and rated: pack_differ.c */
 void pack_read_tables(struct pack *p);	/* lines, sections, calendar */
 void pack_check(struct pack *p);	/* overlaps, unreachable rules, calendar years */
 bool slots_minute_in(const struct row_slots *s, unsigned minute);	/* whatever the day */

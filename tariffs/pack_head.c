@@ -11,7 +11,8 @@
 
 static const char *const guests[] = { "local", "region", "other" };
 static const char *const sections[] = { "settings", "seasons", "groups", "treasuries", "funding", "classes", "fares", "quotas", "concessions", "transfers",
-	"ladders", "caps", "refunds", "locks", "open_rides" };
+	"ladders", "caps", "refunds", "locks", "open_rides",
+	"differences" };
 static const char *const head_keys[] = { "name", "title", "version", "valid_from", "published_on", "basis", "order", "rounding", "stacking", "card_price",
 	"home_issuer", "guest_default", "regions", "birthdays", "fare_day_cut", "late" };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

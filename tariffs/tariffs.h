@@ -333,6 +333,61 @@ void rate(const struct tariff *t, const struct rider *rider, const struct rider_
 	  const struct ride *ride, struct rider_state *ret_state, struct fare *ret_fare,
 	  struct rate_notes *notes);
 
+/* ---- differences: differ.c ------------------------------------------------------------------- */
+
+/*
+ * Why a terminal charged another amount than is rated (fares.md R61), in the order they are looked for: the first that
+ * gives exactly what was charged is the reason. Numbers are on disk.
+ */
+enum difference_reason {
+	DIFFER_NONE = 0,
+	DIFFER_MANUAL = 1,		/* a person entered the amount */
+	DIFFER_OLD_PARAMETERS = 2,	/* the pack the record names gives it; or that pack is not known and nothing else gives it */
+	DIFFER_GUEST = 3,		/* another city's card, taken for another class of guests */
+	DIFFER_ROUNDING = 4,		/* rounded another way */
+	DIFFER_UNKNOWN_HOLD = 5,	/* an entitlement, or the rider's age, not known to the terminal */
+	DIFFER_TRANSFER_UNMARKED = 6,	/* as a transfer from a ride that is not among ours */
+	DIFFER_TRANSFER_NOT_GIVEN = 7,	/* as a first ride */
+	DIFFER_UNDISCOUNTED = 8,	/* the list price */
+	DIFFER_AS_ORDINARY = 9,		/* as an ordinary card, without class and product */
+	DIFFER_REJECTED = 10,		/* the rules refuse the ride: taps compare only */
+	DIFFER_OTHER = 11,
+	DIFFER_HOLD_BACK = 12,		/* more was held at the tap-on than the ride costs; no terminal can give back */
+	DIFFER_LATE_TAP = 13,		/* why a settled ride is rated anew: for policies only */
+	DIFFER_RERATE = 14,
+	DIFFER_LATE_HOLD = 15,
+};
+#define DIFFERENCE_COUNT 16
+struct difference_info { const char *name, *zh, *en; };	/* rounding; sentences */
+const struct difference_info *difference_info(enum difference_reason reason);
+
+struct difference_ask {
+	const struct tariff *t;		/* the rules the ride is rated by */
+	const struct rider *rider;
+	const struct rider_state *state;/* before the ride */
+	const struct ride *ride;
+	int64_t charged_fen;
+	bool whole;			/* charged is the fare of the ride, not what is taken by this tap beside a hold */
+	const struct tariff *terminal;	/* the pack the record names, where that is another one and known; NULL */
+	bool terminal_unknown;		/* the record names a pack that is not known */
+	const struct rider_state *assumed;	/* as if a ride had just been before it; NULL: not asked */
+};
+struct difference {
+	enum difference_reason reason;
+	uint16_t group;			/* of an unknown hold; 0: all of them, or age and home */
+	uint8_t round_mode;		/* enum money_round, of a rounding */
+};
+/* Rates at most 30 alternatives with the same rate(); no allocation. DIFFER_NONE: rated is what was charged. */
+struct difference tariff_differ(const struct difference_ask *ask);
+
+/* What becomes of an overcharge of this reason (fares.md R62); what was charged short is never chased. */
+struct tariff_policy {
+	bool absorb;			/* stays with the operator */
+	int64_t refund_from_fen;	/* smaller amounts stay there too */
+	uint16_t rule;			/* the entry of "differences" that says so; 0: none does */
+};
+struct tariff_policy tariff_policy(const struct tariff *t, enum difference_reason reason);
+
 /*
  * What the counters of a rider stood at before and after a ride that rate() took from before to after: one entry each
  * quota, ladder and cap that is not zero on both sides, in the order of the pack, at most max. Returns how many.

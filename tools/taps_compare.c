@@ -9,25 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum reason {
-	GIVEN_BACK, MARK_MISSING, TRANSFER_NOT_GIVEN, UNDISCOUNTED, ORDINARY_INSTEAD, REJECTED, ROUNDING, OTHER,
-	REASON_COUNT_
-};
-static const struct { const char *name, *zh, *en; } reasons[REASON_COUNT_] = {
-	[GIVEN_BACK] = { "given-back", "一致", "the rules give the charged amount to the fen" },
-	[MARK_MISSING] = { "transfer-unmarked", "实收含换乘优惠, 但记录无换乘标志且前一程不在文件中",
-			   "charged with the transfer reduction, but without its mark and without an earlier ride in the file" },
-	[TRANSFER_NOT_GIVEN] = { "transfer-not-given", "文件中有前一程, 但终端未给换乘优惠",
-				 "an earlier ride is in the file, the terminal gave no reduction" },
-	[UNDISCOUNTED] = { "undiscounted", "按标价全额扣款 (商务车厢等无优惠)", "charged at list price, as first class is" },
-	[ORDINARY_INSTEAD] = { "as-ordinary", "按普通卡扣款, 未按该卡系列的优惠", "charged as an ordinary card, not by its series" },
-	[REJECTED] = { "rejected", "规则拒绝此笔", "the rules refuse the ride" },
-	[ROUNDING] = { "rounding", "相差 1 分", "one fen apart" },
-	[OTHER] = { "other", "其他", "no rule explains the amount" },
-};
+/* In the order of the lists; DIFFER_NONE: given back. */
+static const enum difference_reason listed[] = { DIFFER_NONE, DIFFER_TRANSFER_UNMARKED, DIFFER_TRANSFER_NOT_GIVEN, DIFFER_UNDISCOUNTED,
+	DIFFER_AS_ORDINARY, DIFFER_REJECTED, DIFFER_ROUNDING, DIFFER_OTHER };
+#define LISTED_COUNT (sizeof(listed) / sizeof(listed[0]))
 #define SAMPLES_MAX 3
 struct tally { uint64_t count; int64_t fen; const struct taps_row *sample[SAMPLES_MAX]; };
-struct totals { struct tally by[2][REASON_COUNT_]; uint64_t entries, repeated; };	/* bus, metro */
+struct totals { struct tally by[2][DIFFERENCE_COUNT]; uint64_t entries, repeated; };	/* bus, metro */
 
 uint32_t taps_operator_id(const struct tariff *t, const char *name)
 {
@@ -94,27 +82,16 @@ static struct rider_state state_after_assumed(const struct tariff *t, const stru
 	return state;
 }
 
-static enum reason reason_of(const struct tariff *t, const struct taps_map *map, const struct rider_state *state,
-			     const struct taps_row *row, const struct taps_row *entry, const struct ride *ride, int64_t rated)
+/* Foreign rows name no pack and no hold; what the file cannot tell of the ride before may be assumed where it has no mark. */
+static enum difference_reason reason_of(const struct tariff *t, const struct taps_map *map, const struct rider_state *state,
+					const struct taps_row *row, const struct taps_row *entry, const struct ride *ride)
 {
-	static const struct rider_state no_ride;
+	static const struct rider nobody = { .birth = DAY_NONE, .issued = DAY_NONE };
 	struct rider_state assumed = state_after_assumed(t, map, state, entry, ride);
-	struct ride ordinary = *ride;
+	struct difference_ask ask = { .t = t, .rider = &nobody, .state = state, .ride = ride, .charged_fen = row->charged_fen, .whole = true,
+				      .assumed = row->mark ? NULL : &assumed };
 
-	ordinary.product[0] = '\0';
-	if (rated == row->charged_fen)
-		return GIVEN_BACK;
-	if (rated < 0)
-		return REJECTED;
-	if (!row->mark && rated_fen(t, &assumed, ride) == row->charged_fen)
-		return MARK_MISSING;
-	if (rated_fen(t, &no_ride, ride) == row->charged_fen)
-		return TRANSFER_NOT_GIVEN;
-	if (row->charged_fen == row->list_fen)
-		return UNDISCOUNTED;
-	if (rated_fen(t, state, &ordinary) == row->charged_fen || rated_fen(t, &assumed, &ordinary) == row->charged_fen)
-		return ORDINARY_INSTEAD;
-	return llabs(rated - row->charged_fen) == 1 ? ROUNDING : OTHER;
+	return tariff_differ(&ask).reason;
 }
 
 static void tally_add(struct tally *tally, const struct taps_row *row, int64_t rated)
@@ -160,8 +137,7 @@ static void card_compare(const struct taps_map *map, const struct tariff *t, con
 				rated = with;
 			}
 		}
-		tally_add(&totals->by[row[i].event == RIDE_OFF][reason_of(t, map, &at, &row[i], entry, &ride, rated)],
-			  &row[i], rated);
+		tally_add(&totals->by[row[i].event == RIDE_OFF][reason_of(t, map, &at, &row[i], entry, &ride)], &row[i], rated);
 		rate(t, &nobody, &at, &ride, &state, &fare, NULL);
 		entry = NULL;
 	}
@@ -175,23 +151,26 @@ static void percent(uint64_t n, uint64_t m, char ret_text[32])
 	snprintf(ret_text, 32, "%llu.%02llu", (unsigned long long)(p / 100), (unsigned long long)(p % 100));
 }
 
+static void print_reason(const char *mode, enum difference_reason reason, const struct tally *tally)
+{
+	const struct difference_info *info = difference_info(reason);
+
+	if (tally->count == 0)
+		return;
+	printf("%-5s %-20s %8llu  %10.2f yuan  %s / %s", mode, info->name, (unsigned long long)tally->count, (double)tally->fen / 100,
+	       info->zh, info->en);
+	for (size_t i = 0; reason != DIFFER_NONE && i < SAMPLES_MAX && i < tally->count; i++)
+		printf("%s%s", i == 0 ? "; e.g. " : " ", tally->sample[i]->id);
+	putchar('\n');
+}
+
 static void print_reasons(const struct totals *totals)
 {
 	static const char *const modes[2] = { "bus", "metro" };
 
-	for (size_t m = 0; m < 2; m++) {
-		for (size_t r = 0; r < REASON_COUNT_; r++) {
-			const struct tally *tally = &totals->by[m][r];
-
-			if (tally->count == 0)
-				continue;
-			printf("%-5s %-20s %8llu  %10.2f yuan  %s / %s", modes[m], reasons[r].name,
-			       (unsigned long long)tally->count, (double)tally->fen / 100, reasons[r].zh, reasons[r].en);
-			for (size_t i = 0; r != GIVEN_BACK && i < SAMPLES_MAX && i < tally->count; i++)
-				printf("%s%s", i == 0 ? "; e.g. " : " ", tally->sample[i]->id);
-			putchar('\n');
-		}
-	}
+	for (size_t m = 0; m < 2; m++)
+		for (size_t r = 0; r < LISTED_COUNT; r++)
+			print_reason(modes[m], listed[r], &totals->by[m][listed[r]]);
 	printf("entries %llu, repeated rows rated once %llu\n", (unsigned long long)totals->entries,
 	       (unsigned long long)totals->repeated);
 }
@@ -208,8 +187,8 @@ static void print_json(const struct totals *totals)
 	for (size_t m = 0; m < 2; m++) {
 		jsonw_key(&j, modes[m]);
 		jsonw_object(&j);
-		for (size_t r = 0; r < REASON_COUNT_; r++)
-			jsonw_kint(&j, reasons[r].name, (int64_t)totals->by[m][r].count);
+		for (size_t r = 0; r < LISTED_COUNT; r++)
+			jsonw_kint(&j, difference_info(listed[r])->name, (int64_t)totals->by[m][listed[r]].count);
 		jsonw_object_end(&j);
 	}
 	jsonw_kint(&j, "entries", (int64_t)totals->entries);
@@ -230,9 +209,9 @@ int taps_compare(const struct taps_map *map, const struct tariff *t, const struc
 		card_compare(map, t, &file->row[i], n, &totals);
 	}
 	for (size_t m = 0; m < 2; m++) {
-		for (size_t r = 0; r < REASON_COUNT_; r++)
+		for (size_t r = 0; r < DIFFERENCE_COUNT; r++)
 			all[m] += totals.by[m][r].count;
-		percent(totals.by[m][GIVEN_BACK].count, all[m], text[m]);
+		percent(totals.by[m][DIFFER_NONE].count, all[m], text[m]);
 	}
 	if (json) {
 		print_json(&totals);
@@ -240,7 +219,7 @@ int taps_compare(const struct taps_map *map, const struct tariff *t, const struc
 	}
 	print_reasons(&totals);
 	printf("given back: bus %s %% (%llu of %llu), metro %s %% (%llu of %llu)\n", text[0],
-	       (unsigned long long)totals.by[0][GIVEN_BACK].count, (unsigned long long)all[0], text[1],
-	       (unsigned long long)totals.by[1][GIVEN_BACK].count, (unsigned long long)all[1]);
+	       (unsigned long long)totals.by[0][DIFFER_NONE].count, (unsigned long long)all[0], text[1],
+	       (unsigned long long)totals.by[1][DIFFER_NONE].count, (unsigned long long)all[1]);
 	return EXIT_OK;
 }

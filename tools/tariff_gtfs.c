@@ -417,7 +417,7 @@ static int legs_write(struct gtfs *g)
 static const struct { const char *kind, *reason; } unfit_kinds[] = {
 	{ "ladder", "累计优惠: GTFS 没有次数或金额累计" }, { "cap", "封顶: fare capping 未被标准采纳" }, { "quota", "次数限制: GTFS 没有次数" },
 	{ "lock", "连刷限制不属于票价" }, { "refund", "月后返还: GTFS 没有事后返还" }, { "open", "上下车刷卡的预扣与未完成规则不属于票价" },
-	{ "funding", "补贴与分担: GTFS 只有乘客价格" },
+	{ "funding", "补贴与分担: GTFS 只有乘客价格" }, { "difference", "多扣少扣的处理不属于票价" },
 };
 
 static void rules_not_carried(struct gtfs *g)

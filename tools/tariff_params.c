@@ -135,6 +135,7 @@ static int table_write(const struct book *b, FILE *out)
 static const struct { const char *kind, *reason; } unfit[] = {
 	{ "transfer", "换乘须记住前一程" }, { "ladder", "累计优惠须记住次数或金额" }, { "cap", "封顶须记住已付金额" }, { "refund", "月后返还" },
 	{ "lock", "连刷限制" }, { "open", "上下车刷卡的预扣与未完成" }, { "funding", "补贴分担由清分计算, 终端不用" },
+	{ "difference", "多扣少扣由清分处理, 终端不用" },
 };
 
 static void not_carried_write(const struct tariff *t, FILE *out)

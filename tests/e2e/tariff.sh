@@ -46,6 +46,13 @@ concessions:
   - {id: all-free, title: 全员免费, basis: 试验, precedence: 99, from: 2020-01-01, price: free, fund: full-gap}
 Y
 refused "a rule that another one always outranks is refused" 'rules.yaml:[0-9]+:[0-9]+: ".*" can never apply: "all-free" \(line [0-9]+\) has a higher precedence'
+differ() { fresh; printf 'differences:\n%s\n' "$1" >>"$dir/pack/pack.yaml"; }
+differ '  - {id: d, title: 取整, basis: 例, reason: [roundin], owed: absorb}'
+refused "a reason of a difference that is not known is answered with the one that was meant" 'pack.yaml:[0-9]+:[0-9]+: reason: "roundin" is not known; did you mean rounding$'
+differ '  - {id: d, title: 取整, basis: 例, reason: [rounding], owed: absorb, refund_from_fen: 5}'
+refused "what is absorbed has no amount to refund from" 'pack.yaml:[0-9]+:[0-9]+: refund_from_fen: nothing is refunded where owed is absorb'
+differ $'  - {id: d, title: 取整, basis: 例, reason: [rounding]}\n  - {id: e, title: 又, basis: 例, reason: [guest, rounding]}'
+refused "a reason with two policies is refused with both places" 'pack.yaml:[0-9]+:[0-9]+: reason: rounding has its policy in "d" already \(pack.yaml:[0-9]+\)'
 stops() { printf 'line,stop,m,zone\n18,1,0,%s\n18,2,%s,1\n' "$1" "$2" >"$dir/pack/stops.csv"; }
 fresh; stops 1 400; sed -i '$s/^18,2/18,1/' "$dir/pack/stops.csv"; refused "a stop that stands twice is refused" 'stops.csv:3:4: the stops of a line rise'
 fresh; stops "" 400; refused "a stop without a zone among stops with one is refused" 'stops.csv:3:10: each stop of a line has a zone, or none has'
