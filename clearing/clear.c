@@ -84,13 +84,8 @@ static int clear_run(struct job *j)
 
 	if (ret == 0)
 		ret = clear_collect(j);
-	if (ret != 0)
-		return ret;
-	judge_alone(j);
-	if (j->count > 1)
-		qsort(j->order, j->count, sizeof(struct work *), canonical_compare);
-	judge_groups(j);
-	ret = judge_counters(j);
+	if (ret == 0)
+		ret = clear_judge(j);
 	if (ret == 0)
 		ret = clear_rate(j);
 	if (ret == 0)

@@ -46,12 +46,9 @@ int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person,
 bool work_tap(const struct work *w, struct tap *ret);
 int clear_collect(struct job *j);
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
-void judge_alone(struct job *j);
-int canonical_compare(const void *pa, const void *pb);	/* of struct work pointers */
-int counter_compare(const void *pa, const void *pb);
-void judge_groups(struct job *j);
+int clear_judge(struct job *j);
+int counter_compare(const void *pa, const void *pb);	/* of struct work pointers */
 bool counts_for_counter(const struct work *w);
-int judge_counters(struct job *j);
 /* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
 int clear_rate(struct job *j);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */

@@ -30,7 +30,7 @@ static bool speaks_for_key(enum verdict v)
 	return v != VERDICT_MALFORMED && v != VERDICT_TERMINAL_UNKNOWN && v != VERDICT_TERMINAL_MISMATCH && v != VERDICT_TEST && v != VERDICT_BAD_MAC;
 }
 
-void judge_alone(struct job *j)
+static void judge_alone(struct job *j)
 {
 	for (size_t i = 0; i < j->count; i++) {
 		struct work *w = &j->work[i];
@@ -38,6 +38,7 @@ void judge_alone(struct job *j)
 
 		if (w->verdict == VERDICT_MALFORMED || !work_tap(w, &tap))
 			continue;
+		w->check = (uint8_t)refdata_check_of(j->ref, &tap, (enum key_check)w->check);
 		w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_NO);
 		w->keyed = speaks_for_key((enum verdict)w->verdict);
 	}
@@ -62,7 +63,7 @@ static int content_compare(const struct work *a, const struct work *b)
 
 /* Canonical order: class, key, spokesmen first, the verified before the grey, then content. Two records that
  * still compare equal are equal in everything but their arrival, which is the last resort. */
-int canonical_compare(const void *pa, const void *pb)
+static int canonical_compare(const void *pa, const void *pb)
 {
 	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
 	bool a_grey = a->check == KEY_CHECK_GREY, b_grey = b->check == KEY_CHECK_GREY;
@@ -93,7 +94,7 @@ static enum seen_before seen_in_group(struct job *j, const struct work *first, c
 	return content_compare(first, w) == 0 || earlier ? SEEN_SAME : SEEN_OTHER;
 }
 
-void judge_groups(struct job *j)
+static void judge_groups(struct job *j)
 {
 	for (size_t i = 0, n; i < j->count; i += n) {
 		struct work *first = j->order[i];
@@ -150,7 +151,7 @@ static bool counter_of_earlier_day(struct job *j, const struct work *w)
 }
 
 /* The second key: card and counter. The first in time speaks for it, another TAC under it is a clone's. */
-int judge_counters(struct job *j)
+static int judge_counters(struct job *j)
 {
 	struct work **list = malloc((j->count + 1) * sizeof(struct work *)), *first = NULL;
 	size_t n = 0;
@@ -174,4 +175,13 @@ int judge_counters(struct job *j)
 	}
 	free(list);
 	return j->txn.error;
+}
+
+int clear_judge(struct job *j)
+{
+	judge_alone(j);
+	if (j->count > 1)
+		qsort(j->order, j->count, sizeof(struct work *), canonical_compare);
+	judge_groups(j);
+	return judge_counters(j);
 }

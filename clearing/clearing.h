@@ -112,6 +112,7 @@ enum event_type {			/* on disk */
 	EVENT_BUREAUS = 17,		/* CSV: bureau,title,key,groups,facts,withdraw_max,late_holds: who may grant what, whole list */
 	EVENT_FEED = 18,		/* a bureau's signed batch: FEED_EVENT_HEAD_BYTES, then the file as received */
 	EVENT_MEDIA = 19,		/* CSV: pan,person,medium,from,to: media register, adds and replaces */
+	EVENT_DISTRUST = 21,		/* from i64 | name 32 | SM2 signature 64 | issuer 4 | scheme u8 | alg u8 | key version u8 | index u8 */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -172,6 +173,20 @@ size_t rerate_text(int32_t from, int32_t to, int32_t open_day, char ret_text[PUB
 /* What was asked for, oldest first; agreed_seq: event of the second signature, 0 none yet. False: no more. */
 struct rerate_state { int32_t from, to, day; const char *by; uint64_t agreed_seq; };
 bool refdata_rerate(const struct refdata *r, size_t i, struct rerate_state *ret);
+/*
+ * A TAC key that is compromised: what it verified proves nothing about taps of its time or later, though the mark in the
+ * inbox says good; they are distrusted and wait for a person. One person's signature is enough, for it only withholds
+ * money; a later time for the same key is refused. Days cut before the event stay as they are.
+ */
+#define DISTRUST_BYTES (8 + 32 + 64 + 8)
+struct distrust { uint8_t issuer[4], scheme, alg, version, index; int64_t from_ms; char by[PERSON_NAME_BYTES_MAX + 1]; };	/* index 0: every one */
+size_t distrust_text(const struct distrust *d, char ret_text[PUBLISH_TEXT_BYTES]);
+void distrust_encode(const struct distrust *d, uint8_t ret_body[DISTRUST_BYTES]);	/* signature left zero, at 40 */
+bool distrust_names(const struct distrust *d, const struct tap *tap);	/* a purse record of that key, of its time or later */
+const struct distrust *refdata_distrust(const struct refdata *r, const struct tap *tap);	/* NULL: none */
+const struct distrust *refdata_distrust_of(const struct refdata *r, const struct distrust *key);	/* the same key's; NULL: none */
+/* What the mark of an event is worth by now: GOOD of a compromised key is DISTRUSTED, anything else stays. */
+enum key_check refdata_check_of(const struct refdata *r, const struct tap *tap, enum key_check mark);
 size_t refdata_terminal_count(const struct refdata *r);
 const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i);	/* sorted by terminal */
 /* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its
@@ -342,6 +357,14 @@ int report_write(struct store *s, int32_t day, const char *form, const char *for
  * in *ret_open. CLEARING_E_NO_DAY when none is cleared. */
 int report_month(struct store *s, int32_t first, int32_t last, const char *form, const char *format, FILE *out, uint32_t *ret_open) CLEARING_MUST_CHECK;
 int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out) CLEARING_MUST_CHECK;
+/*
+ * What a compromise of a key from a time on touches: every tap it verified or was waiting on, of cleared days from their
+ * rows and of the others as they would be judged now. Nothing is written. Free rows with free().
+ */
+enum drill_standing { DRILL_SETTLED = 1, DRILL_OPEN = 2, DRILL_WAITING = 3, DRILL_WRONG = 4 }; /* money | will wait | waits | code wrong */
+struct drill_row { int32_t day; uint32_t operator_id; uint8_t standing, pan[10], key[TAP_KEY_BYTES]; int64_t charged_fen, subsidy_fen; };
+struct drill { struct drill_row *row; size_t count, space; };	/* by day, operator, standing, card */
+int key_drill(struct store *s, const struct distrust *key, struct drill *ret) CLEARING_MUST_CHECK;
 /* Money invariants; NULL: all. Each broken one is a line on out. Number broken, or negative error. */
 struct check_info { const char *name, *text; };
 extern const struct check_info check_list[];

@@ -329,6 +329,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		control_withdraw(d, q, out);
 	else if (strcmp(cmd, "rerate") == 0)
 		control_rerate(d, q, out);
+	else if (strcmp(cmd, "key-compromise") == 0)
+		control_compromise(d, q, out);
 	else if (strcmp(cmd, "tariffs") == 0)
 		control_tariffs(d, out);
 	else if (strcmp(cmd, "day-close") == 0)
@@ -339,7 +341,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, entitlements, tariffs, publish, withdraw, rerate, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, entitlements, tariffs, publish, withdraw, rerate, key-compromise, day-close, day-settle and stop are known");
 	}
 }
 

@@ -1,4 +1,4 @@
-/* control - what control.c and control_tariff.c share: a request, its answer, one event appended. Private to clearing/. */
+/* control - what the control files share: a request, its answer, one event appended. Private to clearing/. */
 #ifndef CLEARING_CONTROL_H
 #define CLEARING_CONTROL_H
 
@@ -21,8 +21,13 @@ bool control_signs(struct daemon *d);		/* persons and a tariff are there: tariff
 void control_publish(struct daemon *d, const struct request *q, FILE *out);
 void control_withdraw(struct daemon *d, const struct request *q, FILE *out);
 void control_tariffs(struct daemon *d, FILE *out);
+/* from, name and signature, as signed events begin; the rest of head is zero. False: answered. */
+bool signed_head(const struct request *q, FILE *out, uint8_t *head, size_t head_bytes);
 /* control_rerate.c */
 void control_rerate(struct daemon *d, const struct request *q, FILE *out);
+
+/* control_keys.c */
+void control_compromise(struct daemon *d, const struct request *q, FILE *out);
 
 /* control_feed.c */
 void control_entitlements(struct daemon *d, const struct request *q, FILE *out);

@@ -10,12 +10,11 @@
 
 #define WITHDRAW_PAST_MS (10 * 60000)	/* a clock at the office may be slow */
 
-/* from, name and signature, as both events begin. False: answered. */
-static bool signed_head(const struct request *q, FILE *out, uint8_t head[PUBLISH_HEAD_BYTES])
+bool signed_head(const struct request *q, FILE *out, uint8_t *head, size_t head_bytes)
 {
 	const char *by = request_text(q, "by"), *signature = request_text(q, "signature");
 
-	memset(head, 0, PUBLISH_HEAD_BYTES);
+	memset(head, 0, head_bytes);
 	be64_put(head, (uint64_t)request_number(q, "from"));
 	if (by[0] == '\0' || strlen(by) > PERSON_NAME_BYTES_MAX || strlen(signature) != 128 ||
 	    !hex_decode(signature, head + 40, 64)) {
@@ -58,7 +57,7 @@ void control_publish(struct daemon *d, const struct request *q, FILE *out)
 	struct jsonw j;
 	int ret;
 
-	if (!signed_head(q, out, head))
+	if (!signed_head(q, out, head, sizeof(head)))
 		return;
 	if (request_number(q, "from") <= clock_ms()) {
 		answer_error(out, CLEARING_E_REFERENCE, "tariff: from must lie in the future");
@@ -86,7 +85,7 @@ void control_withdraw(struct daemon *d, const struct request *q, FILE *out)
 	struct jsonw j;
 	int ret;
 
-	if (!signed_head(q, out, head))
+	if (!signed_head(q, out, head, sizeof(head)))
 		return;
 	if (request_number(q, "from") < clock_ms() - WITHDRAW_PAST_MS) {
 		answer_error(out, CLEARING_E_REFERENCE,

@@ -309,6 +309,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	if (tap_decode(raw, n, &tap, &field) != 0)
 		return judge(&in);
 	in.tap = &tap;
+	in.check = refdata_check_of(ref, &tap, in.check);
 	if (service_day_of_ms(tap.time_ms, DAY_CUT_S_DEFAULT) < open_day && refdata_tariff(ref, tap.time_ms) != NULL)
 		limits.too_old_days = tariff_late(refdata_tariff(ref, tap.time_ms)).hard_days;
 	in.terminal = refdata_terminal(ref, tap.terminal, tap.time_ms);

@@ -552,6 +552,7 @@ static int apply(struct refdata *r, uint8_t type, const void *body, size_t n, bo
 	case EVENT_PUBLISH: return publish_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_RERATE: return rerate_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_WITHDRAW: return withdraw_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_DISTRUST: return distrust_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_BUREAUS: return bureaus_apply(r, body, n, dry, error, error_bytes);
 	default: return 0;
 	}

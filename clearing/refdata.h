@@ -16,6 +16,7 @@ struct person_row { char name[PERSON_NAME_BYTES_MAX + 1], title[64]; uint8_t key
 struct proposal { int64_t from_ms; uint8_t digest[DIGEST_BYTES]; char by[PERSON_NAME_BYTES_MAX + 1]; uint8_t key[65]; void *blob; size_t bytes; };
 #define RERATES_MAX 32
 struct rerate_ask { int32_t from, to, day; char by[PERSON_NAME_BYTES_MAX + 1]; uint8_t key[65]; uint64_t agreed_seq; };
+#define DISTRUSTS_MAX 64
 struct refdata {
 	uint64_t seq;			/* event being applied */
 	struct terminals terminal;
@@ -25,6 +26,7 @@ struct refdata {
 	struct person_row person[PERSONS_MAX]; size_t person_count;
 	struct proposal proposal[PROPOSALS_MAX]; size_t proposal_count;
 	struct rerate_ask rerate[RERATES_MAX]; size_t rerate_count;
+	struct distrust distrust[DISTRUSTS_MAX]; size_t distrust_count;
 	struct bureau *bureau; size_t bureau_count;
 	struct feed_batch *feed; size_t feed_count, feed_space;	/* taken, rising seq */
 };
@@ -49,6 +51,9 @@ const struct person_row *person_find(const struct person_row *list, size_t count
 int rerate_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 /* refdata_publish.c */
 int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+
+/* refdata_distrust.c */
+int distrust_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 
 /* Entitlement batch into DB_PERSON and DB_RIDER under seq; t NULL: only check. */
 int riders_apply(const struct refdata *r, struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);

@@ -10,7 +10,7 @@ struct ring_options {
 		*pan, *card_kcv, *date, *minutes, *label, *wrapped, *store, *socket, *out;
 	const char *by[CUSTODIANS_MAX], *key[CUSTODIANS_MAX], *fd[CUSTODIANS_MAX];	/* one of each a custodian, in order */
 	size_t by_count, key_count, fd_count;
-	bool test, json;
+	bool test, taps, json;
 	int first;
 };
 /* 0: go on; -1: help was printed; else an exit code. */
@@ -30,5 +30,7 @@ bool ring_moment(const char *text, int64_t *ret_ms);
 
 int keys_ring(int argc, char **argv);
 int keys_ceremony(int argc, char **argv);
+int keys_compromise(int argc, char **argv);
+int keys_drill(int argc, char **argv);
 
 #endif

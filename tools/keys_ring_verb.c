@@ -32,7 +32,7 @@ static const struct { const char *name; size_t offset; } texts[] = {
 	{ "socket", TEXT(socket) }, { "out", TEXT(out) },
 };
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
-enum { OPTION_BY = 512, OPTION_KEY, OPTION_FD, OPTION_TEST, OPTION_JSON };
+enum { OPTION_BY = 512, OPTION_KEY, OPTION_FD, OPTION_TEST, OPTION_TAPS, OPTION_JSON };
 
 static bool custodian_add(const char **list, size_t *count)
 {
@@ -53,6 +53,7 @@ static bool option_take(int c, struct ring_options *o)
 	case OPTION_KEY: return custodian_add(o->key, &o->key_count);
 	case OPTION_FD: return custodian_add(o->fd, &o->fd_count);
 	case OPTION_TEST: o->test = true; return true;
+	case OPTION_TAPS: o->taps = true; return true;
 	case OPTION_JSON: o->json = true; return true;
 	default: return false;
 	}
@@ -60,7 +61,7 @@ static bool option_take(int c, struct ring_options *o)
 
 int ring_options_read(int argc, char **argv, const char *text, struct ring_options *ret)
 {
-	struct option longs[TEXT_COUNT + 7] = { 0 };
+	struct option longs[TEXT_COUNT + 8] = { 0 };
 	int c;
 
 	for (size_t i = 0; i < TEXT_COUNT; i++)
@@ -70,7 +71,8 @@ int ring_options_read(int argc, char **argv, const char *text, struct ring_optio
 	longs[TEXT_COUNT + 2] = (struct option){ "fd", required_argument, NULL, OPTION_FD };
 	longs[TEXT_COUNT + 3] = (struct option){ "test", no_argument, NULL, OPTION_TEST };
 	longs[TEXT_COUNT + 4] = (struct option){ "json", no_argument, NULL, OPTION_JSON };
-	longs[TEXT_COUNT + 5] = (struct option){ "help", no_argument, NULL, 'h' };
+	longs[TEXT_COUNT + 5] = (struct option){ "taps", no_argument, NULL, OPTION_TAPS };
+	longs[TEXT_COUNT + 6] = (struct option){ "help", no_argument, NULL, 'h' };
 	*ret = (struct ring_options){ 0 };
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {

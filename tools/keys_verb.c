@@ -15,6 +15,7 @@ static const char usage[] =
 	"                        --serial HEX8 --time YYYYMMDDhhmmss [--random HEX8] [--counter HEX4] [--json]\n"
 	"            qingfen keys ring create|list|add|retire --help\n"
 	"            qingfen keys ceremony component|load|activate --help\n"
+	"            qingfen keys compromise --help     qingfen keys drill --help\n"
 	"  derive tac mac1 mac2: 仅用于测试密钥 test keys only; --amount 为分, 可用 0x 前缀写十六进制\n";
 
 #define FACTORS_MAX 3
@@ -174,6 +175,10 @@ int verb_keys(int argc, char **argv)
 		return keys_ring(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "ceremony") == 0)
 		return keys_ceremony(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "compromise") == 0)
+		return keys_compromise(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "drill") == 0)
+		return keys_drill(argc - 1, argv + 1);
 	ret = keys_options_read(argc, argv, &o);
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;

@@ -22,11 +22,13 @@
 
 static const char usage[] =
 	"usage: qingfen sim probe --connect HOST:PORT --ca FILE [--cert FILE --key FILE] --device NAME --terminal HEX12\n"
-	"         [--pan DIGITS [--serial N] [--later MINUTES]] CASE\n"
+	"         [--pan DIGITS [--serial N] [--later MINUTES]\n"
+	"          [--ring FILE --passphrase-file FILE --key-version N [--alg sm4] [--counter N]]] CASE\n"
+	"  with a ring the record is a purchase whose TAC is of that key; without, one taken by hand\n"
 	"  CASE: good bad-record wrong-count wrong-digest wrong-total wrong-serials other-device truncated bomb oversize no-hello\n"
 	"        unknown-frame later-field\n";
 
-struct probe { const char *host_port, *ca, *cert, *key, *device, *what; uint8_t terminal[6], pan[10]; bool carded; uint32_t serial; int64_t later_ms; SSL *ssl; uint8_t in[FRAME_BYTES_MAX + 16]; size_t got; };
+struct probe { const char *host_port, *ca, *cert, *key, *device, *what, *ring, *passphrase_file; uint8_t terminal[6], pan[10], key_version, alg_id; uint16_t counter; bool carded; uint32_t serial; int64_t later_ms; SSL *ssl; uint8_t in[FRAME_BYTES_MAX + 16]; size_t got; };
 
 static int socket_open(const char *host_port)
 {
@@ -105,6 +107,46 @@ static void tap_fill(const struct probe *p, uint32_t serial, struct tap *ret)
 	*ret = t;
 }
 
+/* A purchase with the code its card would make: the ring's TAC key of this version. */
+static int purse_fill(const struct probe *p, struct tap *t)
+{
+	struct mac_engine *engine = NULL;
+	struct keyring *ring = NULL;
+	struct purchase purchase;
+	char passphrase[256] = "";
+	uint8_t dtk[KEY_BYTES];
+	FILE *f = fopen(p->passphrase_file, "re");
+	int ret = f == NULL || fgets(passphrase, sizeof(passphrase), f) == NULL ? -ENOENT : 0;
+
+	if (f != NULL)
+		fclose(f);
+	passphrase[strcspn(passphrase, "\n")] = '\0';
+	t->kind = TAP_PURCHASE;
+	t->medium = MEDIUM_PURSE;
+	t->key_version = p->key_version;
+	t->alg_id = p->alg_id;
+	t->card_counter = p->counter;
+	t->amount_fen = t->list_fen = 200;
+	t->balance_before = 5000;
+	t->balance_after = 4800;
+	tap_purchase(t, &purchase);
+	if (ret == 0)
+		ret = keyring_open(p->ring, passphrase, &ring);
+	if (ret == 0)
+		ret = mac_engine_new(&engine);
+	if (ret == 0)
+		ret = keyring_card_key(ring, engine, KEY_TAC, t->issuer, p->key_version, p->alg_id, t->time_ms, t->pan, dtk);
+	if (ret == 0)
+		ret = mac_purchase_tac(engine, p->alg_id == 1 ? KEY_ALG_SM4 : KEY_ALG_3DES, dtk, &purchase, t->tac);
+	mac_engine_free(engine);
+	keyring_free(ring);
+	key_wipe(dtk, sizeof(dtk));
+	key_wipe(passphrase, sizeof(passphrase));
+	if (ret != 0)
+		complain("sim probe: %s: %s", p->ring, clearing_strerror(ret));
+	return ret;
+}
+
 /* A batch of three taps; the case decides what is wrong with it. */
 static int batch_make(const struct probe *p, uint8_t *out, size_t space)
 {
@@ -117,7 +159,9 @@ static int batch_make(const struct probe *p, uint8_t *out, size_t space)
 	snprintf(b.device, sizeof(b.device), "%.15s", strcmp(p->what, "other-device") == 0 ? "somebody-else" : p->device);
 	for (uint32_t i = 0; i < b.count; i++) {
 		tap_fill(p, 0xF0000000u + b.file_serial * 4 + i, &t);
-		n = tap_encode(&t, record[i], sizeof(record[i]));
+		n = p->ring != NULL ? purse_fill(p, &t) : 0;
+		if (n == 0)
+			n = tap_encode(&t, record[i], sizeof(record[i]));
 		if (n < 0)
 			return n;
 		b.tap[i].p = record[i];
@@ -241,6 +285,8 @@ int sim_probe(int argc, char **argv)
 	static const struct option longs[] = { { "connect", required_argument, NULL, 'c' }, { "ca", required_argument, NULL, 'a' }, { "cert", required_argument, NULL, 'e' },
 		{ "key", required_argument, NULL, 'k' }, { "device", required_argument, NULL, 'd' }, { "terminal", required_argument, NULL, 't' },
 		{ "pan", required_argument, NULL, 'p' }, { "serial", required_argument, NULL, 's' }, { "later", required_argument, NULL, 'l' },
+		{ "ring", required_argument, NULL, 'r' }, { "passphrase-file", required_argument, NULL, 'P' }, { "key-version", required_argument, NULL, 'v' },
+		{ "alg", required_argument, NULL, 'A' }, { "counter", required_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	static struct probe p;
 	int c, ret;
@@ -261,11 +307,16 @@ int sim_probe(int argc, char **argv)
 			p.carded = pan_parse(optarg, p.pan);
 			break;
 		case 's': p.serial = (uint32_t)strtoul(optarg, NULL, 10); break;
+		case 'r': p.ring = optarg; break;
+		case 'P': p.passphrase_file = optarg; break;
+		case 'v': p.key_version = (uint8_t)strtoul(optarg, NULL, 10); break;
+		case 'A': p.alg_id = strcmp(optarg, "sm4") == 0; break;
+		case 'n': p.counter = (uint16_t)strtoul(optarg, NULL, 10); break;
 		case 'l': p.later_ms = strtoll(optarg, NULL, 10) * 60000; break;
 		default: fputs(usage, c == 'h' ? stdout : stderr); return c == 'h' ? EXIT_OK : EXIT_USAGE;
 		}
 	}
-	if (optind + 1 != argc || p.host_port == NULL || p.ca == NULL || p.device == NULL) {
+	if (optind + 1 != argc || p.host_port == NULL || p.ca == NULL || p.device == NULL || (p.ring != NULL && (p.passphrase_file == NULL || !p.carded))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
