@@ -150,6 +150,7 @@ static void count_row(struct checking *c, const struct day_row *day, const struc
 static void check_received(struct checking *c, const struct day_row *day)
 {
 	uint64_t received = 0, rows = 0;
+	struct release release;		/* a record of another day that settles in this one */
 	struct inbox_iter it;
 	struct event e;
 
@@ -161,6 +162,7 @@ static void check_received(struct checking *c, const struct day_row *day)
 			received += b.count;
 		else if (e.type == EVENT_BATCH)
 			broken(c, day->day, "inbox event %" PRIu64 " is not a batch", e.seq);
+		received += release_read(&e, &release);
 	}
 	inbox_close(&it);
 	each_row(c, day, count_row, &rows);

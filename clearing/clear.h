@@ -19,6 +19,7 @@ struct work {				/* one record of the day */
 	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
 	uint16_t nth;			/* among records of one key */
 	bool alone;			/* came beyond the window: rated by itself, changes no other ride */
+	bool released;			/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
 struct arena { uint8_t **chunk; size_t count, used; };
 struct job {
@@ -49,6 +50,8 @@ int clear_collect(struct job *j);
 int clear_judge(struct job *j);
 int counter_compare(const void *pa, const void *pb);	/* of struct work pointers */
 bool counts_for_counter(const struct work *w);
+/* clear_cap.c: what a device brought beyond the cap on value that no key has proven. After all other verdicts. */
+int judge_caps(struct job *j);
 /* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
 int clear_rate(struct job *j);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */

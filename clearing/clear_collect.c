@@ -76,6 +76,46 @@ static int partner_collect(struct job *j, const struct event *e)
 	return 0;
 }
 
+/* The device's name, as the event that brought the record has it. */
+static const char *device_of_event(struct job *j, uint64_t seq)
+{
+	struct inbox_iter it;
+	struct event_batch b;
+	struct event e = { 0 };
+	bool found;
+
+	inbox_open(&j->txn, seq, seq, &it);
+	found = inbox_next(&it, &e) && event_batch_read(&e, &b);
+	inbox_close(&it);
+	return found ? (const char *)e.body : NULL;
+}
+
+/* A person released a record that an earlier day set aside: it settles in this one. Its keys stay that day's. */
+static int release_collect(struct job *j, const struct event *e)
+{
+	struct release r;
+	struct cleared row;
+	struct work *w;
+	const char *device;
+	int32_t day;
+	int ret;
+
+	if (!release_read(e, &r))
+		return 0;
+	if (!set_aside_find(&j->txn, r.key, &day, &row) || day != r.day || day >= j->day.day)
+		return CLEARING_E_STORE;
+	device = device_of_event(j, row.seq);
+	ret = device == NULL ? CLEARING_E_STORE : work_add(j, e, row.raw, row.raw_bytes, row.check, 0);
+	if (ret != 0)
+		return ret;
+	w = &j->work[j->count - 1];
+	w->device = device;
+	w->verdict = (uint8_t)judge_released((enum key_check)row.check);
+	w->keyed = w->released = true;
+	w->counter = 0;
+	return 0;
+}
+
 int clear_collect(struct job *j)
 {
 	struct inbox_iter it;
@@ -88,6 +128,8 @@ int clear_collect(struct job *j)
 			ret = batch_collect(j, &e);
 		else if (e.type == EVENT_PARTNER)
 			ret = partner_collect(j, &e);
+		else if (e.type == EVENT_DEVICE)
+			ret = release_collect(j, &e);
 	}
 	inbox_close(&it);
 	if (ret == 0 && j->count > 0) {

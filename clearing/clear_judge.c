@@ -36,7 +36,7 @@ static void judge_alone(struct job *j)
 		struct work *w = &j->work[i];
 		struct tap tap;
 
-		if (w->verdict == VERDICT_MALFORMED || !work_tap(w, &tap))
+		if (w->verdict == VERDICT_MALFORMED || w->released || !work_tap(w, &tap))
 			continue;
 		w->check = (uint8_t)refdata_check_of(j->ref, &tap, (enum key_check)w->check);
 		w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_NO);
@@ -61,7 +61,7 @@ static int content_compare(const struct work *a, const struct work *b)
 	return order != 0 ? order : a->raw_bytes < b->raw_bytes ? -1 : a->raw_bytes > b->raw_bytes;
 }
 
-/* Canonical order: class, key, spokesmen first, the verified before the grey, then content. Two records that
+/* Canonical order: class, key, the released one and spokesmen first, the verified before the grey, then content. Two records that
  * still compare equal are equal in everything but their arrival, which is the last resort. */
 static int canonical_compare(const void *pa, const void *pb)
 {
@@ -74,6 +74,8 @@ static int canonical_compare(const void *pa, const void *pb)
 	order = memcmp(a->key, b->key, TAP_KEY_BYTES);
 	if (order != 0)
 		return order;
+	if (a->released != b->released)
+		return a->released ? -1 : 1;
 	if (a->keyed != b->keyed)
 		return a->keyed ? -1 : 1;
 	if (a_grey != b_grey)
@@ -110,7 +112,7 @@ static void judge_groups(struct job *j)
 			struct work *w = j->order[i + k];
 			struct tap tap;
 
-			if (work_tap(w, &tap))
+			if (!w->released && work_tap(w, &tap))
 				w->verdict = (uint8_t)judge_work(j, w, &tap, seen_in_group(j, first, w, earlier));
 		}
 	}

@@ -70,7 +70,7 @@ static int keys_write(struct job *j)
 	for (size_t i = 0; ret == 0 && i < j->count; i++) {
 		struct work *w = j->order[i];
 
-		if (w->nth == 0 && w->keyed && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE)
+		if (w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE)
 			ret = j->sink->put(j->sink, DB_TAPKEY, w->key, TAP_KEY_BYTES, day, 4);
 		if (ret == 0)
 			ret = checkpoint_at(j, i);

@@ -113,6 +113,9 @@ enum event_type {			/* on disk */
 	EVENT_FEED = 18,		/* a bureau's signed batch: FEED_EVENT_HEAD_BYTES, then the file as received */
 	EVENT_MEDIA = 19,		/* CSV: pan,person,medium,from,to: media register, adds and replaces */
 	EVENT_DISTRUST = 21,		/* from i64 | name 32 | SM2 signature 64 | issuer 4 | scheme u8 | alg u8 | key version u8 | index u8 */
+	EVENT_DEVICE = 23,		/* kind u8 1 | zero 7 | fen i64: the cap on unproven value from here on;
+					 * kind u8 2 | zero 3 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 | SHA-256 32: a
+					 * person releases a record that was set aside on that day */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -187,6 +190,22 @@ const struct distrust *refdata_distrust(const struct refdata *r, const struct ta
 const struct distrust *refdata_distrust_of(const struct refdata *r, const struct distrust *key);	/* the same key's; NULL: none */
 /* What the mark of an event is worth by now: GOOD of a compromised key is DISTRUSTED, anything else stays. */
 enum key_check refdata_check_of(const struct refdata *r, const struct tap *tap, enum key_check mark);
+/*
+ * How much value that no key has proven a device may bring in a settlement day; 0: no cap. What comes beyond it is set
+ * aside, until a person signs that one record may settle: it does on the day that has the event, once.
+ */
+#define DEVICE_CAP_BYTES 16
+#define DEVICE_RELEASE_BYTES (8 + 32 + 64 + TAP_KEY_BYTES + 2 + DIGEST_BYTES)
+int64_t refdata_cap_fen(const struct refdata *r);
+void device_cap_event(int64_t fen, uint8_t out[DEVICE_CAP_BYTES]);
+size_t release_text(const uint8_t key[TAP_KEY_BYTES], int32_t day, const uint8_t digest[DIGEST_BYTES], char ret_text[PUBLISH_TEXT_BYTES]);
+struct release { uint8_t key[TAP_KEY_BYTES]; int32_t day; char by[PERSON_NAME_BYTES_MAX + 1]; uint64_t seq; };	/* day: set aside on */
+void release_event(const uint8_t key[TAP_KEY_BYTES], int32_t day, const uint8_t digest[DIGEST_BYTES], const char *by, const uint8_t signature[64],
+		   uint8_t out[DEVICE_RELEASE_BYTES]);
+/* Of an EVENT_DEVICE; false: it is no release. */
+bool release_read(const struct event *e, struct release *ret);
+const struct release *refdata_release(const struct refdata *r, const uint8_t key[TAP_KEY_BYTES]);	/* NULL: not released */
+const struct release *refdata_release_at(const struct refdata *r, size_t i);	/* by business key; NULL: no more */
 size_t refdata_terminal_count(const struct refdata *r);
 const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i);	/* sorted by terminal */
 /* Person of a card and its rider record as known at inbox position seq. A card nobody registered is its
@@ -282,6 +301,8 @@ struct rerate_effect { uint64_t rides, cards; int64_t rider_fen, operator_fen;	/
 int rerate_try(struct store *s, uint64_t person, int32_t from, int32_t to, struct rerate_effect *ret_effect) CLEARING_MUST_CHECK;
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
+/* A record that its day set aside (VERDICT_QUARANTINED), and that day; false: there is none. */
+bool set_aside_find(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t *ret_day, struct cleared *ret_row);
 /* One row of DB_CUBE: the fold the reports are made of. Every tap of the day is in exactly one. */
 struct cube {
 	int32_t day; uint8_t verdict; uint32_t operator_id; uint8_t scheme, medium, card_class; uint16_t group, rule, fund_rule;

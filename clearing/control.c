@@ -259,6 +259,9 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "provisional_published_fen", l->published_fen);
 	jsonw_kint(&j, "provisional_rated_fen", l->rated_fen);
 	jsonw_kint(&j, "provisional_subsidy_fen", l->subsidy_fen);
+	jsonw_kint(&j, "unproven_cap_fen", refdata_cap_fen(d->ref));
+	jsonw_kint(&j, "unproven_fen", l->unproven_fen);
+	jsonw_kint(&j, "devices_beyond_cap", (int64_t)l->devices_beyond);
 	jsonw_key(&j, "verdicts");
 	jsonw_object(&j);
 	for (int v = 0; v < VERDICT_COUNT; v++)
@@ -299,6 +302,8 @@ static void do_metrics(struct daemon *d, FILE *out)
 	metric(f, "qingfen_batches_repeated_total", "counter", l->repeated);
 	metric(f, "qingfen_batches_refused_total", "counter", d->stat.refused_batches);
 	metric(f, "qingfen_commits_total", "counter", d->stat.commits);
+	metric(f, "qingfen_unproven_fen", "gauge", (uint64_t)l->unproven_fen);
+	metric(f, "qingfen_devices_beyond_cap", "gauge", l->devices_beyond);
 	metric(f, "qingfen_connections", "gauge", fronts_connections(d));
 	metric(f, "qingfen_queue_items", "gauge", d->queue.count);
 	metric(f, "qingfen_store_used_bytes", "gauge", store_used_bytes(d->store));
@@ -331,6 +336,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		control_rerate(d, q, out);
 	else if (strcmp(cmd, "key-compromise") == 0)
 		control_compromise(d, q, out);
+	else if (strcmp(cmd, "device-release") == 0)
+		control_device_release(d, q, out);
 	else if (strcmp(cmd, "tariffs") == 0)
 		control_tariffs(d, out);
 	else if (strcmp(cmd, "day-close") == 0)
@@ -341,7 +348,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, entitlements, tariffs, publish, withdraw, rerate, key-compromise, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, entitlements, tariffs, publish, withdraw, rerate, key-compromise, device-release, day-close, day-settle and stop are known");
 	}
 }
 

@@ -28,6 +28,8 @@ void control_rerate(struct daemon *d, const struct request *q, FILE *out);
 
 /* control_keys.c */
 void control_compromise(struct daemon *d, const struct request *q, FILE *out);
+/* control_device.c */
+void control_device_release(struct daemon *d, const struct request *q, FILE *out);
 
 /* control_feed.c */
 void control_entitlements(struct daemon *d, const struct request *q, FILE *out);

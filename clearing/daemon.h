@@ -23,7 +23,7 @@ struct conf {
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX];
 	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
-		test_keys, device_binding, crl_sweep_s, crl_grace_h, crl_stale_accept;
+		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept;
 	int32_t open_day;
 	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
 };
@@ -84,7 +84,8 @@ const struct receipt *live_answer(const struct live *l, const char *device, cons
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
 struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen;
-	int64_t published_fen, rated_fen, subsidy_fen; };	/* provisional fares */
+	int64_t published_fen, rated_fen, subsidy_fen;		/* provisional fares */
+	int64_t unproven_fen; uint64_t devices_beyond; };	/* while there is a cap: value no key has proven; devices that brought more */
 const struct live_totals *live_totals(const struct live *l);
 void live_note_repeated(struct live *l);
 
@@ -119,6 +120,8 @@ int writer_start(struct daemon *d);
 /* Run a call in the writer's next transaction and wait for it to be durable. */
 int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg);
 
+/* The configured cap becomes an event when another is in force, so that a day is cleared with it anywhere. control_device.c */
+int device_cap_start(struct daemon *d);
 int control_start(struct daemon *d);
 void control_stop(struct daemon *d);
 

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/unproven.h"
+
 struct case_file {			/* everything about one row */
 	struct txn t;
 	int32_t day;
-	struct cleared row; uint16_t nth;
+	struct cleared row; uint16_t nth; uint8_t row_key[TAP_KEY_BYTES];
 	struct tap tap; bool decoded;
 	struct day_row day_row;
 	struct refdata *ref;
@@ -297,7 +299,39 @@ static void print_adjustment(const struct case_file *f, const struct adjustment 
 	print_postings(a->posting, a->posting_count, out);
 }
 
-static void print_text(const struct case_file *f, const char *id, FILE *out)
+/* Why a record was set aside, and that a person released it. */
+static void print_device(struct case_file *f, FILE *out)
+{
+	const struct release *release = refdata_release(f->ref, f->row_key);
+	char sum[32], cap[32], value[32], day[11];
+	struct cap_reached r;
+
+	if (f->row.verdict == VERDICT_QUARANTINED && cap_explain(&f->t, f->ref, &f->day_row, f->row.device, &f->tap, f->row_key, &r) == 0) {
+		yuan(r.sum_fen, sum);
+		yuan(r.value_fen, value);
+		yuan(r.cap_fen, cap);
+		fprintf(out, "  隔离: 设备 %s 当日未经密钥鉴别的金额至本笔累计 %s (本笔 %s), 超过限额 %s; 由人员核实后放行\n", f->row.device, sum, value, cap);
+	}
+	if (release == NULL)
+		return;
+	day_format(release->day, day);
+	fprintf(out, "  放行: 于 %s 隔离, 由 %s 签名放行  收件箱 #%" PRIu64 "\n", day, release->by, release->seq);
+}
+
+static void json_device(struct jsonw *j, struct case_file *f)
+{
+	const struct release *release = refdata_release(f->ref, f->row_key);
+	struct cap_reached r;
+
+	if (f->row.verdict == VERDICT_QUARANTINED && cap_explain(&f->t, f->ref, &f->day_row, f->row.device, &f->tap, f->row_key, &r) == 0) {
+		jsonw_kint(j, "unproven_fen", r.sum_fen);
+		jsonw_kint(j, "unproven_cap_fen", r.cap_fen);
+	}
+	if (release != NULL)
+		jsonw_kstr(j, "released_by", release->by);
+}
+
+static void print_text(struct case_file *f, const char *id, FILE *out)
 {
 	const struct verdict_info *v = verdict_info((enum verdict)f->row.verdict);
 	char time[32], pan[24], day[11];
@@ -316,6 +350,7 @@ static void print_text(const struct case_file *f, const char *id, FILE *out)
 	} else {
 		fprintf(out, "  不入账%s\n", v->resend_helps ? "; 补传正确的记录后可重新判定" : "");
 	}
+	print_device(f, out);
 	fprintf(out, "  鉴别 %s (密钥版本 %u, 算法 %u)  票价版本 %u  收件箱 #%" PRIu64 "\n", key_check_name((enum key_check)f->row.check), f->tap.key_version, f->tap.alg_id,
 		f->row.tariff_version, f->row.seq);
 }
@@ -417,6 +452,7 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	jsonw_kint(&j, "rated_fen", f->row.fare.paid.fen);
 	jsonw_kint(&j, "absorbed_fen", f->row.fare.absorbed.fen);
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
+	json_device(&j, f);
 	json_rules(&j, f);
 	jsonw_key(&j, "adjustments");
 	jsonw_array(&j);
@@ -439,6 +475,7 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 	}
 	if (!row_find(f, key))
 		ret = f->t.error != 0 ? f->t.error : -ENOENT;
+	memcpy(f->row_key, key, TAP_KEY_BYTES);
 	if (ret == 0)
 		ret = tap_decode(f->row.raw, f->row.raw_bytes, &f->tap, &field);
 	if (ret == 0)

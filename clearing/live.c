@@ -12,6 +12,8 @@
 
 #include <xxhash.h>
 
+#include "clearing/unproven.h"
+
 #define SLOTS_FIRST 4096
 #define KNOWN_PLACES (1u << 20)	/* riders of a large city within some hours; 64 MB */
 
@@ -25,6 +27,7 @@ struct live {
 	struct counted *counted; size_t counted_count, counted_mask;
 	struct answer *answer; size_t answer_count, answer_mask;
 	struct known *known;
+	struct unproven *unproven;
 	struct live_totals totals;
 };
 
@@ -39,7 +42,8 @@ int live_new(struct live **ret)
 	l->seen = calloc(SLOTS_FIRST, sizeof(*l->seen));
 	l->counted = calloc(SLOTS_FIRST, sizeof(*l->counted));
 	l->answer = calloc(SLOTS_FIRST, sizeof(*l->answer));
-	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->answer == NULL || known_new(KNOWN_PLACES, &l->known) != 0) {
+	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->answer == NULL || known_new(KNOWN_PLACES, &l->known) != 0 ||
+	    unproven_new(&l->unproven) != 0) {
 		live_free(l);
 		return -ENOMEM;
 	}
@@ -58,6 +62,7 @@ void live_free(struct live *l)
 	free(l->counted);
 	free(l->answer);
 	known_free(l->known);
+	unproven_free(l->unproven);
 	free(l);
 }
 
@@ -67,6 +72,7 @@ void live_reset_day(struct live *l)
 	memset(l->counted, 0, (l->counted_mask + 1) * sizeof(*l->counted));
 	memset(l->riding, 0, (l->riding_mask + 1) * sizeof(*l->riding));
 	l->seen_count = l->counted_count = l->riding_count = 0;
+	unproven_reset(l->unproven);
 	l->totals = (struct live_totals){ 0 };
 }
 
@@ -294,6 +300,20 @@ static void rate_provisionally(struct live *l, const struct refdata *ref, struct
 		l->totals.subsidy_fen += fare.funder[i].amount.fen;
 }
 
+/* The device's sum so far, in the order of arrival: the clear takes them by time. */
+static bool beyond_cap(struct live *l, const struct refdata *ref, int32_t open_day, const char *device, const struct tap *tap, uint32_t operator_id)
+{
+	int64_t cap = refdata_cap_fen(ref), fen, sum;
+
+	if (cap == 0)
+		return false;
+	fen = unproven_value(tap, refdata_tariff(ref, tap->time_ms), operator_id, open_day);
+	sum = unproven_add(l->unproven, device, fen);
+	l->totals.unproven_fen += fen;
+	l->totals.devices_beyond += sum > cap && sum - fen <= cap;
+	return sum > cap;
+}
+
 static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const uint8_t *raw,
 			      uint32_t n, const uint8_t *mark, uint64_t seq)
 {
@@ -329,6 +349,8 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 			in.seen = SEEN_COUNTER;
 	}
 	v = judge(&in);
+	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, device, &tap, in.terminal->operator_id))
+		v = VERDICT_QUARANTINED;
 	if (v == VERDICT_ACCEPTED || v == VERDICT_PENDING)
 		rate_provisionally(l, ref, t, open_day, &tap, seq, in.terminal->operator_id);
 	return v;
@@ -377,6 +399,8 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 			ret = counted_room(l);
 		if (ret == 0)
 			ret = riding_room(l);
+		if (ret == 0)
+			ret = unproven_room(l->unproven);
 		if (ret != 0)
 			break;
 		v = judge_tap(l, ref, t, open_day, device, b->tap[i].p, b->tap[i].n, marks + 2 * i, seq);

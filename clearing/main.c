@@ -132,6 +132,8 @@ static int daemon_run(struct daemon *d)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	ret = writer_start(d);
 	if (ret == 0)
+		ret = device_cap_start(d);
+	if (ret == 0)
 		ret = fronts_start(d);
 	if (ret == 0)
 		ret = control_start(d);

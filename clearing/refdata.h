@@ -28,6 +28,8 @@ struct refdata {
 	struct rerate_ask rerate[RERATES_MAX]; size_t rerate_count;
 	struct distrust distrust[DISTRUSTS_MAX]; size_t distrust_count;
 	struct bureau *bureau; size_t bureau_count;
+	int64_t cap_fen;
+	struct release *release; size_t release_count, release_space;	/* by business key */
 	struct feed_batch *feed; size_t feed_count, feed_space;	/* taken, rising seq */
 };
 
@@ -49,6 +51,8 @@ int signature_check(const struct refdata *ref, const char *what, const uint8_t *
 const struct person_row *person_find(const struct person_row *list, size_t count, const char *name);	/* NULL: none */
 /* refdata_rerate.c */
 int rerate_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+/* refdata_device.c */
+int device_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 /* refdata_publish.c */
 int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 

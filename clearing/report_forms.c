@@ -245,6 +245,34 @@ void form_d04(struct report *r, const char *title)
 		 ledger_sum(r, ACCOUNT_TREASURY, POST_SUBSIDY) + pending_subsidy(r) - ledger_adjust(r, ACCOUNT_TREASURY));
 }
 
+/* Records of other days that settle in this one by a person's signature: told here, counted as money above. */
+static void released_rows(struct report *r)
+{
+	const struct release *release;
+
+	for (size_t i = 0; (release = refdata_release_at(r->ref, i)) != NULL; i++) {
+		uint8_t key[CLEARED_KEY_BYTES] = { 0 };
+		char name[96];
+		const char *text[4] = { "released", "隔离后由人员签名放行, 计入本日", "000000", name };
+		struct cleared c;
+		struct row *row;
+		const void *val;
+		size_t n;
+
+		if (release->seq <= r->day.first_seq || release->seq > r->day.cut_seq)
+			continue;
+		be32_put(key, (uint32_t)r->day.day ^ 0x80000000u);
+		key[4] = CLEARED_RIDE;
+		memcpy(key + 5, release->key, TAP_KEY_BYTES);
+		if (!txn_get(&r->t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &c))
+			continue;
+		operator_text(r, &(struct cube){ .operator_id = c.operator_id, .tariff_version = c.tariff_version }, name);
+		row = row_of(r, text, 4);
+		row->number[4]++;
+		row->number[5] += c.priced.charged.fen;
+	}
+}
+
 void form_d05(struct report *r)
 {
 	int64_t all = 0, listed = 0, money = 0;
@@ -273,6 +301,7 @@ void form_d05(struct report *r)
 		row->number[5] += c->charged_fen;
 		listed += v->money ? 0 : (int64_t)c->taps;
 	}
+	released_rows(r);
 	relation(r, "收到笔数 = 计入清分 + 差错各类", (int64_t)r->day.tap_count, money + listed);
 	relation(r, "收到笔数 = 各类判定之和", (int64_t)r->day.tap_count, all);
 }

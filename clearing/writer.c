@@ -117,8 +117,9 @@ static int batch_take(struct daemon *d, struct txn *t, struct item *item)
 	const void *part[3] = { head, item->marks, item->bytes };
 	const size_t bytes[3] = { sizeof(head), 2u * item->batch.count, item->bytes_count };
 	const struct receipt *before;
+	uint64_t seq, beyond;
 	bool differs;
-	uint64_t seq;
+	int ret;
 
 	before = live_answer(d->live, item->device, &item->batch, &differs);
 	if (differs) {
@@ -137,7 +138,12 @@ static int batch_take(struct daemon *d, struct txn *t, struct item *item)
 	seq = inbox_append(t, EVENT_BATCH, item->received_ms, part, bytes, 3);
 	if (t->error != 0)
 		return t->error;
-	return live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->marks, seq, &item->receipt);
+	beyond = live_totals(d->live)->devices_beyond;
+	ret = live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->marks, seq, &item->receipt);
+	if (live_totals(d->live)->devices_beyond > beyond)
+		log_event("device-beyond-cap", "alarm=1 device=%s cap_fen=%lld note=\"what it brings that no key has proven is set aside\"", item->device,
+			  (long long)refdata_cap_fen(d->ref));
+	return ret;
 }
 
 static void item_finish(struct item *item, int result)

@@ -41,7 +41,7 @@ enum verdict {
 	VERDICT_PENDING = 19,		/* another city's card, or key missing: money when its answer comes (F0/FA) */
 	VERDICT_EVENT = 20,		/* sign-on record: kept, no money */
 	VERDICT_GREY_SUPERSEDED = 21,	/* grey, and its recovery is here */
-	VERDICT_QUARANTINED = 22,	/* tripped an assertion once; set aside, alarm */
+	VERDICT_QUARANTINED = 22,	/* beyond its device's cap on value no key has proven: set aside until a person releases it */
 };
 #define VERDICT_COUNT 23
 struct verdict_info {
@@ -83,6 +83,11 @@ struct judge_input {
 };
 /* Everything except the fare. ACCEPTED or PENDING means: go on to rate it. */
 enum verdict judge(const struct judge_input *in);
+/* What a record set aside becomes when a person releases it; all else was answered on its own day. */
+enum verdict judge_released(enum key_check check);
+/* No key has vouched for such a record and none of ours will without a person: its value counts for the cap of the
+ * device that brought it. docs/devices.md says why each. */
+bool check_unproven(enum key_check check);
 
 /* ---- accounts and postings ----------------------------------------------------------------- */
 

@@ -100,7 +100,20 @@ enum verdict judge(const struct judge_input *in)
 		return VERDICT_AMOUNT;
 	if (in->blacklisted)
 		return VERDICT_BLACKLISTED;
-	return check_settles(in->check) ? VERDICT_ACCEPTED : VERDICT_PENDING;
+	return judge_released(in->check);
+}
+
+enum verdict judge_released(enum key_check check) { return check_settles(check) ? VERDICT_ACCEPTED : VERDICT_PENDING; }
+
+/* A device can make each of these by what it writes: no code, its own word, a foreign issuer, a key that is not there.
+ * That our key device is out, or a key is distrusted, it cannot; a grey record is no money. */
+bool check_unproven(enum key_check check)
+{
+	switch (check) {
+	case KEY_CHECK_NONE: case KEY_CHECK_DEVICE: case KEY_CHECK_FOREIGN: case KEY_CHECK_NO_KEY: return true;
+	case KEY_CHECK_GOOD: case KEY_CHECK_BAD: case KEY_CHECK_GREY: case KEY_CHECK_UNAVAILABLE: case KEY_CHECK_DISTRUSTED: break;
+	}
+	return false;
 }
 
 enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours)

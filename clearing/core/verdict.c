@@ -30,7 +30,7 @@ static const struct verdict_info table[VERDICT_COUNT] = {
 	[VERDICT_PENDING] = { "pending", "待对方清分中心确认", "waits for its centre", "0000F0", true, false },
 	[VERDICT_EVENT] = { "event", "签到签退等事件", "sign-on event, no money", "000000", false, false },
 	[VERDICT_GREY_SUPERSEDED] = { "grey-superseded", "灰记录, 已由恢复记录取代", "grey record whose recovery is here", "002002", false, false },
-	[VERDICT_QUARANTINED] = { "quarantined", "隔离, 需人工检查", "set aside, alarm", "0000F9", false, false },
+	[VERDICT_QUARANTINED] = { "quarantined", "隔离, 需人工检查", "beyond its device's cap on value no key has proven", "0000F9", false, false },
 };
 
 const struct verdict_info *verdict_info(enum verdict v)

@@ -184,14 +184,16 @@ static inline struct tap tap_at(unsigned card, int32_t day, int minute, const ch
 	return t;
 }
 
-static inline void tap_send(struct house *h, const struct tap *t)
+static inline void tap_send_as(struct house *h, const struct tap *t, const char *device, enum key_check check)
 {
 	static uint8_t record[TAP_ENCODED_BYTES_MAX], out[BATCH_BYTES_MAX];
-	struct batch b = { .device = "V-1", .file_serial = ++serials, .count = 1 };
-	uint8_t head[EVENT_BATCH_HEAD_BYTES + 2] = "V-1";
+	struct batch b = { .file_serial = ++serials, .count = 1 };
+	uint8_t head[EVENT_BATCH_HEAD_BYTES + 2] = "";
 	int n = tap_encode(t, record, sizeof(record));
 
 	assert_true(n > 0);
+	snprintf(b.device, sizeof(b.device), "%s", device);
+	memcpy(head, b.device, sizeof(b.device));
 	b.tap[0].p = record;
 	b.tap[0].n = (uint32_t)n;
 	assert_int_equal(batch_seal(&b), 0);
@@ -199,9 +201,11 @@ static inline void tap_send(struct house *h, const struct tap *t)
 	assert_true(n > 0);
 	be32_put(head + 16, b.file_serial);
 	be16_put(head + 20, 1);
-	head[22] = KEY_CHECK_GOOD;
+	head[22] = check;
 	event_add(h, EVENT_BATCH, head, sizeof(head), out, (size_t)n);
 }
+
+static inline void tap_send(struct house *h, const struct tap *t) { tap_send_as(h, t, "V-1", KEY_CHECK_GOOD); }
 
 static inline void day_end(struct house *h)
 {
