@@ -438,6 +438,32 @@ const char *gate_answer_name(enum gate_answer a)
 	case GATE_CODE_EXPIRED: return "code-expired";
 	case GATE_CODE_USED: return "code-used";
 	case GATE_CODE_LIMIT: return "code-limit";
+	case GATE_FORGED: return "forged";
+	case GATE_DENIED: return "denied";
+	case GATE_FIRST_RIDES: return "first-rides";
+	}
+	return "?";
+}
+
+const char *gate_answer_text(enum gate_answer a)
+{
+	switch (a) {
+	case GATE_GO: return "请上车";
+	case GATE_TAP_AGAIN: return "请重刷";
+	case GATE_LOW_BALANCE: return "余额不足";
+	case GATE_BLACKLISTED: return "黑名单卡, 已停用";
+	case GATE_CARD_REFUSED: return "本机不受理此卡";
+	case GATE_EXPIRED: return "卡已过期";
+	case GATE_NO_PRICE: return "无票价, 请找司机";
+	case GATE_REPEAT: return "优待不得连刷";
+	case GATE_CARD_ERROR: return "卡片故障, 请重刷";
+	case GATE_CODE_REFUSED: return "本机不受理此码";
+	case GATE_CODE_EXPIRED: return "乘车码已过期, 请刷新";
+	case GATE_CODE_USED: return "乘车码已使用, 请刷新";
+	case GATE_CODE_LIMIT: return "超过乘车码限额";
+	case GATE_FORGED: return "卡片认证未通过";
+	case GATE_DENIED: return "此卡有欠费或已停用";
+	case GATE_FIRST_RIDES: return "此卡待发卡行确认, 请用其他方式乘车";
 	}
 	return "?";
 }

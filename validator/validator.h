@@ -112,7 +112,7 @@ enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK
 	X(distance_m,     UINT, 0xffffffff, "") \
 	X(oda,            UINT, 255,        "bank card: 0 none, 1 SDA, 2 DDA, 3 CDA passed") \
 	X(cryptogram,     BIN,  8,          "bank card application cryptogram") \
-	X(qr,             VAR,  588,        "T-Union QR payload") \
+	X(qr,             VAR,  588,        "T-Union QR payload; bank card: proof, docs/bank-cards.md") \
 	X(series,         STR,  15,         "card product or series by its scheme's own name; empty when it has none")
 
 #define TAP_STRUCT_UINT(name, arg)	uint32_t name;
@@ -333,9 +333,11 @@ struct reader *soft_psam_reader(struct soft_psam *p);
 /* ---- gate: one tap at the kerb ------------------------------------------------------------- */
 
 enum gate_answer { GATE_GO = 0, GATE_TAP_AGAIN, GATE_LOW_BALANCE, GATE_BLACKLISTED, GATE_CARD_REFUSED, GATE_EXPIRED,
-	GATE_NO_PRICE, GATE_REPEAT, GATE_CARD_ERROR, GATE_CODE_REFUSED, GATE_CODE_EXPIRED, GATE_CODE_USED, GATE_CODE_LIMIT };
-#define GATE_ANSWER_COUNT (GATE_CODE_LIMIT + 1)
+	GATE_NO_PRICE, GATE_REPEAT, GATE_CARD_ERROR, GATE_CODE_REFUSED, GATE_CODE_EXPIRED, GATE_CODE_USED, GATE_CODE_LIMIT,
+	GATE_FORGED, GATE_DENIED, GATE_FIRST_RIDES };	/* bank cards: not authentic | on the deny list | unanswered rides at their limit */
+#define GATE_ANSWER_COUNT (GATE_FIRST_RIDES + 1)
 const char *gate_answer_name(enum gate_answer a);
+const char *gate_answer_text(enum gate_answer a);	/* what the rider is shown */
 struct gate_setting {			/* where the bus is and what is in force; borrowed */
 	const struct tariff *tariff;
 	uint32_t operator_id; char line[LINE_BYTES_MAX + 1]; uint8_t direction; char vehicle[16]; uint16_t stop; uint32_t driver;
@@ -386,6 +388,8 @@ size_t hotlist_size(size_t ranges);
 int hotlist_init(struct hotlist *h, size_t bytes, const char *name, const void *p, size_t n, char *ret_error, size_t error_bytes) VALIDATOR_MUST_CHECK;
 bool hotlist_has(const struct hotlist *h, const uint8_t pan[10]);
 size_t hotlist_count(const struct hotlist *h);
+
+#include "validator/bank.h"	/* bank cards: kernel, deny list, risk */
 
 /* ---- uplink: the wire client, without a socket of its own ---------------------------------- */
 
