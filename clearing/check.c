@@ -113,7 +113,36 @@ static void once_row(struct checking *c, const struct day_row *day, const struct
 		broken(c, day->day, "a tap posted %" PRId64 " fen, its charge and subsidies are %" PRId64, posted, row->priced.charged.fen + subsidy_of(row));
 }
 
-/* Also: of the rows of one business key at most one is money, so nothing is settled twice. */
+static bool was_set_aside(struct checking *c, int32_t day, const uint8_t key[TAP_KEY_BYTES])
+{
+	uint8_t at[CLEARED_KEY_BYTES] = { 0 };
+	struct cleared row;
+	const void *val;
+	size_t n;
+
+	be32_put(at, (uint32_t)day ^ 0x80000000u);
+	at[4] = CLEARED_RIDE;
+	memcpy(at + 5, key, TAP_KEY_BYTES);
+	return txn_get(c->t, DB_CLEARED, at, sizeof(at), &val, &n) && cleared_decode(val, n, &row) && row.verdict == VERDICT_QUARANTINED;
+}
+
+/* A business key is money on the day that decided it, or after that day set it aside, and on no other. */
+static void once_key(struct checking *c, const struct day_row *day, const uint8_t key[TAP_KEY_BYTES])
+{
+	const void *val;
+	int32_t decided;
+	size_t n;
+
+	if (!txn_get(c->t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) || n < 4) {
+		broken(c, day->day, "a tap is money whose business key no day decided");
+		return;
+	}
+	decided = (int32_t)be32_get(val);
+	if (decided != day->day && (decided > day->day || !was_set_aside(c, decided, key)))
+		broken(c, day->day, "a tap is money on a day that did not decide its business key");
+}
+
+/* Also: of the rows of one business key, of this day and of all days, at most one is money, so nothing is settled twice. */
 static void check_once(struct checking *c, const struct day_row *day)
 {
 	uint8_t prefix[4], last[TAP_KEY_BYTES] = { 0 };
@@ -128,6 +157,8 @@ static void check_once(struct checking *c, const struct day_row *day)
 		bool money = it.key_bytes == CLEARED_KEY_BYTES && cleared_decode(it.val, it.val_bytes, &row) && verdict_info((enum verdict)row.verdict)->money;
 		bool same = memcmp(last, it.key + 5, TAP_KEY_BYTES) == 0;
 
+		if (money)
+			once_key(c, day, it.key + 5);
 		if (same && money && last_money)
 			broken(c, day->day, "one business key is money twice");
 		last_money = money || (same && last_money);
@@ -147,6 +178,19 @@ static void count_row(struct checking *c, const struct day_row *day, const struc
 	++*(uint64_t *)arg;
 }
 
+/* Records of earlier days that the day took in again: their key device answered in it. */
+static uint64_t taken_again(struct checking *c, const struct day_row *day, const struct event *e)
+{
+	int64_t n = rechecks_count(e);
+	uint64_t taken = 0;
+
+	if (n < 0)
+		broken(c, day->day, "inbox event %" PRIu64 " is not a list of answers", e->seq);
+	for (int64_t i = 0; i < n; i++)
+		taken += recheck_at(e, (size_t)i).seq <= day->first_seq;
+	return taken;
+}
+
 static void check_received(struct checking *c, const struct day_row *day)
 {
 	uint64_t received = 0, rows = 0;
@@ -162,6 +206,8 @@ static void check_received(struct checking *c, const struct day_row *day)
 			received += b.count;
 		else if (e.type == EVENT_BATCH)
 			broken(c, day->day, "inbox event %" PRIu64 " is not a batch", e.seq);
+		else if (e.type == EVENT_RECHECK)
+			received += taken_again(c, day, &e);
 		received += release_read(&e, &release);
 	}
 	inbox_close(&it);
@@ -400,18 +446,20 @@ const struct check_info check_list[] = {
 	{ "adjust", "调整分录 = 调整前后之差 adjustments post what their fares differ by" },
 	{ "digest", "已清分日的摘要不变 a cleared day's digest never changes" },
 	{ "inbox", "收件箱无缺号 the inbox has no gap" },
+	{ "waiting", "待验记录 = 未验 - 已补验 what waits is what was not checked and not checked again" },
 	{ "reports", "报表与总账一致 reports equal the ledger" },
 };
 const size_t check_count = sizeof(check_list) / sizeof(check_list[0]);
 
 int check_run(struct store *s, const char *name, FILE *out)
 {
+	/* NULL: of the whole inbox */
 	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_received, check_folds,
-		check_adjust,		check_digest, check_inbox, check_reports };
+		check_adjust,		check_digest, check_inbox, NULL, check_reports };
 	struct txn t;
 	struct checking c = { .store = s, .t = &t, .out = out };
 	bool found = false;
-	int ret = txn_begin(s, false, &t);
+	int ret = txn_begin(s, false, &t), all = 0;
 
 	if (ret != 0)
 		return ret;
@@ -420,9 +468,12 @@ int check_run(struct store *s, const char *name, FILE *out)
 			continue;
 		found = true;
 		c.name = check_list[i].name;
-		each_day(&c, run[i]);
+		if (run[i] != NULL)
+			each_day(&c, run[i]);
+		else if ((all = waiting_check(&t, out)) > 0)
+			c.broken += all;
 	}
-	ret = t.error;
+	ret = t.error != 0 ? t.error : all < 0 ? all : 0;
 	txn_abort(&t);
 	if (!found)
 		return -ENOENT;

@@ -18,6 +18,7 @@ void job_done(struct job *j)
 	free(j->arena.chunk);
 	free(j->work);
 	free(j->order);
+	free(j->recheck);
 	free(j->partner);
 	free(j->state);
 	free(j->ride);

@@ -15,6 +15,8 @@ struct work {				/* one record of the day */
 	uint8_t pan[10]; uint16_t counter; uint8_t tac[4];
 	int64_t time_ms;
 	uint64_t person, seq;
+	uint16_t at;			/* place in its batch */
+	int32_t arrived;		/* the day its batch belongs to: an earlier one, when its key was asked again after the cut */
 	const char *device;
 	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
 	uint16_t nth;			/* among records of one key */
@@ -28,6 +30,7 @@ struct job {
 	struct day_row day;
 	struct refdata *ref;
 	struct work *work; size_t count, space;
+	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct work **order;
 	struct partner_event { char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct arena arena;

@@ -10,10 +10,10 @@
 
 static enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
 {
-	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < j->day.day ? refdata_tariff(j->ref, tap->time_ms) : NULL;
+	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
 	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->device, .seen = seen,
-				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .open_day = j->day.day, .cut_s = DAY_CUT_S_DEFAULT,
+				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .open_day = w->arrived, .cut_s = DAY_CUT_S_DEFAULT,
 				  .limits = &limits };
 
 	if (t != NULL)
@@ -27,7 +27,8 @@ static enum verdict judge_work(const struct job *j, const struct work *w, const 
 /* Verdicts that stand before the search for duplicates: such a record never speaks for its business key. */
 static bool speaks_for_key(enum verdict v)
 {
-	return v != VERDICT_MALFORMED && v != VERDICT_TERMINAL_UNKNOWN && v != VERDICT_TERMINAL_MISMATCH && v != VERDICT_TEST && v != VERDICT_BAD_MAC;
+	return v != VERDICT_MALFORMED && v != VERDICT_TERMINAL_UNKNOWN && v != VERDICT_TERMINAL_MISMATCH && v != VERDICT_TEST && v != VERDICT_BAD_MAC &&
+	       v != VERDICT_PENDING_TAC;
 }
 
 static void judge_alone(struct job *j)
@@ -81,7 +82,9 @@ static int canonical_compare(const void *pa, const void *pb)
 	if (a_grey != b_grey)
 		return a_grey ? 1 : -1;
 	order = content_compare(a, b);
-	return order != 0 ? order : a->seq < b->seq ? -1 : a->seq > b->seq;
+	if (order != 0)
+		return order;
+	return a->seq != b->seq ? (a->seq < b->seq ? -1 : 1) : (int)a->at - (int)b->at;
 }
 
 static enum seen_before seen_in_group(struct job *j, const struct work *first, const struct work *w, bool earlier)

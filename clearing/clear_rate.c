@@ -154,7 +154,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct r
 
 static bool is_alone(const struct job *j, const struct work *w)
 {
-	int32_t age = j->day.day - service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT);
+	int32_t age = w->arrived - service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT);
 	const struct tariff *t = age > 0 ? refdata_tariff(j->ref, w->time_ms) : NULL;
 
 	return age > (t != NULL ? tariff_late(t).window_days : judge_limits_default.late_days);

@@ -55,6 +55,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_RERATE,	/* person u64, 0 everyone | day u32 | from u32 -> to u32, cause u8: rides rated again with what that day knew */
 	DB_HOLDER,	/* bureau 16 | person u64 -> seq u64: who holds something of a bureau now */
 	DB_TOUCHED,	/* seq u64 | person u64 -> first day u32: whom an entitlement event touched */
+	DB_WAITING,	/* seq u64 of a batch | place in it u16 -> nothing: records whose key device has not answered yet */
 	DB_COUNT_
 };
 struct store;
@@ -67,6 +68,7 @@ uint64_t store_used_bytes(struct store *s);
 /* Transactions remember their first error: a run of puts is straight code with one look at commit. */
 struct txn { struct store *store; MDB_txn *mdb; int error; bool write; };
 int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
+uint64_t txn_rows(struct txn *t, enum db db);	/* how many a database has */
 /* 0 only when everything since begin is durable. An I/O error here is final: the caller stops. */
 int txn_commit(struct txn *t) CLEARING_MUST_CHECK;
 void txn_abort(struct txn *t);
@@ -112,6 +114,7 @@ enum event_type {			/* on disk */
 	EVENT_BUREAUS = 17,		/* CSV: bureau,title,key,groups,facts,withdraw_max,late_holds: who may grant what, whole list */
 	EVENT_FEED = 18,		/* a bureau's signed batch: FEED_EVENT_HEAD_BYTES, then the file as received */
 	EVENT_MEDIA = 19,		/* CSV: pan,person,medium,from,to: media register, adds and replaces */
+	EVENT_RECHECK = 20,		/* per record: seq u64 of its batch | place in it u16 | key check u8, rising: what a key device said later */
 	EVENT_DISTRUST = 21,		/* from i64 | name 32 | SM2 signature 64 | issuer 4 | scheme u8 | alg u8 | key version u8 | index u8 */
 	EVENT_DEVICE = 23,		/* kind u8 1 | zero 7 | fen i64: the cap on unproven value from here on;
 					 * kind u8 2 | zero 3 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 | SHA-256 32: a
@@ -132,6 +135,36 @@ void inbox_close(struct inbox_iter *it);
 /* The parts of an EVENT_BATCH. false: damaged. */
 struct event_batch { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint16_t count; const uint8_t *marks; const uint8_t *batch; size_t batch_bytes; };
 bool event_batch_read(const struct event *e, struct event_batch *ret);
+
+/* ---- records whose key device did not answer: waiting.c ------------------------------------------ */
+
+/*
+ * A record marked KEY_CHECK_UNAVAILABLE has its receipt, is pending-tac and posts nothing. It waits in DB_WAITING until its
+ * key was asked again; the answer is an event. In the clear of the day its batch belongs to, an answer before the cut takes
+ * the place of the mark; an answer of a later day takes the record in again on that day, as a tap that came late but with
+ * the age it had when it arrived. An answered record waits no longer, so that no second answer can come.
+ */
+#define RECHECK_BYTES 11
+struct recheck { uint64_t seq; uint16_t nth; uint8_t check; };	/* batch, place in it from 0, enum key_check */
+/* How many an EVENT_RECHECK has; -1: damaged. */
+int64_t rechecks_count(const struct event *e);
+struct recheck recheck_at(const struct event *e, size_t i);
+/* In the transaction that appends a batch: those of its marks that wait from now on. */
+void waiting_add(struct txn *t, uint64_t seq, const uint8_t *marks, uint16_t count);
+/* The next ones after a place, at most max, rising. */
+size_t waiting_next(struct txn *t, const struct recheck *after, struct recheck *ret, size_t max);
+/* Appends the answers to records that still wait, rising; *ret_event is what was appended. False: there were none.
+ * KEY_CHECK_UNAVAILABLE and KEY_CHECK_NONE are no answers. */
+bool recheck_append(struct txn *t, int64_t at_ms, const struct recheck *answer, size_t n, struct event *ret_event);
+/* Marks, waiting records and answers agree: each broken one is a line on out. Number broken. */
+int waiting_check(struct txn *t, FILE *out);
+/* Single records of batches; the batch read last is remembered. Bytes are valid until the transaction ends. */
+struct record { const uint8_t *raw; uint32_t raw_bytes; const char *device; int64_t received_ms; int32_t day; uint8_t check, bits; };
+struct records;
+int records_new(struct txn *t, struct records **ret) CLEARING_MUST_CHECK;
+void records_free(struct records *r);		/* NULL is fine */
+/* day: the settlement day the batch belongs to. False: no such record. */
+bool records_get(struct records *r, uint64_t seq, uint16_t nth, struct record *ret);
 
 /* ---- reference data: terminals, issuers, black list, riders, tariffs ---------------------------- */
 
@@ -240,6 +273,7 @@ bool day_get(struct txn *t, int32_t day, struct day_row *ret_row);
 void day_put(struct txn *t, const struct day_row *row);
 bool day_decode(const uint8_t *p, size_t n, struct day_row *ret_row);
 int32_t day_open_get(struct txn *t);	/* the day being filled; DAY_NONE in a new store */
+int32_t day_of_seq(struct txn *t, uint64_t seq);	/* the day an event of the inbox belongs to; DAY_NONE */
 void day_open_init(struct txn *t, int32_t day);	/* first start: this day is being filled */
 /* End the open day: appends EVENT_DAY_CUT, opens the next day. CLEARING_E_STATE when cut already. */
 int day_cut(struct txn *t, int32_t day, int64_t at_ms) CLEARING_MUST_CHECK;

@@ -52,6 +52,20 @@ int32_t day_open_get(struct txn *t)
 	return txn_get(t, DB_META, "open_day", 8, &val, &n) && n == 4 ? (int32_t)be32_get(val) : DAY_NONE;
 }
 
+int32_t day_of_seq(struct txn *t, uint64_t seq)
+{
+	int32_t day = DAY_NONE;
+	struct day_row row;
+	struct iter it;
+
+	iter_open(t, DB_DAY, NULL, 0, &it);
+	while (day == DAY_NONE && iter_next(&it))
+		if (day_decode(it.val, it.val_bytes, &row) && seq > row.first_seq && (row.state == DAY_OPEN || seq <= row.cut_seq))
+			day = row.day;
+	iter_close(&it);
+	return day;
+}
+
 void day_open_init(struct txn *t, int32_t day)
 {
 	struct day_row row = { .day = day, .state = DAY_OPEN, .first_seq = inbox_last(t) };

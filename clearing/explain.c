@@ -23,6 +23,7 @@ struct case_file {			/* everything about one row */
 	struct rate_notes notes;
 	struct fare again; bool rated_again;
 	struct tariff_counter counter[8]; size_t counter_count;	/* of rated_again */
+	uint64_t again_seq;		/* event of the check that took the place of the one on arrival; 0: none did */
 };
 
 static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
@@ -45,8 +46,9 @@ static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
 		while (iter_next(&it)) {
 			struct cleared row;
 
-			/* the row that is money explains the tap; else the last day's first row */
-			if (!cleared_decode(it.val, it.val_bytes, &row) || (found && !verdict_info((enum verdict)row.verdict)->money))
+			/* the row that is money explains the tap; else its first row that is more than a wait for a key device */
+			if (!cleared_decode(it.val, it.val_bytes, &row) ||
+			    (found && f->row.verdict != VERDICT_PENDING_TAC && !verdict_info((enum verdict)row.verdict)->money))
 				continue;
 			f->row = row;
 			f->nth = be16_get(it.key + 23);
@@ -58,6 +60,31 @@ static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
 	}
 	iter_close(&days);
 	return found;
+}
+
+/* The answer that came after the record. Answers of one batch lie together, so its bytes are read once. */
+static int again_find(struct case_file *f)
+{
+	struct records *records;
+	struct inbox_iter it;
+	struct event e;
+	struct record r;
+	int ret = records_new(&f->t, &records);
+
+	if (ret != 0)
+		return ret;
+	inbox_open(&f->t, f->row.seq + 1, f->day_row.cut_seq, &it);
+	while (f->again_seq == 0 && inbox_next(&it, &e))
+		for (int64_t i = 0, n = rechecks_count(&e); i < n; i++) {
+			const struct recheck k = recheck_at(&e, (size_t)i);
+
+			if (k.seq == f->row.seq && records_get(records, k.seq, k.nth, &r) && r.raw_bytes == f->row.raw_bytes &&
+			    memcmp(r.raw, f->row.raw, r.raw_bytes) == 0)
+				f->again_seq = e.seq;
+		}
+	inbox_close(&it);
+	records_free(records);
+	return f->t.error;
 }
 
 struct ride_list { int64_t time_ms; uint8_t key[TAP_KEY_BYTES]; struct ride ride; };
@@ -351,6 +378,9 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 		fprintf(out, "  不入账%s\n", v->resend_helps ? "; 补传正确的记录后可重新判定" : "");
 	}
 	print_device(f, out);
+	if (f->again_seq != 0)
+		fprintf(out, "  鉴别 收到时 %s (收件箱 #%" PRIu64 "), 补验 %s (收件箱 #%" PRIu64 ")\n", key_check_name(KEY_CHECK_UNAVAILABLE), f->row.seq,
+			key_check_name((enum key_check)f->row.check), f->again_seq);
 	fprintf(out, "  鉴别 %s (密钥版本 %u, 算法 %u)  票价版本 %u  收件箱 #%" PRIu64 "\n", key_check_name((enum key_check)f->row.check), f->tap.key_version, f->tap.alg_id,
 		f->row.tariff_version, f->row.seq);
 }
@@ -404,6 +434,25 @@ static void json_rules(struct jsonw *j, const struct case_file *f)
 	jsonw_array_end(j);
 }
 
+static void json_check(struct jsonw *j, enum key_check check, uint64_t seq)
+{
+	jsonw_object(j);
+	jsonw_kstr(j, "check", key_check_name(check));
+	jsonw_kint(j, "inbox_seq", (int64_t)seq);
+	jsonw_object_end(j);
+}
+
+/* On arrival, and later when the key device did not answer then. */
+static void json_checks(struct jsonw *j, const struct case_file *f)
+{
+	jsonw_key(j, "checks");
+	jsonw_array(j);
+	json_check(j, f->again_seq != 0 ? KEY_CHECK_UNAVAILABLE : (enum key_check)f->row.check, f->row.seq);
+	if (f->again_seq != 0)
+		json_check(j, (enum key_check)f->row.check, f->again_seq);
+	jsonw_array_end(j);
+}
+
 static void json_adjustment(const struct case_file *f, const struct adjustment *a, void *arg)
 {
 	char day[11], cause[TAP_ID_BYTES] = "";
@@ -453,6 +502,7 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	jsonw_kint(&j, "absorbed_fen", f->row.fare.absorbed.fen);
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
 	json_device(&j, f);
+	json_checks(&j, f);
 	json_rules(&j, f);
 	jsonw_key(&j, "adjustments");
 	jsonw_array(&j);
@@ -478,6 +528,8 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 	memcpy(f->row_key, key, TAP_KEY_BYTES);
 	if (ret == 0)
 		ret = tap_decode(f->row.raw, f->row.raw_bytes, &f->tap, &field);
+	if (ret == 0)
+		ret = again_find(f);
 	if (ret == 0)
 		ret = refdata_new(&f->ref);
 	if (ret == 0)

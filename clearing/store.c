@@ -22,7 +22,7 @@
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "counter", "cleared", "state", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "ride", "adjust", "adjusted", "rerate",
-	"holder", "touched" };
+	"holder", "touched", "waiting" };
 
 struct store {
 	MDB_env *env;
@@ -215,6 +215,13 @@ void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes)
 	rc = mdb_del(t->mdb, t->store->dbi[db], &k, NULL);
 	if (rc != MDB_NOTFOUND)
 		t->error = store_code(rc);
+}
+
+uint64_t txn_rows(struct txn *t, enum db db)
+{
+	MDB_stat stat;
+
+	return t->error == 0 && mdb_stat(t->mdb, t->store->dbi[db], &stat) == 0 ? stat.ms_entries : 0;
 }
 
 bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes)

@@ -42,8 +42,9 @@ enum verdict {
 	VERDICT_EVENT = 20,		/* sign-on record: kept, no money */
 	VERDICT_GREY_SUPERSEDED = 21,	/* grey, and its recovery is here */
 	VERDICT_QUARANTINED = 22,	/* beyond its device's cap on value no key has proven: set aside until a person releases it */
+	VERDICT_PENDING_TAC = 25,	/* the key device did not answer: posts nothing until it was asked again (FA) */
 };
-#define VERDICT_COUNT 23
+#define VERDICT_COUNT 26
 struct verdict_info {
 	const char *name;		/* accepted, bad-mac ... */
 	const char *zh;			/* sentence for people */
@@ -52,7 +53,7 @@ struct verdict_info {
 	bool money;			/* becomes or may become money */
 	bool resend_helps;		/* a resend could change it */
 };
-const struct verdict_info *verdict_info(enum verdict v);
+const struct verdict_info *verdict_info(enum verdict v);	/* name "unassigned" for a number below VERDICT_COUNT that none has */
 
 /* Settings that judge and clear share; defaults in verdict.c, origin of each number beside it. */
 struct judge_limits {

@@ -86,6 +86,8 @@ enum verdict judge(const struct judge_input *in)
 		return VERDICT_TEST;
 	if (in->check == KEY_CHECK_BAD)
 		return VERDICT_BAD_MAC;
+	if (in->check == KEY_CHECK_UNAVAILABLE)
+		return VERDICT_PENDING_TAC;	/* may be a forgery: says nothing about its business key, and posts nothing */
 	if (in->check == KEY_CHECK_GREY)
 		return in->seen == SEEN_NO ? VERDICT_GREY : in->seen == SEEN_GREY_RECOVERED ? VERDICT_GREY_SUPERSEDED : VERDICT_DUPLICATE;
 	v = judge_seen(in->seen);

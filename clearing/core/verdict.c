@@ -31,12 +31,15 @@ static const struct verdict_info table[VERDICT_COUNT] = {
 	[VERDICT_EVENT] = { "event", "签到签退等事件", "sign-on event, no money", "000000", false, false },
 	[VERDICT_GREY_SUPERSEDED] = { "grey-superseded", "灰记录, 已由恢复记录取代", "grey record whose recovery is here", "002002", false, false },
 	[VERDICT_QUARANTINED] = { "quarantined", "隔离, 需人工检查", "beyond its device's cap on value no key has proven", "0000F9", false, false },
+	[VERDICT_PENDING_TAC] = { "pending-tac", "待验 TAC, 密钥设备恢复后补验", "key device did not answer: checked again, no money until then", "0000FA", false, false },
 };
 
 const struct verdict_info *verdict_info(enum verdict v)
 {
+	static const struct verdict_info unassigned = { "unassigned", "未定义", "a number no verdict has", "0000F9", false, false };
+
 	assert((unsigned)v < VERDICT_COUNT);
-	return &table[v];
+	return table[v].name != NULL ? &table[v] : &unassigned;
 }
 
 const char *day_state_name(enum day_state s)

@@ -184,6 +184,7 @@ static inline struct tap tap_at(unsigned card, int32_t day, int minute, const ch
 	return t;
 }
 
+/* With what the key check found on arrival; an unanswered one waits. */
 static inline void tap_send_as(struct house *h, const struct tap *t, const char *device, enum key_check check)
 {
 	static uint8_t record[TAP_ENCODED_BYTES_MAX], out[BATCH_BYTES_MAX];
@@ -203,6 +204,13 @@ static inline void tap_send_as(struct house *h, const struct tap *t, const char 
 	be16_put(head + 20, 1);
 	head[22] = check;
 	event_add(h, EVENT_BATCH, head, sizeof(head), out, (size_t)n);
+	if (check == KEY_CHECK_UNAVAILABLE) {
+		struct txn txn;
+
+		assert_int_equal(txn_begin(h->store, true, &txn), 0);
+		waiting_add(&txn, inbox_last(&txn), head + 22, 1);
+		assert_int_equal(txn_commit(&txn), 0);
+	}
 }
 
 static inline void tap_send(struct house *h, const struct tap *t) { tap_send_as(h, t, "V-1", KEY_CHECK_GOOD); }

@@ -77,10 +77,15 @@ static void each_single_fault_has_its_verdict(void **state)
 	in.check = KEY_CHECK_FOREIGN;
 	assert_int_equal(judge(&in), VERDICT_PENDING);
 	for (int check = KEY_CHECK_NO_KEY; check < 32; check++)	/* nothing unverified is settled, nor what a later release calls by a new number */
-		if (check != KEY_CHECK_DEVICE) {
+		if (check != KEY_CHECK_DEVICE && check != KEY_CHECK_UNAVAILABLE) {
 			in.check = (enum key_check)check;
 			assert_int_equal(judge(&in), VERDICT_PENDING);
 		}
+	in.check = KEY_CHECK_UNAVAILABLE;	/* also of one that looks like a copy: nothing is known of its code */
+	for (int seen = SEEN_NO; seen <= SEEN_GREY_RECOVERED; seen++) {
+		in.seen = (enum seen_before)seen;
+		assert_int_equal(judge(&in), VERDICT_PENDING_TAC);
+	}
 	set_up(NULL);
 	tap.kind = TAP_SIGN_ON;
 	assert_int_equal(judge(&in), VERDICT_EVENT);
