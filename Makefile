@@ -79,9 +79,12 @@ $(O)/tests/%: $(O)/tests/unit/%.o $(ARCHIVES)
 	$(call link,-lcmocka)
 $(O)/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
 	$(call link)
-# A cipher machine by GM/T 0018 for the tests of key devices.
-$(O)/tests/sdf_stub.so: tests/sdf/stub.c
+# For the tests of key devices: a cipher machine by GM/T 0018, and what puts keys into devices.
+DEVICES := $(O)/tests/sdf_stub.so $(O)/tests/ring_split
+$(O)/tests/sdf_stub.so: tests/devices/sdf_stub.c
 	@mkdir -p $(@D); $(CC) $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -shared -fPIC -o $@ $< -lcrypto
+$(O)/tests/ring_split: $(O)/tests/devices/ring_split.o $(ARCHIVES)
+	$(call link)
 # A fuzz target is one LLVMFuzzerTestOneInput; with gcc it is linked to a driver that runs the corpus.
 $(O)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/corpus_main.o $(ARCHIVES)
 	$(call link)
@@ -98,7 +101,7 @@ demo: setup
 	@$(MAKE) --no-print-directory -j2 all && tests/demo.sh
 check: setup
 	@$(MAKE) --no-print-directory -j2 programs-and-tests && B=$(B) O=$(O) CC=$(CC) SAN=$(SAN) tests/run.sh
-programs-and-tests: $(PROGRAMS) $(QFVAL) $(UNIT) $(FUZZ) $(O)/tests/sdf_stub.so
+programs-and-tests: $(PROGRAMS) $(QFVAL) $(UNIT) $(FUZZ) $(DEVICES)
 differential: setup	# ten million random records: lanes against OpenSSL
 	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_tac_batch && QINGFEN_RECORDS=10000000 $(O)/tests/test_tac_batch
 random-tacs: setup	# ten million random TACs, none accepted

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum option_type { OPTION_PATH, OPTION_INT, OPTION_LISTEN, OPTION_DAY };
+enum option_type { OPTION_PATH, OPTION_INT, OPTION_LISTEN, OPTION_DAY, OPTION_TEXT };
 struct option {
 	const char *name;
 	enum option_type type;
 	size_t offset;
-	int64_t min, max;
+	int64_t min, max;	/* of OPTION_TEXT, bytes */
 	const char *fallback;	/* NULL: required */
 	const char *sentence;
 };
@@ -33,6 +33,13 @@ static const struct option options[] = {
 	{ "keyring", OPTION_PATH, AT(keyring), 0, 0, NULL, "encrypted keyring with the issuer's TAC roots" },
 	{ "passphrase_file", OPTION_PATH, AT(passphrase_file), 0, 0, NULL, "file whose first line opens the keyring" },
 	{ "test_keys", OPTION_INT, AT(test_keys), 0, 1, "0", "1: a keyring with test keys is taken, with a warning; 0: it is refused" },
+	{ "key_backend", OPTION_TEXT, AT(key_backend), 0, 15, "software", "who keeps the keys: software (the keyring itself), pkcs11 or sdf (a key device)" },
+	{ "key_module", OPTION_PATH, AT(key_module), 0, 0, "", "the device's library" },
+	{ "key_token", OPTION_TEXT, AT(key_token), 0, 32, "", "pkcs11: label of the token" },
+	{ "key_pin_file", OPTION_PATH, AT(key_pin_file), 0, 0, "", "pkcs11: file whose first line is the user's PIN" },
+	{ "key_kek", OPTION_INT, AT(key_kek), 1, 65535, "1", "sdf: number of the key-encrypting key of the keys in the ring" },
+	{ "key_deadline_ms", OPTION_INT, AT(key_deadline_ms), 10, 60000, "500", "how long a batch waits for the device; then its records are receipted and wait" },
+	{ "key_retry_ms", OPTION_INT, AT(key_retry_ms), 10, 600000, "1000", "pause before a device that was slow, absent or lying is tried again" },
 	{ "qr_ca", OPTION_PATH, AT(qr_ca), 0, 0, "", "CA public keys for T-Union QR codes; empty: QR taps stay pending" },
 	{ "control_socket", OPTION_PATH, AT(control_socket), 0, 0, "clearingd.sock", "Unix socket for qingfen load, day, status" },
 	{ "open_day", OPTION_DAY, AT(open_day), 0, 0, "", "first settlement day of a new store, YYYY-MM-DD; empty: today" },
@@ -102,6 +109,13 @@ static void option_set(struct reading *r, const struct option *o, const char *te
 	case OPTION_LISTEN:
 		if (!listen_set(text, c))
 			problem(r, line, column, "listen: host:port is needed", text);
+		return;
+	case OPTION_TEXT:
+		snprintf(reason, sizeof(reason), "%s: at most %lld bytes are possible", o->name, (long long)o->max);
+		if (strlen(text) > (size_t)o->max)
+			problem(r, line, column, reason, text);
+		else
+			strcpy(field, text);
 		return;
 	case OPTION_DAY:
 		c->open_day = DAY_NONE;
@@ -176,6 +190,21 @@ static void root_read(struct reading *r, const struct node *root, struct conf *c
 	}
 }
 
+/* What a key device needs, at the place where it is asked for. */
+static void device_check(struct reading *r, const struct node *root, const struct conf *c)
+{
+	const struct node *at = node_get(root, "key_backend");
+
+	if (at == NULL || at->kind != NODE_SCALAR || strcmp(c->key_backend, "software") == 0)
+		return;
+	if (key_backend_of(c->key_backend) == NULL)
+		problem(r, at->line, at->column, "key_backend: software, pkcs11 or sdf is needed", at->text);
+	else if (c->key_module[0] == '\0')
+		problem(r, at->line, at->column, "key_backend: the device's library is needed too, as key_module", at->text);
+	else if (strcmp(c->key_backend, "pkcs11") == 0 && c->key_token[0] == '\0')
+		problem(r, at->line, at->column, "key_backend: the token's label is needed too, as key_token", at->text);
+}
+
 int conf_read(const char *path, struct conf *ret_conf)
 {
 	struct reading r = { .path = path };
@@ -192,6 +221,8 @@ int conf_read(const char *path, struct conf *ret_conf)
 		problem(&r, 1, 1, "a mapping of options is needed", NULL);
 	else
 		root_read(&r, yaml_root(doc), ret_conf);
+	if (r.problems == 0)
+		device_check(&r, yaml_root(doc), ret_conf);
 	yaml_close(doc);
 	return r.problems == 0 ? 0 : TARIFF_E_SYNTAX;
 }

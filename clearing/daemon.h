@@ -23,7 +23,9 @@ struct conf {
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX];
 	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
-		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept;
+		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept, key_kek, key_deadline_ms,
+		key_retry_ms;
+	char key_backend[16], key_module[PATH_MAX], key_token[33], key_pin_file[PATH_MAX];
 	int32_t open_day;
 	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
 };
@@ -70,6 +72,8 @@ void verifier_free(struct verifier *v);
 const char *verifier_path(const struct verifier *v, enum key_alg alg);	/* as tac_batch_path */
 /* Marks beside each record, as EVENT_BATCH carries them: key check, bits. */
 void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks);
+/* Keys that are in a device are asked of it, within the deadline; device NULL: they are unavailable. */
+void verifier_device(struct verifier *v, struct key_device *device, int64_t deadline_ms);
 
 /* ---- live state: provisional verdicts and the answers already given ---------------------------------- */
 
@@ -83,6 +87,8 @@ const struct receipt *live_answer(const struct live *l, const char *device, cons
 /* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
+/* What a key device said later (EVENT_RECHECK): verdicts again, receipts stay as they were given. */
+int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct event *e);
 struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen;
 	int64_t published_fen, rated_fen, subsidy_fen;		/* provisional fares */
 	int64_t unproven_fen; uint64_t devices_beyond; };	/* while there is a cap: value no key has proven; devices that brought more */
@@ -95,6 +101,8 @@ struct daemon {
 	struct conf conf;
 	struct store *store;
 	struct keyring *keyring;
+	struct key_device *device;	/* NULL: every key is in this process */
+	struct recheck_run *recheck;
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
 	struct crl_seen *crl_seen;	/* numbers of revocation lists used so far; has its own lock */
@@ -122,6 +130,17 @@ int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg);
 
 /* The configured cap becomes an event when another is in force, so that a day is cleared with it anywhere. control_device.c */
 int device_cap_start(struct daemon *d);
+
+/* secrets.c: the ring, and the device that keeps its secrets when one is configured; says loudly when none is. */
+#define SECRETS_WARNING "SOFTWARE KEYRING: the keys are in the memory of this process; production wants a key device"
+int secrets_open(struct daemon *d);
+void secrets_close(struct daemon *d);	/* after the last verifier */
+
+/* recheck.c: a thread that asks again about records whose key device did not answer, and hands what it says to the writer. */
+int recheck_start(struct daemon *d);
+void recheck_stop(struct daemon *d);	/* before the writer stops */
+uint64_t recheck_waiting(struct daemon *d);	/* how many records wait */
+
 int control_start(struct daemon *d);
 void control_stop(struct daemon *d);
 

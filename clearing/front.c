@@ -574,6 +574,7 @@ static int front_open(struct daemon *d, bool first, struct front **ret)
 	if (code == 0)
 		code = verifier_new(d->keyring, &d->conf, &f->verifier);
 	if (code == 0) {
+		verifier_device(f->verifier, d->device, d->conf.key_deadline_ms);
 		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, on_wake, f);
 		f->resume = evtimer_new(f->base, on_resume, f);
 		f->sweep = event_new(f->base, -1, EV_PERSIST, on_sweep, f);

@@ -314,30 +314,30 @@ static bool beyond_cap(struct live *l, const struct refdata *ref, int32_t open_d
 	return sum > cap;
 }
 
-static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const uint8_t *raw,
-			      uint32_t n, const uint8_t *mark, uint64_t seq)
+/* The record with what is known of its code now; seq: the event that tells it. */
+static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct record *r, uint64_t seq)
 {
 	struct judge_limits limits = judge_limits_default;
-	struct judge_input in = { .check = (enum key_check)mark[0], .device = device, .future = (mark[1] & EVENT_BIT_FUTURE) != 0, .open_day = open_day,
+	struct judge_input in = { .check = (enum key_check)r->check, .device = r->device, .future = (r->bits & EVENT_BIT_FUTURE) != 0, .open_day = r->day,
 				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &limits };
-	uint64_t content = XXH3_64bits(raw, n);
+	uint64_t content = XXH3_64bits(r->raw, r->raw_bytes);
 	struct seen *slot;
 	const char *field;
 	struct tap tap;
 	enum verdict v;
 
-	if (tap_decode(raw, n, &tap, &field) != 0)
+	if (tap_decode(r->raw, r->raw_bytes, &tap, &field) != 0)
 		return judge(&in);
 	in.tap = &tap;
 	in.check = refdata_check_of(ref, &tap, in.check);
-	if (service_day_of_ms(tap.time_ms, DAY_CUT_S_DEFAULT) < open_day && refdata_tariff(ref, tap.time_ms) != NULL)
+	if (service_day_of_ms(tap.time_ms, DAY_CUT_S_DEFAULT) < r->day && refdata_tariff(ref, tap.time_ms) != NULL)
 		limits.too_old_days = tariff_late(refdata_tariff(ref, tap.time_ms)).hard_days;
 	in.terminal = refdata_terminal(ref, tap.terminal, tap.time_ms);
 	in.issuer = refdata_issuer(ref, tap.issuer, tap.time_ms);
 	in.blacklisted = refdata_blacklisted(ref, tap.pan, tap.time_ms);
 	v = judge(&in);
 	l->totals.amount_fen += tap.amount_fen;
-	if (v == VERDICT_TERMINAL_UNKNOWN || v == VERDICT_TERMINAL_MISMATCH || v == VERDICT_TEST || v == VERDICT_BAD_MAC)
+	if (v == VERDICT_TERMINAL_UNKNOWN || v == VERDICT_TERMINAL_MISMATCH || v == VERDICT_TEST || v == VERDICT_BAD_MAC || v == VERDICT_PENDING_TAC)
 		return v;
 	in.seen = seen_tap(l, t, open_day, &tap, in.check, content, &slot);
 	if (in.seen == SEEN_NO) {
@@ -349,7 +349,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 			in.seen = SEEN_COUNTER;
 	}
 	v = judge(&in);
-	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, device, &tap, in.terminal->operator_id))
+	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, r->device, &tap, in.terminal->operator_id))
 		v = VERDICT_QUARANTINED;
 	if (v == VERDICT_ACCEPTED || v == VERDICT_PENDING)
 		rate_provisionally(l, ref, t, open_day, &tap, seq, in.terminal->operator_id);
@@ -360,7 +360,7 @@ static void receipt_count(struct receipt *r, enum verdict v)
 {
 	if (v == VERDICT_ACCEPTED || v == VERDICT_EVENT)
 		r->accepted++;
-	else if (v == VERDICT_PENDING || v == VERDICT_GREY)
+	else if (v == VERDICT_PENDING || v == VERDICT_PENDING_TAC || v == VERDICT_GREY)
 		r->pending++;
 	else if (v == VERDICT_DUPLICATE || v == VERDICT_GREY_SUPERSEDED)
 		r->duplicate++;
@@ -385,6 +385,17 @@ static int remember(struct live *l, const char *device, const struct batch *b, c
 	return 0;
 }
 
+static int tables_room(struct live *l)
+{
+	int ret = seen_room(l);
+
+	if (ret == 0)
+		ret = counted_room(l);
+	if (ret == 0)
+		ret = riding_room(l);
+	return ret == 0 ? unproven_room(l->unproven) : ret;
+}
+
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt)
 {
@@ -392,18 +403,14 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	int ret = 0;
 
 	for (uint32_t i = 0; ret == 0 && i < b->count; i++) {
+		const struct record record = { .raw = b->tap[i].p, .raw_bytes = b->tap[i].n, .device = device, .day = open_day, .check = marks[2 * i],
+					       .bits = marks[2 * i + 1] };
 		enum verdict v;
 
-		ret = seen_room(l);
-		if (ret == 0)
-			ret = counted_room(l);
-		if (ret == 0)
-			ret = riding_room(l);
-		if (ret == 0)
-			ret = unproven_room(l->unproven);
+		ret = tables_room(l);
 		if (ret != 0)
 			break;
-		v = judge_tap(l, ref, t, open_day, device, b->tap[i].p, b->tap[i].n, marks + 2 * i, seq);
+		v = judge_tap(l, ref, t, open_day, &record, seq);
 		r.verdict[i] = (uint8_t)v;
 		receipt_count(&r, v);
 		l->totals.verdict[v]++;
@@ -418,4 +425,40 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	l->totals.batches++;
 	*ret_receipt = r;
 	return t->error;
+}
+
+/* A record of the open day changes its verdict; one of an earlier day comes in anew. */
+static void recheck_count(struct live *l, int32_t open_day, const struct record *r, int64_t amount_before, enum verdict v)
+{
+	if (r->day != open_day)
+		l->totals.taps++;
+	else if (l->totals.verdict[VERDICT_PENDING_TAC] > 0)
+		l->totals.verdict[VERDICT_PENDING_TAC]--;
+	if (r->day == open_day)
+		l->totals.amount_fen = amount_before;
+	l->totals.verdict[v]++;
+}
+
+int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct event *e)
+{
+	struct records *records;
+	int ret = records_new(t, &records);
+
+	for (int64_t i = 0, n = rechecks_count(e); ret == 0 && i < n; i++) {
+		const struct recheck k = recheck_at(e, (size_t)i);
+		int64_t amount = l->totals.amount_fen;
+		struct record r;
+		enum verdict v;
+
+		ret = tables_room(l);
+		if (ret == 0 && !records_get(records, k.seq, k.nth, &r))
+			ret = t->error != 0 ? t->error : CLEARING_E_STORE;
+		if (ret != 0)
+			break;
+		r.check = k.check;
+		v = judge_tap(l, ref, t, open_day, &r, e->seq);
+		recheck_count(l, open_day, &r, amount, v);
+	}
+	records_free(records);
+	return ret != 0 ? ret : t->error;
 }

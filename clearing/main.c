@@ -17,37 +17,6 @@
 static const char usage[] = "usage: clearingd -c FILE [--check-config]\n"
 			    "  清分服务. 说明见 clearingd(8), 配置见 clearing.conf(5)\n";
 
-static int keyring_load(struct daemon *d)
-{
-	char line[256] = "";
-	FILE *f = fopen(d->conf.passphrase_file, "re");
-	int ret;
-
-	if (f == NULL || fgets(line, sizeof(line), f) == NULL) {
-		log_event("passphrase", "file=%s reason=\"cannot be read\"", d->conf.passphrase_file);
-		if (f != NULL)
-			fclose(f);
-		return -ENOENT;
-	}
-	fclose(f);
-	line[strcspn(line, "\r\n")] = '\0';
-	ret = keyring_open(d->conf.keyring, line, &d->keyring);
-	key_wipe(line, sizeof(line));
-	if (ret == 0 && d->conf.test_keys == 0 && keyring_test_count(d->keyring) > 0) {
-		log_event("test-keys", "file=%s keys=%zu reason=\"test keys are refused: bring keys in by qingfen keys ceremony, or say test_keys: 1\"",
-			  d->conf.keyring, keyring_test_count(d->keyring));
-		return CLEARING_E_REFERENCE;
-	}
-	if (ret == 0 && keyring_test_count(d->keyring) > 0)
-		log_event("test-keys", "file=%s keys=%zu warning=\"TEST KEYS IN USE: anybody can make good codes; not for production\"", d->conf.keyring,
-			  keyring_test_count(d->keyring));
-	if (ret != 0)
-		log_event("keyring", "file=%s reason=\"%s\"", d->conf.keyring, clearing_strerror(ret));
-	else
-		log_event("keyring", "backend=software keys=%zu note=\"keys are in this process; production wants a key device\"", keyring_count(d->keyring));
-	return ret;
-}
-
 static int limits_set(void)
 {
 	struct rlimit files = { 65536, 65536 }, core = { 0, 0 };
@@ -82,10 +51,11 @@ static int options_read(int argc, char **argv, const char **ret_conf, bool *ret_
 
 static int daemon_open(struct daemon *d)
 {
-	int ret = keyring_load(d);
+	int ret = secrets_open(d);
 
-	if (ret == 0)
-		ret = store_open(d->conf.store, false, (size_t)d->conf.map_mib << 20, &d->store);
+	if (ret != 0)
+		return ret;
+	ret = store_open(d->conf.store, false, (size_t)d->conf.map_mib << 20, &d->store);
 	if (ret != 0) {
 		log_event("store", "dir=%s reason=\"%s\"", d->conf.store, clearing_strerror(ret));
 		return ret;
@@ -139,6 +109,8 @@ static int daemon_run(struct daemon *d)
 		ret = control_start(d);
 	if (ret == 0)
 		ret = deliver_start(d);
+	if (ret == 0)
+		ret = recheck_start(d);
 	if (ret != 0) {
 		log_event("start-failed", "reason=\"%s\"", strerror(-ret));
 		return ret;
@@ -149,6 +121,7 @@ static int daemon_run(struct daemon *d)
 	log_event("stopping", "signal=%d", caught);
 	d->stopping = true;
 	control_stop(d);
+	recheck_stop(d);
 	queue_stop(&d->queue);
 	pthread_join(d->writer, NULL);
 	fronts_stop(d);
@@ -180,6 +153,6 @@ int main(int argc, char **argv)
 	refdata_free(d.ref);
 	crl_seen_free(d.crl_seen);
 	store_close(d.store);
-	keyring_free(d.keyring);
+	secrets_close(&d);
 	return ret == 0 ? 0 : ret == CLEARING_E_BUSY ? 6 : 4;
 }

@@ -11,6 +11,7 @@
 struct verifier {
 	const struct keyring *ring;
 	struct tac_batch *tacs;
+	struct key_device *device; int64_t deadline_ms;
 	struct qr_verifier *qr;
 	/* the purse records of one batch; questions point into the taps */
 	size_t count;
@@ -47,6 +48,12 @@ void verifier_free(struct verifier *v)
 	tac_batch_free(v->tacs);
 	qr_verifier_free(v->qr);
 	free(v);
+}
+
+void verifier_device(struct verifier *v, struct key_device *device, int64_t deadline_ms)
+{
+	v->device = device;
+	v->deadline_ms = deadline_ms;
 }
 
 const char *verifier_path(const struct verifier *v, enum key_alg alg) { return tac_batch_path(v->tacs, alg); }
@@ -118,6 +125,8 @@ void verifier_marks(struct verifier *v, const struct batch *batch, int64_t recei
 			ret_marks[2 * i] = (uint8_t)check_alone(v, tap);
 	}
 	tac_batch_verify(v->tacs, v->ring, v->question, v->count, v->answer);
+	if (v->device != NULL)
+		key_device_verify(v->device, v->question, v->count, v->deadline_ms, v->answer);
 	for (size_t i = 0; i < v->count; i++)
 		ret_marks[2 * v->at[i]] = (uint8_t)v->answer[i];
 }

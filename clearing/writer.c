@@ -57,6 +57,8 @@ static int replay(struct daemon *d, struct txn *t)
 		d->stat.replay_events++;
 		if (e.type == EVENT_BATCH && e.seq > from)
 			ret = replay_batch(d, t, &e);
+		else if (e.type == EVENT_RECHECK && e.seq > from)
+			ret = live_recheck(d->live, d->ref, t, d->open_day, &e);
 		else if (e.type == EVENT_DAY_CUT && e.seq > from) {
 			d->open_day++;
 			live_reset_day(d->live);
@@ -136,6 +138,7 @@ static int batch_take(struct daemon *d, struct txn *t, struct item *item)
 	be32_put(head + 16, item->batch.file_serial);
 	be16_put(head + 20, (uint16_t)item->batch.count);
 	seq = inbox_append(t, EVENT_BATCH, item->received_ms, part, bytes, 3);
+	waiting_add(t, seq, item->marks, (uint16_t)item->batch.count);
 	if (t->error != 0)
 		return t->error;
 	beyond = live_totals(d->live)->devices_beyond;
