@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { C_CASE, C_TIME, C_LINE, C_FARE, C_SUBSIDY, C_ABSORBED, C_REJECTED, C_EVENT, C_OUT_TIME, C_PRODUCT, C_OPERATOR, C_LIST, C_MEDIUM, C_CLASS,
+enum { C_CASE, C_TIME, C_LINE, C_FARE, C_SUBSIDY, C_ABSORBED, C_REJECTED, C_EVENT, C_IN_TIME, C_OUT_TIME, C_PRODUCT, C_OPERATOR, C_LIST, C_MEDIUM, C_CLASS,
 	C_GROUPS, C_VERIFIED, C_BIRTH, C_ISSUED, C_HOME, C_ISSUER, C_VEHICLE, C_STOP_ON, C_STOP_OFF, C_DISTANCE, C_FAR, C_STOPS, C_ZONES, C_INSIDE,
 	C_GRANTED, C_KNOWN, C_FUNDERS, C_REFUND, C_TIMES, C_STEP, C_NOTE, C_COUNT };
-static const char *const names[C_COUNT] = { "case", "time", "line", "fare_fen", "subsidy_fen", "absorbed_fen", "rejected", "event", "out_time", "product",
+static const char *const names[C_COUNT] = { "case", "time", "line", "fare_fen", "subsidy_fen", "absorbed_fen", "rejected", "event", "in_time", "out_time", "product",
 	"operator", "list_fen", "medium", "class", "groups", "verified_to", "birth", "issued", "home", "issuer", "vehicle", "stop_on", "stop_off",
 	"distance_m", "far_m", "stops", "zones", "inside", "granted", "known", "funders", "refund_fen", "times", "step_min", "note" };
 #define REQUIRED_COUNT (C_REJECTED + 1)
@@ -140,7 +140,7 @@ static void ride_read(struct run *r, struct ride *ride)
 	static const char *const media[] = { "card", "ssc", "qr", "bank", "bank-qr", "manual", "cash" }, *const events[] = { "single", "on", "off" };
 	static const char *const yes[] = { "no", "yes" };
 
-	*ride = (struct ride){ .time_ms = moment(r, C_TIME), .out_ms = moment(r, C_OUT_TIME), .known_ms = moment(r, C_KNOWN),
+	*ride = (struct ride){ .time_ms = moment(r, C_TIME), .in_ms = moment(r, C_IN_TIME), .out_ms = moment(r, C_OUT_TIME), .known_ms = moment(r, C_KNOWN),
 			       .event = (enum ride_event)(RIDE_SINGLE + word(r, C_EVENT, events, 3)),
 			       .medium = (enum ride_medium)(MEDIUM_PURSE + word(r, C_MEDIUM, media, 7)), .card_class = (uint8_t)number(r, C_CLASS, 1),
 			       .operator_id = operator_of(r, cell(r, C_OPERATOR)), .list = money_of_fen(number(r, C_LIST, 0)),

@@ -400,14 +400,12 @@ static bool too_late(const struct rating *r)
 
 static enum fare_reject ride_finish(struct rating *r)
 {
-	bool closes = r->ride->event == RIDE_OFF && r->clock_ms == r->before->open_ms && r->before->open_ms != 0;
-
 	if (r->ride->event == RIDE_ON) {
 		unfinished_charge(r);
 		ride_open(r);
 		return FARE_OK;
 	}
-	if (closes && too_late(r)) {
+	if (r->closes && too_late(r)) {
 		unfinished_charge(r);
 		return FARE_OK;
 	}
@@ -417,10 +415,10 @@ static enum fare_reject ride_finish(struct rating *r)
 	if (!ride_price(r))
 		return r->fare->reject;
 	r->fare->moved = r->fare->paid;
-	if (closes) {
+	if (r->closes) {
 		r->after->open_ms = 0;
 		r->fare->moved.fen -= r->before->open_hold_fen;
-	} else if (r->ride->event == RIDE_SINGLE) {
+	} else if (r->ride->event == RIDE_SINGLE || r->ride->in_ms != 0) {	/* a ride of its own */
 		unfinished_charge(r);
 	}
 	return FARE_OK;

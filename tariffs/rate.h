@@ -43,7 +43,8 @@ struct rating {
 	uint64_t groups;		/* groups the rider is in on this day */
 	uint64_t lapsed;		/* groups whose yearly check has lapsed */
 	uint64_t excluded;		/* concessions a lock has taken out */
-	bool complete;			/* both taps of the ride are known, or it has only one */
+	bool closes;			/* the tap-off of the open ride */
+	bool complete;			/* both ends of the ride are known, or it has only one tap */
 };
 
 void note(struct rating *r, uint16_t rule, enum rule_miss miss);

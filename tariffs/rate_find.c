@@ -321,7 +321,7 @@ static void told(struct span *s, uint32_t m, uint16_t stops, uint16_t zones)
 static void spans_find(struct rating *r)
 {
 	const struct ride *ride = r->ride;
-	bool open_here = ride->event == RIDE_OFF && r->complete && r->before->open_line == r->line_hash;
+	bool open_here = r->closes && r->before->open_line == r->line_hash;
 	const struct row_stop *on = stop_at(r, ride->stop_on == 0 && open_here ? r->before->open_stop : ride->stop_on), *off = stop_at(r, ride->stop_off);
 
 	if (on != NULL && off != NULL)
@@ -337,10 +337,13 @@ static void spans_find(struct rating *r)
 
 /* ---- the ride ---------------------------------------------------------------------------------------------- */
 
-/* A tap-off belongs to the open ride, unless the line's rule asks for one line and this is another. */
+/* A tap-off belongs to the open ride, unless it tells another start, or the line's rule asks for one line and this is
+ * another. Cards keep the second of a start. */
 static bool closes_open(const struct rating *r)
 {
 	if (r->ride->event != RIDE_OFF || r->before->open_ms == 0 || r->ride->time_ms < r->before->open_ms)
+		return false;
+	if (r->ride->in_ms != 0 && r->ride->in_ms / 1000 != r->before->open_ms / 1000)
 		return false;
 	for (uint32_t i = 0; i < r->t->open_count; i++)
 		if (cond_miss(r, r->t->open[i].cond, ASK_STATIC) == 0)
@@ -370,11 +373,12 @@ enum fare_reject ride_find(struct rating *r)
 	r->vehicle_hash = ride->vehicle[0] != '\0' ? text_hash(ride->vehicle) | 1 : 0;
 	r->operator_id = ride->operator_id != 0 ? ride->operator_id : r->line->operator_id;
 	clock_set(r, ride->time_ms);
-	r->complete = ride->event != RIDE_OFF;
-	if (closes_open(r)) {
+	r->closes = closes_open(r);
+	r->complete = ride->event != RIDE_OFF || r->closes || ride->in_ms != 0;
+	if (r->closes)
 		clock_set(r, r->before->open_ms);
-		r->complete = true;
-	}
+	else if (ride->event != RIDE_ON && ride->in_ms != 0)
+		clock_set(r, ride->in_ms);
 	r->end_ms = ride->out_ms > ride->time_ms ? ride->out_ms : ride->time_ms;
 	r->fare->line = (uint16_t)(r->line - r->t->line + 1);
 	spans_find(r);

@@ -136,7 +136,7 @@ struct rider {
 };
 struct ride {				/* what rating needs to know of one tap */
 	int64_t time_ms;
-	int64_t out_ms;			/* end of a ride told by one record (metro exit); 0: not told */
+	int64_t in_ms, out_ms;		/* told by one record: where made at the end (metro exit), the start; at the start, the end; 0: not told */
 	int64_t known_ms;		/* rules published later are not known yet; 0: all are */
 	uint32_t card;			/* hash of the card or code, for accounts "of card"; 0 unknown */
 	enum ride_event event;

@@ -10,7 +10,8 @@
 /* What a column of the foreign file can mean to us. */
 enum taps_column {
 	COL_ORDER, COL_TIME, COL_SETTLEMENT_DAY, COL_CARD, COL_PRODUCT, COL_MODE, COL_EVENT, COL_DEVICE,
-	COL_OPERATOR, COL_LINE, COL_STOP, COL_VEHICLE, COL_LIST_FEN, COL_CHARGED_FEN, COL_TRANSFER_MARK,
+	COL_OPERATOR, COL_LINE, COL_STOP, COL_VEHICLE, COL_LIST_FEN, COL_CHARGED_FEN, COL_TRANSFER_MARK, COL_START_TIME,
+	COL_END_TIME, COL_INSIDE,
 	COL_COUNT_
 };
 #define TAPS_EVENTS_MAX 16
@@ -35,11 +36,11 @@ void taps_map_close(struct taps_map *map);
 struct taps_row {
 	unsigned line_no;
 	const char *id, *card, *product, *device, *operator, *line, *stop, *vehicle, *mode;
-	int64_t time_ms;
+	int64_t time_ms, start_ms, end_ms;	/* start or end of a ride that this row tells whole; 0: not told */
 	int32_t settlement_day;
 	enum ride_event event;
 	int64_t list_fen, charged_fen;
-	bool mark;
+	bool mark, inside;
 	bool repeated;				/* an earlier row of the file says exactly the same */
 };
 struct taps_file { struct taps_row *row; size_t count; char **chunk; size_t chunk_count; size_t chunk_used; };

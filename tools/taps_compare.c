@@ -35,7 +35,7 @@ void taps_ride(const struct tariff *t, const struct taps_row *row, struct ride *
 	struct ride ride = {
 		.time_ms = row->time_ms, .event = row->event, .medium = MEDIUM_PURSE, .guest = GUEST_LOCAL,
 		.card_class = 1, .operator_id = taps_operator_id(t, row->operator),
-		.list = money_of_fen(row->list_fen),
+		.list = money_of_fen(row->list_fen), .in_ms = row->start_ms, .out_ms = row->end_ms, .inside = row->inside,
 	};
 
 	snprintf(ride.line, sizeof(ride.line), "%s", row->line);

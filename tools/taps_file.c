@@ -185,6 +185,33 @@ static int row_texts(struct reading *r, struct taps_file *file, struct taps_row 
 	return 0;
 }
 
+/* The other end of a ride that a row tells whole: empty, or a time on the right side of the row's own, at most a day away. */
+static int other_end(struct reading *r, enum taps_column c, int64_t from_ms, int64_t to_ms, int64_t *ret_ms)
+{
+	if (text_of(r, c)[0] == '\0')
+		return 0;
+	if (!time_parse(text_of(r, c), ret_ms))
+		return refuse(r, c, "not a time");
+	return *ret_ms >= from_ms && *ret_ms <= to_ms ? 0 : refuse(r, c, c == COL_START_TIME ? "not within the day before the row's time" : "not within the day after the row's time");
+}
+
+static int inside_read(struct reading *r, struct taps_row *row)
+{
+	const char *text = text_of(r, COL_INSIDE);
+
+	row->inside = strcmp(text, "yes") == 0 || strcmp(text, "1") == 0;
+	return row->inside || text[0] == '\0' || strcmp(text, "no") == 0 || strcmp(text, "0") == 0 ? 0 : refuse(r, COL_INSIDE, "yes, no, 1 or 0 is needed");
+}
+
+static int ride_read(struct reading *r, struct taps_row *row)
+{
+	int ret = other_end(r, COL_START_TIME, row->time_ms - TAP_RIDE_MS_MAX, row->time_ms, &row->start_ms);
+
+	if (ret == 0)
+		ret = other_end(r, COL_END_TIME, row->time_ms, row->time_ms + TAP_RIDE_MS_MAX, &row->end_ms);
+	return ret != 0 ? ret : inside_read(r, row);
+}
+
 static int row_read(struct reading *r, struct taps_file *file, struct taps_row *row)
 {
 	row->line_no = r->line;
@@ -200,6 +227,8 @@ static int row_read(struct reading *r, struct taps_file *file, struct taps_row *
 	if (!fen_of(text_of(r, COL_CHARGED_FEN), &row->charged_fen))
 		return refuse(r, COL_CHARGED_FEN, "not an amount in fen");
 	row->mark = r->map->mark_value != NULL && strcmp(text_of(r, COL_TRANSFER_MARK), r->map->mark_value) == 0;
+	if (ride_read(r, row) != 0)
+		return TARIFF_E_SYNTAX;
 	return row_texts(r, file, row);
 }
 
@@ -296,6 +325,12 @@ static int row_content_compare(const struct taps_row *a, const struct taps_row *
 		return a->list_fen < b->list_fen ? -1 : 1;
 	if (a->charged_fen != b->charged_fen)
 		return a->charged_fen < b->charged_fen ? -1 : 1;
+	if (a->start_ms != b->start_ms)
+		return a->start_ms < b->start_ms ? -1 : 1;
+	if (a->end_ms != b->end_ms)
+		return a->end_ms < b->end_ms ? -1 : 1;
+	if (a->inside != b->inside)
+		return a->inside ? 1 : -1;
 	return a->mark != b->mark ? (a->mark ? 1 : -1) : 0;
 }
 

@@ -55,7 +55,8 @@ static void pan_of(const char *card, uint8_t ret_pan[10])
 static void record_of(const struct import *im, const struct taps_row *row, uint32_t serial, struct tap *ret_tap)
 {
 	struct tap tap = {
-		.version = TAP_VERSION, .medium = MEDIUM_PURSE, .flags = row->mark ? TAP_TRANSFER_MARK : 0,
+		.version = TAP_VERSION, .medium = MEDIUM_PURSE, .flags = (row->mark ? TAP_TRANSFER_MARK : 0) | (row->inside ? TAP_INSIDE : 0),
+		.start_ms = row->start_ms, .end_ms = row->end_ms,
 		.kind = row->event == RIDE_SINGLE ? TAP_PURCHASE : row->event == RIDE_ON ? TAP_BOARD : TAP_ALIGHT,
 		.card_city = im->map->city, .card_class = 1, .balance_before = row->charged_fen,
 		.list_fen = (uint32_t)row->list_fen, .amount_fen = (uint32_t)row->charged_fen,

@@ -13,7 +13,7 @@ static const char *const column_names[COL_COUNT_] = {
 	[COL_CARD] = "card", [COL_PRODUCT] = "product", [COL_MODE] = "mode", [COL_EVENT] = "event",
 	[COL_DEVICE] = "device", [COL_OPERATOR] = "operator", [COL_LINE] = "line", [COL_STOP] = "stop",
 	[COL_VEHICLE] = "vehicle", [COL_LIST_FEN] = "list_fen", [COL_CHARGED_FEN] = "charged_fen",
-	[COL_TRANSFER_MARK] = "transfer_mark",
+	[COL_TRANSFER_MARK] = "transfer_mark", [COL_START_TIME] = "start_time", [COL_END_TIME] = "end_time", [COL_INSIDE] = "inside",
 };
 static const enum taps_column column_required[] = { COL_TIME, COL_CARD, COL_MODE, COL_EVENT, COL_DEVICE,
 	COL_LINE, COL_LIST_FEN, COL_CHARGED_FEN };

@@ -222,6 +222,7 @@ static bool rate_all(struct running *r, struct result *to, bool known_later)
 			struct fare fare;
 
 			ride[k].out_ms = item->index < 0 && ride[k].out_ms != 0 ? ride[k].out_ms + item->ms - ride[k].time_ms : ride[k].out_ms;
+			ride[k].in_ms = item->index < 0 && ride[k].in_ms != 0 ? ride[k].in_ms + item->ms - ride[k].time_ms : ride[k].in_ms;
 			ride[k].time_ms = item->ms;
 			ride[k].known_ms = known_later ? 0 : ride[k].known_ms;
 			rate(t, &rider, &state, &ride[k], &state, &fare, NULL);

@@ -167,12 +167,12 @@ static bool rest_skip(struct scan *s, const struct value *v)
 
 /* ---- a tap --------------------------------------------------------------------------------------------------- */
 
-enum tap_key { K_CARD, K_NUMBER, K_TIME, K_LINE, K_MEDIUM, K_EVENT, K_OUT_TIME, K_CLASS, K_PRODUCT, K_OPERATOR, K_VEHICLE, K_ISSUER, K_LIST_FEN, K_STOP_ON,
+enum tap_key { K_CARD, K_NUMBER, K_TIME, K_LINE, K_MEDIUM, K_EVENT, K_IN_TIME, K_OUT_TIME, K_CLASS, K_PRODUCT, K_OPERATOR, K_VEHICLE, K_ISSUER, K_LIST_FEN, K_STOP_ON,
 	K_STOP_OFF, K_DISTANCE_M, K_FAR_M, K_STOPS, K_ZONES, K_INSIDE, K_BIRTH, K_ISSUED, K_HOME, K_KNOWN, K_GRANTED, K_HOLDS, K_COUNT };
 /* The largest number a member takes; 0: it is not a number. */
 static const int64_t number_max[K_COUNT + 1] = { [K_CLASS] = UINT8_MAX, [K_LIST_FEN] = 1000000, [K_STOP_ON] = UINT16_MAX, [K_STOP_OFF] = UINT16_MAX,
 	[K_DISTANCE_M] = UINT32_MAX, [K_FAR_M] = UINT32_MAX, [K_STOPS] = UINT16_MAX, [K_ZONES] = UINT16_MAX, [K_HOME] = 999999, [K_GRANTED] = UINT32_MAX };
-static const char *const key_names[K_COUNT] = { "card", "number", "time", "line", "medium", "event", "out_time", "class", "product", "operator", "vehicle",
+static const char *const key_names[K_COUNT] = { "card", "number", "time", "line", "medium", "event", "in_time", "out_time", "class", "product", "operator", "vehicle",
 	"issuer", "list_fen", "stop_on", "stop_off", "distance_m", "far_m", "stops", "zones", "inside", "birth", "issued", "home", "known", "granted",
 	"holds" };
 
@@ -291,6 +291,9 @@ static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const 
 	case K_CARD: tap->person = number; tap->card = tap->card != 0 ? tap->card : card_hash(v->text); return true;
 	case K_NUMBER: tap->card = v->text[0] != '\0' ? card_hash(v->text) : tap->card; return true;
 	case K_TIME: return time_parse(v->text, &tap->time_ms) || fault(s, "time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed");
+	case K_IN_TIME:
+		return v->text[0] == '\0' || time_parse(v->text, &tap->in_ms) ||
+		       fault(s, "in_time: RFC 3339 or local time is needed");
 	case K_OUT_TIME:
 		return v->text[0] == '\0' || time_parse(v->text, &tap->out_ms) ||
 		       fault(s, "out_time: RFC 3339 or local time is needed");

@@ -188,6 +188,7 @@ static void ride_make(const struct trial *x, const struct trial_tap *tap, const 
 {
 	struct ride r = {
 		.time_ms = tap->time_ms + x->shift_ms,
+		.in_ms = tap->in_ms != 0 ? tap->in_ms + x->shift_ms : 0,
 		.out_ms = tap->out_ms != 0 ? tap->out_ms + x->shift_ms : 0,
 		.card = tap->card,
 		.event = (enum ride_event)tap->event,

@@ -16,7 +16,7 @@ void texts_free(struct texts *t);
 
 /* A rider as the file tells: hold[i].group is the number of a text, for each pack knows its own codes. */
 struct trial_tap {
-	int64_t time_ms, out_ms, person;
+	int64_t time_ms, in_ms, out_ms, person;
 	uint32_t line, vehicle, product, operator;	/* texts; a store gives operator_id instead */
 	uint32_t rider, issuer, card, operator_id, distance_m, far_m, order;
 	int32_t list_fen, known_day, stored_fen;	/* stored: what the day was cleared with, -1 none */

@@ -190,6 +190,8 @@ static const char *ride_read(const struct rating *r, const json_t *tap, struct r
 			      .inside = json_is_true(json_object_get(tap, "inside")) };
 	if (!time_parse(text_of(tap, "time"), &ret->time_ms))
 		return "time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed";
+	if (text_of(tap, "in_time")[0] != '\0' && !time_parse(text_of(tap, "in_time"), &ret->in_ms))
+		return "in_time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed";
 	if (text_of(tap, "out_time")[0] != '\0' && !time_parse(text_of(tap, "out_time"), &ret->out_ms))
 		return "out_time: RFC 3339 or local YYYY-MM-DDThh:mm:ss is needed";
 	if (day_parse(text_of(tap, "known"), &known))

@@ -44,6 +44,10 @@ static int row_add(struct trial *t, const struct cleared *row)
 	out.stored_fen = row->fare.reject == FARE_OK ? (int32_t)row->fare.paid.fen : -1;
 	memcpy(out.pan, tap.pan, sizeof(out.pan));
 	out.time_ms = ride.time_ms;
+	out.in_ms = ride.in_ms;
+	out.out_ms = ride.out_ms;
+	out.inside = ride.inside;
+	out.stops = ride.stops;
 	out.event = (uint8_t)ride.event;
 	out.medium = (uint8_t)ride.medium;
 	out.class = ride.card_class;

@@ -21,7 +21,7 @@ struct agent_conf {
 	char keyring[PATH_MAX], passphrase_file[PATH_MAX], tariff[PATH_MAX], blacklist[PATH_MAX];
 	char line[LINE_BYTES_MAX + 1], vehicle[16];
 	uint8_t terminal[6], acquirer[4], city[2];
-	int64_t port, operator_id, direction, stop, driver, batch_taps, back_off_s, answer_s;
+	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s;
 };
 /* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */
 int agent_conf_read(const char *path, struct agent_conf *ret_conf);

@@ -42,6 +42,7 @@ static const struct option options[] = {
 	INT("direction", direction, 0, 1, "0", "0 up, 1 down"),
 	TEXT("vehicle", vehicle, "", "plate or fleet number, at most 15 bytes"),
 	INT("stop", stop, 0, 65535, "0", "stop now, from 1; 0 unknown"),
+	INT("inside", inside, 0, 1, "0", "1: riders change here without leaving the paid area"),
 	INT("driver", driver, 0, UINT32_MAX, "0", "driver number"),
 	BCD("acquirer", acquirer, "00000000", "acceptance institution, 8 digits"),
 	BCD("city", city, "0000", "acceptance city, 4 digits"),

@@ -98,7 +98,7 @@ static struct gate_setting setting_of(const struct agent *a)
 {
 	const struct agent_conf *c = &a->conf;
 	struct gate_setting s = { .tariff = a->lists.tariff, .operator_id = (uint32_t)c->operator_id, .direction = (uint8_t)c->direction,
-				  .stop = (uint16_t)c->stop, .driver = (uint32_t)c->driver, .city = (uint16_t)(c->city[0] << 8 | c->city[1]),
+				  .stop = (uint16_t)c->stop, .inside = c->inside != 0, .driver = (uint32_t)c->driver, .city = (uint16_t)(c->city[0] << 8 | c->city[1]),
 				  .list_version = a->lists.list_version, .hotlist = a->lists.hotlist };
 
 	memcpy(s.line, c->line, sizeof(s.line));

@@ -143,6 +143,8 @@ void gate_record_place(const struct gate *g, const struct gate_setting *s, int64
 {
 	t->version = TAP_VERSION;
 	t->time_ms = now_ms / 1000 * 1000;
+	if (s->inside)
+		t->flags |= TAP_INSIDE;
 	t->operator_id = s->operator_id;
 	t->direction = s->direction;
 	t->stop = s->stop;

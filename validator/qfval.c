@@ -16,7 +16,7 @@ int qfv_version(void) { return QFV_VERSION_MAJOR * 1000 + QFV_VERSION_MINOR; }
 const char *qfv_version_text(void) { return VERSION_TEXT(QFV_VERSION_MAJOR, QFV_VERSION_MINOR); }
 
 static_assert((int)QFV_E_TRUNCATED == (int)TAP_E_TRUNCATED && (int)QFV_E_SPOOL == (int)TAP_E_SPOOL, "record and spool errors have one number");
-static_assert((int)QFV_TAP_SERIES < (int)TAP_FIELD_COUNT, "fields are appended, never taken away");
+static_assert((int)QFV_TAP_END_MS < (int)TAP_FIELD_COUNT, "fields are appended, never taken away");
 static_assert(QFV_TAP_BYTES_MAX == TAP_ENCODED_BYTES_MAX && QFV_BATCH_TAPS_MAX == BATCH_TAPS_MAX && QFV_BATCH_BYTES_MAX == BATCH_BYTES_MAX,
 	      "the limits are the validator's");
 

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 #define QFV_VERSION_MAJOR 1		/* of the interface, as in libqfval.so.1 */
-#define QFV_VERSION_MINOR 0		/* rises when something is added */
+#define QFV_VERSION_MINOR 1		/* rises when something is added */
 QFV_API int qfv_version(void);			/* of the library that runs: major * 1000 + minor */
 QFV_API const char *qfv_version_text(void);	/* "1.0" */
 
@@ -109,7 +109,7 @@ enum qfv_field {
 	QFV_TAP_DIRECTION = 26,		/* u 255: 0 up, 1 down */
 	QFV_TAP_VEHICLE = 27,		/* t 15: plate or fleet number */
 	QFV_TAP_STOP = 28,		/* u 65535: stop now, from 1; 0 unknown */
-	QFV_TAP_STOP_ON = 29,		/* u 65535: boarding stop, in an alighting record */
+	QFV_TAP_STOP_ON = 29,		/* u 65535: boarding stop, in a record made at the end of a ride */
 	QFV_TAP_DRIVER = 30,		/* u 2^32-1 */
 	QFV_TAP_PREV_COUNTER = 31,	/* u 65535: the newest entry of card file 18 before this purchase: counter */
 	QFV_TAP_PREV_AMOUNT_FEN = 32,	/* u 2^31-1, fen */
@@ -126,7 +126,9 @@ enum qfv_field {
 	QFV_TAP_ODA = 43,		/* u 255: bank card: 0 none, 1 SDA, 2 DDA, 3 CDA passed */
 	QFV_TAP_CRYPTOGRAM = 44,	/* b 8: bank card's application cryptogram */
 	QFV_TAP_QR = 45,		/* v 588: the code as scanned */
-	QFV_TAP_SERIES = 46		/* t 15: card series by its scheme's own name; empty when it has none */
+	QFV_TAP_SERIES = 46,		/* t 15: card series by its scheme's own name; empty when it has none */
+	QFV_TAP_START_MS = 47,		/* i, ms UTC: record made at the end of a ride: when it began, at most a day before; 0 not told */
+	QFV_TAP_END_MS = 48		/* i, ms UTC: record made at the start of a ride: when it ended, at most a day later; 0 not told */
 };
 enum qfv_kind {
 	QFV_KIND_PURCHASE = 1,		/* boarding at a single fare */
@@ -148,7 +150,8 @@ enum qfv_medium {
 enum qfv_flag {
 	QFV_FLAG_GREY = 1,		/* the card left before its answer: it may have paid; TAC is FFFFFFFF */
 	QFV_FLAG_RECOVERED = 2,		/* the same purchase, confirmed by the card when it came back */
-	QFV_FLAG_TEST = 4, QFV_FLAG_TRANSFER_MARK = 8, QFV_FLAG_OFFLINE = 16
+	QFV_FLAG_TEST = 4, QFV_FLAG_TRANSFER_MARK = 8, QFV_FLAG_OFFLINE = 16,
+	QFV_FLAG_INSIDE = 32		/* the rider changed here without leaving the paid area */
 };
 #define QFV_TAP_BYTES_MAX 1024		/* of an encoded record */
 struct qfv_tap;
@@ -225,6 +228,7 @@ struct qfv_place {			/* where the vehicle is */
 	uint8_t direction;		/* 0 up, 1 down */
 	uint8_t acquirer[4];		/* BCD */
 	const char *line, *vehicle;	/* at most 47 and 15 bytes; copied */
+	uint8_t inside;			/* 1: riders change here without leaving the paid area; since 1.1, 0 where size ends before it */
 };
 /*
  * The gate remembers the last 256 riders, for transfers and repeated taps, and 64 torn purchases, to complete them when

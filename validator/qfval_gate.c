@@ -101,7 +101,7 @@ int qfv_gate_place(struct qfv_gate *g, const struct qfv_place *p)
 {
 	struct gate_setting *s = &g->setting;
 
-	if (p->size < sizeof(*p) || p->line == NULL || p->vehicle == NULL || p->line[0] == '\0')
+	if (p->size < offsetof(struct qfv_place, inside) || p->line == NULL || p->vehicle == NULL || p->line[0] == '\0')
 		return QFV_E_ARGUMENT;
 	if (strlen(p->line) >= sizeof(s->line) || strlen(p->vehicle) >= sizeof(s->vehicle) || p->direction > 1)
 		return QFV_E_RANGE;
@@ -111,6 +111,7 @@ int qfv_gate_place(struct qfv_gate *g, const struct qfv_place *p)
 	s->city = p->city;
 	s->stop = p->stop;
 	s->direction = p->direction;
+	s->inside = p->size > offsetof(struct qfv_place, inside) && p->inside != 0;
 	memcpy(s->acquirer, p->acquirer, sizeof(s->acquirer));
 	memset(s->line, 0, sizeof(s->line));
 	memcpy(s->line, p->line, strlen(p->line));

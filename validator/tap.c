@@ -36,11 +36,14 @@ static uint32_t card_hash(const uint8_t pan[10])
 	return h != 0 ? h : 1;
 }
 
+/* At the end of a ride: the stop is where it ended, stop_on where it began. */
+static bool made_at_end(const struct tap *tap) { return tap->kind == TAP_ALIGHT || tap->start_ms != 0; }
+
 static uint16_t stops_ridden(const struct tap *tap)
 {
 	uint32_t a = (uint32_t)tap->stop_on, b = (uint32_t)tap->stop;
 
-	return tap->kind != TAP_ALIGHT || a == 0 || b == 0 ? 0 : (uint16_t)(a > b ? a - b : b - a);
+	return !made_at_end(tap) || a == 0 || b == 0 ? 0 : (uint16_t)(a > b ? a - b : b - a);
 }
 
 void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride)
@@ -53,9 +56,10 @@ void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ri
 		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
 		.operator_id = tap->operator_id, .stop_on = (uint16_t)tap->stop_on, .stop_off = (uint16_t)tap->stop,
 		.direction = (uint8_t)tap->direction, .list = money_of_fen(tap->list_fen), .distance_m = tap->distance_m,
-		.card = card_hash(tap->pan), .stops = stops_ridden(tap),
+		.card = card_hash(tap->pan), .stops = stops_ridden(tap), .in_ms = tap->start_ms, .out_ms = tap->end_ms,
+		.inside = (tap->flags & TAP_INSIDE) != 0,
 	};
-	if (tap->kind != TAP_ALIGHT) {
+	if (!made_at_end(tap)) {
 		r->stop_on = (uint16_t)tap->stop;
 		r->stop_off = 0;
 	}

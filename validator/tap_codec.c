@@ -2,7 +2,7 @@
  * tap_codec - the tap record to bytes and back, driven by the one field table in validator.h.
  *
  * Decoding is verify-as-received: nothing is re-encoded to be checked. A record of a later version has
- * more fields; they are skipped. docs/tap-format.md shows the bytes.
+ * more fields; they are skipped; one of version 1 has fewer, and tells nothing of them. docs/tap-format.md shows the bytes.
  */
 #include "validator/cursor.h"
 
@@ -67,24 +67,35 @@ static const char *tap_fault(const struct tap *t)
 		return "balance_after";
 	if (t->time_ms < TIME_MS_MIN || t->time_ms >= TIME_MS_MAX)
 		return "time_ms";
+	if (t->start_ms != 0 && (t->start_ms > t->time_ms || t->start_ms < t->time_ms - TAP_RIDE_MS_MAX))
+		return "start_ms";
+	if (t->end_ms != 0 && (t->end_ms < t->time_ms || t->end_ms > t->time_ms + TAP_RIDE_MS_MAX))
+		return "end_ms";
 	return NULL;
 }
+
+#define TAP_ZERO_FIELD(name, type, arg, text) t.name = 0;
 
 int tap_decode(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret_field)
 {
 	struct reader_cursor c = { p, p + n, 0 };
 	const char *field = "array";
-	uint32_t count = cursor_array(&c);
+	uint32_t count = cursor_array(&c), known = count < TAP_FIELD_COUNT ? TAP_FIELD_COUNT_1 : TAP_FIELD_COUNT;
 	struct tap t;
 
-	if (c.error == 0 && count < TAP_FIELD_COUNT)
+	if (c.error == 0 && count < TAP_FIELD_COUNT_1)
 		c.error = TAP_E_SYNTAX;
-	TAP_FIELDS(TAP_GET_FIELD)
-	if (c.error == 0 && (t.version < TAP_VERSION || (t.version > TAP_VERSION && count == TAP_FIELD_COUNT))) {
+	TAP_FIELDS_1(TAP_GET_FIELD)
+	if (known == TAP_FIELD_COUNT) {
+		TAP_FIELDS_2(TAP_GET_FIELD)
+	} else {
+		TAP_FIELDS_2(TAP_ZERO_FIELD)
+	}
+	if (c.error == 0 && (t.version < 1 || (t.version > 1 && count < TAP_FIELD_COUNT) || (t.version > TAP_VERSION && count == TAP_FIELD_COUNT))) {
 		c.error = TAP_E_VERSION;
 		field = "version";
 	}
-	for (uint32_t i = TAP_FIELD_COUNT; c.error == 0 && i < count; i++) {
+	for (uint32_t i = known; c.error == 0 && i < count; i++) {
 		field = "later field";
 		cursor_skip(&c);
 	}

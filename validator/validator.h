@@ -56,18 +56,21 @@ enum tap_kind {				/* numbers are on the wire and on disk */
 };
 bool tap_kind_is_ride(uint8_t kind);	/* kinds 1-8 */
 
-enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK = 8, TAP_OFFLINE = 16 };
+/* TAP_INSIDE: the rider changed at this gate without leaving the paid area. */
+enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK = 8, TAP_OFFLINE = 16, TAP_INSIDE = 32 };
 
 #define TAP_QR_BYTES_MAX QR_BYTES_MAX
 #define TAP_ENCODED_BYTES_MAX 1024
-#define TAP_VERSION 1
+#define TAP_VERSION 2
+#define TAP_RIDE_MS_MAX 86400000LL	/* between the ends of a ride that one record tells */
 
 /*
  * X(name, type, argument, sentence). Types: UINT max; INT min (i64); BIN exact length; VAR max length
- * (bin); STR max bytes. Order is the wire order; numbers never move.
+ * (bin); STR max bytes. Order is the wire order; numbers never move. Version 1 ends with series; version 2 appends.
  */
-#define TAP_FIELDS(X) \
-	X(version,        UINT, 255,        "record version, 1") \
+#define TAP_FIELDS(X) TAP_FIELDS_1(X) TAP_FIELDS_2(X)
+#define TAP_FIELDS_1(X) \
+	X(version,        UINT, 255,        "record version, 2") \
 	X(kind,           UINT, 255,        "enum tap_kind") \
 	X(medium,         UINT, 15,         "enum ride_medium") \
 	X(flags,          UINT, 65535,      "enum tap_flag bits") \
@@ -96,7 +99,7 @@ enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK
 	X(direction,      UINT, 255,        "0 up, 1 down") \
 	X(vehicle,        STR,  15,         "plate or fleet number") \
 	X(stop,           UINT, 0xffff,     "stop now, 1-based; 0 unknown") \
-	X(stop_on,        UINT, 0xffff,     "boarding stop of an alighting record") \
+	X(stop_on,        UINT, 0xffff,     "boarding stop of a record made at the end of a ride") \
 	X(driver,         UINT, 0xffffffff, "driver number") \
 	X(prev_counter,   UINT, 0xffff,     "previous transaction, copied from card file 0x18") \
 	X(prev_amount_fen, UINT, 0x7fffffff, "") \
@@ -114,6 +117,9 @@ enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK
 	X(cryptogram,     BIN,  8,          "bank card application cryptogram") \
 	X(qr,             VAR,  588,        "T-Union QR payload; bank card: proof, docs/bank-cards.md") \
 	X(series,         STR,  15,         "card product or series by its scheme's own name; empty when it has none")
+#define TAP_FIELDS_2(X) \
+	X(start_ms,       INT,  0,          "record made at the end of a ride: when it began, ms UTC; 0 not told") \
+	X(end_ms,         INT,  0,          "record made at the start of a ride: when it ended, ms UTC; 0 not told")
 
 #define TAP_STRUCT_UINT(name, arg)	uint32_t name;
 #define TAP_STRUCT_INT(name, arg)	int64_t name;
@@ -124,7 +130,7 @@ enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK
 struct tap { TAP_FIELDS(TAP_STRUCT_FIELD) };
 
 #define TAP_COUNT_FIELD(name, type, arg, text) + 1
-enum { TAP_FIELD_COUNT = 0 TAP_FIELDS(TAP_COUNT_FIELD) };
+enum { TAP_FIELD_COUNT = 0 TAP_FIELDS(TAP_COUNT_FIELD), TAP_FIELD_COUNT_1 = 0 TAP_FIELDS_1(TAP_COUNT_FIELD) };
 
 /* Encode into out; returns the length, TAP_E_SPACE, or TAP_E_RANGE when the QR payload is too long. */
 int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes) VALIDATOR_MUST_CHECK;
@@ -340,6 +346,7 @@ const char *gate_answer_name(enum gate_answer a);
 const char *gate_answer_text(enum gate_answer a);	/* what the rider is shown */
 struct gate_setting {			/* where the bus is and what is in force; borrowed */
 	const struct tariff *tariff;
+	bool inside;			/* riders change here without leaving the paid area */
 	uint32_t operator_id; char line[LINE_BYTES_MAX + 1]; uint8_t direction; char vehicle[16]; uint16_t stop; uint32_t driver;
 	uint8_t acquirer[4]; uint16_t city; uint32_t list_version;
 	const struct hotlist *hotlist;

@@ -8,6 +8,52 @@ say "a file without the map's columns is refused" $? "$answer"
 sed 's/^  time:/  tyme:/' $map >"$dir/map.yaml"
 answer=$("$B/qingfen" taps compare --map "$dir/map.yaml" "$dir/short.csv" 2>&1); [ $? -eq 3 ] && grep -q 'map.yaml:[0-9]*:3: unknown key "tyme", did you mean "time"' <<<"$answer"
 say "a misspelt key in a map is refused with a suggestion" $? "$answer"
+# A metro ride in one row: its start, and a change inside the paid area, go from the row to the record and to the fare.
+mkdir "$dir/metro"
+cat >"$dir/metro/pack.yaml" <<'P'
+name: metro
+title: 地铁
+version: 1
+valid_from: 2025-01-01
+published_on: 2025-01-01
+basis: 试
+guest_default: local
+order: [concession, transfer]
+rounding: {mode: half-up, unit_fen: 1}
+classes: [{name: metro, title: 地铁}, {name: bus, title: 公交}]
+funding: [{id: none, title: 企业, basis: 试, gap: none}]
+fares:
+  - {id: peak, title: 高峰, basis: 试, hours: ["07:00-09:00"], flat_fen: 400}
+  - {id: plain, title: 平峰, basis: 试, flat_fen: 300}
+transfers:
+  - {id: x, title: 换乘, basis: 试, minutes: 60, fund: none, prices: [{inside: yes, price: free}, {pairs: [metro-bus], minus_fen: 50}]}
+P
+printf 'line,class,fare,mode\nM,metro,class,metro\nN,metro,class,metro\nB,bus,flat:200,bus\n' >"$dir/metro/lines.csv"
+cat >"$dir/metro.yaml" <<'P'
+pack: metro
+columns: {time: at, card: card, mode: mode, event: event, device: dev, line: line, list_fen: list, charged_fen: paid, start_time: entry, end_time: exit, inside: inside}
+events: {metro: {out: single}, bus: {tap: single}}
+card: {city: "4280", issuer: "02184280"}
+P
+cat >"$dir/metro.csv" <<'P'
+at,card,mode,event,dev,line,list,paid,entry,exit,inside
+2025-03-03 09:30:00,a,metro,out,428000000001,M,400,400,2025-03-03 08:59:59,,no
+2025-03-03 10:30:00,a,bus,tap,428000000002,B,200,150,,,
+2025-03-03 09:30:00,b,metro,out,428000000001,M,300,300,2025-03-03 09:00:00,,0
+2025-03-03 09:50:00,b,metro,out,428000000003,N,300,0,2025-03-03 09:35:00,,1
+2025-03-03 09:10:00,c,metro,out,428000000001,M,300,300,,2025-03-03 09:40:00,
+2025-03-03 10:40:00,c,bus,tap,428000000002,B,200,150,,,
+P
+"$B/qingfen" taps compare --map "$dir/metro.yaml" "$dir/metro.csv" >"$dir/out" 2>&1 && grep -q '^given back: bus 100.00 % (6 of 6)' "$dir/out"
+say "rides told by one row with their start or end, and a change inside, are rated as they were charged" $? "$(cat "$dir/out")"
+"$B/qingfen" taps import --map "$dir/metro.yaml" --store "$dir/one" --clear "$dir/metro.csv" >"$dir/out" 2>&1 &&
+	"$B/qingfen" dump --canonical --store "$dir/one" >"$dir/dump" && "$B/qingfen" report 2025-03-03 --form D-01 --store "$dir/one" >"$dir/d01"
+is "their records clear to the same fares" "1300 1300" "$(python3 -c 'import json, sys; t = json.load(open(sys.argv[1]))["total"]; print(t["charged_fen"], t["rated_fen"])' "$dir/d01" 2>&1)"
+for bad in '2s/2025-03-03 08:59:59/2025-03-03 09:30:01/|not within the day before' '2s/2025-03-03 08:59:59/early/|not a time' '4s/,0$/,maybe/|yes, no, 1 or 0 is needed'; do
+	sed "${bad%|*}" "$dir/metro.csv" >"$dir/bad.csv"
+	answer=$("$B/qingfen" taps compare --map "$dir/metro.yaml" "$dir/bad.csv" 2>&1); [ $? -eq 3 ] && grep -q "bad.csv:[24]:[0-9]*: .*${bad#*|}" <<<"$answer"
+	say "a row whose start or change cannot be is refused with its place: ${bad#*|}" $? "$answer"
+done
 if [ ! -f $data/real_taps_open.csv.zst ]; then
 	echo "ok - real taps come back from the rules # SKIP no open data here"
 	exit $status

@@ -286,7 +286,7 @@ SOON = [1, 60, 120, 177, 180, 299, 300, 600, 899, 900, 1800, 3599, 3600, 5400, 7
 
 
 def rides(r, n, people, lines):
-    t, out, who = START, [], people[0]
+    t, out, who, entered = START, [], people[0], {}
     for _ in range(n):
         who = who if r.random() < 0.7 else r.choice(people)    # a rider's rides stand together: changes come within minutes
         t += timedelta(seconds=r.choice(SOON if r.random() < 0.8 else [20000, 50000, 172800]))
@@ -296,6 +296,10 @@ def rides(r, n, people, lines):
                    distance_m=r.choice([0, 0, 0, 4999, 5000, 5001, 8000, 12001, 23456]), far_m=r.choice([0, 20000, 30001]), stops=r.choice([0, 0, 3]), zones=r.choice([0, 0, 2]), event=r.choice(["single", "single", "on", "off"]))
         if tap["event"] == "single" and r.random() < 0.2:
             tap["out_time"] = (t + timedelta(minutes=r.randint(1, 40))).strftime("%Y-%m-%dT%H:%M:%S")
+        if tap["event"] != "on" and "out_time" not in tap and r.random() < 0.3:    # made at the end: the ride's own entry, or another
+            tap["in_time"] = r.choice([entered.get(tap["card"], tap["time"]), (t - timedelta(minutes=r.randint(1, 40))).strftime("%Y-%m-%dT%H:%M:%S")])
+        if tap["event"] == "on":
+            entered[tap["card"]] = tap["time"]
         if r.random() < 0.2:
             tap["inside"] = True
         if r.random() < 0.1:

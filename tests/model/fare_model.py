@@ -64,9 +64,11 @@ class Rating:
         self.line = self.find_line()
         self.mode = self.line.get("mode") or "bus"
         self.see(self.time)
+        self.told = datetime.fromisoformat(tap["in_time"]) if tap.get("in_time") else None
         self.closes = self.closes_open()
-        self.complete = self.event != "off" or self.closes
+        self.complete = self.event != "off" or self.closes or self.told is not None
         if self.closes: self.see(self.s["open"]["time"])
+        elif self.told and self.event != "on": self.see(self.told)
         out = datetime.fromisoformat(tap["out_time"]) if tap.get("out_time") else self.time
         self.end = max(out, self.time)
     def find_line(self):
@@ -86,10 +88,8 @@ class Rating:
             elif lapsed: self.lapsed.append(g)
     def birthday(self, birth, years):
         b = self.p.d.get("birthdays", {})
-        try:
-            when = birth.replace(year=birth.year + years)
-        except ValueError:
-            when = date(birth.year + years, 2, 28) if b.get("feb29") == "feb-28" else date(birth.year + years, 3, 1)
+        try: when = birth.replace(year=birth.year + years)
+        except ValueError: when = date(birth.year + years, 2, 28) if b.get("feb29") == "feb-28" else date(birth.year + years, 3, 1)
         return when + timedelta(days=1 if b.get("counts") == "day-after" else 0)
     def in_age(self, g):
         birth = day(self.tap.get("birth"))
@@ -110,8 +110,7 @@ class Rating:
                 if h["group"] != g["name"] or not day(h.get("from"), date.min) <= self.day <= day(h.get("to"), FAR): continue
                 grade = h.get("grade", 0)
                 if ("grade_max" in g and (grade == 0 or grade > g["grade_max"])) or grade < g.get("grade_min", 0): continue
-                if g.get("check") == "yearly" and self.day > day(h.get("verified_to"), FAR):
-                    lapsed = True
+                if g.get("check") == "yearly" and self.day > day(h.get("verified_to"), FAR): lapsed = True
                 else: good = True
             ways.append(good)
         if "age" in g: ways.append(self.in_age(g))
@@ -137,11 +136,8 @@ class Rating:
     def in_season(self, name):
         s = next(s for s in self.p.get("seasons") if s["name"] == name)
         today = self.day.strftime("%m-%d")
-
-        def inside(mmdd):
-            return any(a <= mmdd <= b if a <= b else mmdd >= a or mmdd <= b for a, b in (r.split("..") for r in s["dates"]))
-        if today == "02-29":
-            return (inside("02-28") and inside("03-01")) or (s.get("feb29") == "in" and (inside("02-28") or inside("03-01")))
+        def inside(mmdd): return any(a <= mmdd <= b if a <= b else mmdd >= a or mmdd <= b for a, b in (r.split("..") for r in s["dates"]))
+        if today == "02-29": return (inside("02-28") and inside("03-01")) or (s.get("feb29") == "in" and (inside("02-28") or inside("03-01")))
         return inside(today)
     def days_hold(self, days): return {"all": True, "workday": not self.rest, "restday": self.rest, "school": self.school}[days]
     def published_fare(self, far):
@@ -444,7 +440,7 @@ class Rating:
         return None
     def closes_open(self):
         o = self.s["open"]
-        if self.event != "off" or o is None or self.time < o["time"]: return False
+        if self.event != "off" or o is None or self.time < o["time"] or (self.told and self.told != o["time"]): return False
         rule = self.open_rule(static=True)
         return rule is None or rule.get("same_line", "no") == "no" or o["line"] == self.tap["line"]
     def unfinished(self, out):
@@ -487,7 +483,7 @@ class Rating:
         if self.closes:
             out["moved"] -= self.s["open"]["hold"]
             self.s["open"] = None
-        elif self.event == "single": self.unfinished(out)
+        elif self.event == "single" or self.told: self.unfinished(out)
         return out
 
 def rate(pack, states, tap):

@@ -225,6 +225,7 @@ static void week_later(const struct tariff *t, unsigned *seed)
 	for (size_t i = 0; i < other.count; i++) {
 		other.ride[i].time_ms += 7 * 86400000LL;
 		other.ride[i].out_ms += other.ride[i].out_ms != 0 ? 7 * 86400000LL : 0;
+		other.ride[i].in_ms += other.ride[i].in_ms != 0 ? 7 * 86400000LL : 0;
 	}
 	town_rate(t, &other, again, NULL);
 	same_fares(fares, again, town.count);

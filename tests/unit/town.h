@@ -129,6 +129,8 @@ static void town_ride(const struct tariff *t, unsigned *seed, int64_t at, struct
 	r->far_m = r->distance_m + 7000;
 	if (r->event == RIDE_SINGLE && town_roll(seed, 4) == 0)
 		r->out_ms = at + 1000 * (60 + town_roll(seed, 2400));
+	if (r->event != RIDE_ON && r->out_ms == 0 && town_roll(seed, 5) == 0)
+		r->in_ms = at - 1000 * (60 + town_roll(seed, 2400));
 	r->inside = town_roll(seed, 6) == 0;
 }
 
