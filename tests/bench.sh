@@ -1,22 +1,15 @@
 #!/usr/bin/env bash
 # Benchmarks, one JSON line each: {"bench":...,"unit":...,"value":...,"cpu_s":...,"n":...}.
-# First the programs in $O/bench, then the whole: ingest (durable, codes verified, TLS 1.3 with
-# client certificates, load generator on the same machine) and clear, on a generated city sealed
-# beforehand. cpu_s is the daemon's processor time, from /proc.
-# BENCH_TAPS BENCH_DEVICES BENCH_LINES BENCH_PARALLEL set the size.
+# First the programs in $O/bench, then whole processes: what-if, and tests/bench_day.sh for ingest
+# and clear. BENCH_TAPS BENCH_CARDS BENCH_DEVICES set the size of that day.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-bin} O=${O:-build/gcc}
 B=$(cd "$B" && pwd) || exit 1
-taps=${BENCH_TAPS:-200000} devices=${BENCH_DEVICES:-500} lines=${BENCH_LINES:-60}
-parallel=${BENCH_PARALLEL:-64} day=2025-11-03 pack=$PWD/tariffs/packs/ganzhou pid=
+pack=$PWD/tariffs/packs/ganzhou
 export LC_ALL=C.UTF-8
 work=$(mktemp -d)
-clean_up() {
-	[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
-	rm -rf "$work"
-}
-trap clean_up EXIT
+trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 fail() {
 	echo "bench: $1" >&2
@@ -72,48 +65,4 @@ sort -n "$work/rounds" | sed -n 2p | while read -r ms cpu mb; do
 done
 rm -f "$work/day.ndjson"
 
-# Processor seconds of a process so far, its threads included.
-cpu_s() {
-	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f", ($12 + $13) / hz }' \
-		"/proc/$1/stat"
-}
-now_ms() { echo $(($(date +%s%N) / 1000000)); }
-line() { # bench unit value cpu_s n
-	printf '{"bench":"%s","unit":"%s","value":%s,"cpu_s":%s,"n":%s}\n' "$@"
-}
-minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a - b }'; }
-rate() { awk -v n="$1" -v ms="$2" 'BEGIN { printf "%.0f", n * 1000 / (ms > 0 ? ms : 1) }'; }
-field() { # FILE NAME: a member of a JSON object
-	python3 -c 'import json, sys
-print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"
-}
-
-port=$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$B/qingfen" sim city --out "$work/city" --lines "$lines" --devices "$devices" --taps "$taps" \
-	--day $day >"$work/city.log" 2>&1 || fail "sim city"
-sed -i -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e '/^partners:/,$d' \
-	"$work/city/clearingd.conf"
-export QINGFEN_STORE=$work/city/store QINGFEN_SOCKET=$work/city/clearingd.sock
-"$B/clearingd" -c "$work/city/clearingd.conf" >"$work/clearingd.log" 2>&1 &
-pid=$!
-for _ in $(seq 100); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.1; done
-for what in "tariff $pack" "terminals $work/city/terminals.csv" "issuers $work/city/issuers.csv" \
-	"blacklist $work/city/blacklist.csv --version 1" "riders $work/city/riders.csv"; do
-	# shellcheck disable=SC2086
-	"$B/qingfen" load $what >>"$work/load.log" 2>&1 || fail "load $what"
-done
-
-before=$(cpu_s $pid)
-timeout 300 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" \
-	--parallel "$parallel" --json >"$work/upload.json" 2>"$work/upload.log" || fail "sim validators"
-cpu=$(minus "$(cpu_s $pid)" "$before")
-sent=$(field "$work/upload.json" sent) ms=$(field "$work/upload.json" ms)
-line ingest taps/s "$(rate "$sent" "$ms")" "$cpu" "$sent"
-line ingest-receipt-p50 us "$(field "$work/upload.json" receipt_us_p50)" "$cpu" "$sent"
-line ingest-receipt-p99 us "$(field "$work/upload.json" receipt_us_p99)" "$cpu" "$sent"
-
-before=$(cpu_s $pid)
-"$B/qingfen" day close $day --json >"$work/day.json" 2>"$work/day.log" || fail "day close"
-ms=$(field "$work/day.json" ms)
-line clear taps/s "$(rate "$sent" "$ms")" "$(minus "$(cpu_s $pid)" "$before")" "$sent"
+for alg in sm4 3des; do tests/bench_day.sh $alg || exit 1; done

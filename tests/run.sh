@@ -30,7 +30,7 @@ for f in "$O"/fuzz/fuzz_*; do
 	[ -x "$f" ] && run "fuzz/$(basename "$f")" "$f" "tests/fuzz/corpus/$(basename "$f" | sed s/^fuzz_//)"
 done
 for s in tests/*.sh tests/e2e/*.sh; do
-	case $s in tests/run.sh|tests/demo.sh|tests/bench.sh|*/lib.sh) continue ;; esac
+	case $s in tests/run.sh|tests/demo.sh|tests/bench*.sh|*/lib.sh) continue ;; esac
 	[ -x "$s" ] && run "${s#tests/}" "$s"
 done
 [ "$skipped" -eq 0 ] || echo "$skipped skipped"

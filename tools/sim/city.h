@@ -65,7 +65,6 @@ struct fault_info {
 	enum verdict verdict; /* the final verdict of the planted record */
 };
 extern const struct fault_info fault_list[FAULT_COUNT_];
-uint32_t fault_wanted(enum city_fault fault, uint32_t taps);
 
 /* What was sent and what must come of it; written as plan.json and planted.csv. */
 struct city_plan {
@@ -142,6 +141,8 @@ struct city {
 	const char *dir, *pack, *host;
 	uint64_t seed;
 	uint32_t lines_wanted, devices_wanted, taps_wanted;
+	uint32_t cards_wanted, batch_taps; /* cards 0: two for five taps */
+	uint8_t purse_alg; /* enum key_alg: nothing but purse cards of it; 0: every medium */
 	int32_t day;
 	int64_t midnight_ms;
 	struct city_rng rng;
@@ -166,6 +167,8 @@ struct city {
 	struct city_plan plan;
 };
 
+/* How many of a fault are planted (city_plan.c). A city of purse cards has duplicates only. */
+uint32_t fault_wanted(const struct city *c, enum city_fault fault);
 /* Programmer's convenience of a generator: no memory ends the program. */
 void *city_grow(void *p, size_t item_bytes, size_t count);
 /* Open DIR/name for writing; complains and returns NULL. */

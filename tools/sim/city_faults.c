@@ -75,7 +75,7 @@ void city_faults_plan(struct city *c)
 
 	c->card[qr].medium = CARD_QR;
 	for (int f = 0; f < FAULT_COUNT_; f++) {
-		uint32_t wanted = fault_wanted((enum city_fault)f, c->taps_wanted);
+		uint32_t wanted = fault_wanted(c, (enum city_fault)f);
 
 		for (uint32_t i = 0; fault_is_ride(f) && i < wanted; i++)
 			fault_ride(c, (enum city_fault)f, fault_card(c, (enum city_fault)f, qr));
@@ -200,7 +200,7 @@ void city_fault_emit(struct city *c, const struct city_ride *ride, struct tap *t
 
 void city_faults_again(struct city *c)
 {
-	uint32_t wanted = fault_wanted(FAULT_DUPLICATE, c->taps_wanted);
+	uint32_t wanted = fault_wanted(c, FAULT_DUPLICATE);
 
 	for (uint32_t i = 0, tries = 0; i < wanted && tries < wanted * 20; tries++) {
 		uint32_t device = city_below(&c->rng, c->device_count);

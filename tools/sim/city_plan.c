@@ -40,10 +40,14 @@ const struct fault_info fault_list[FAULT_COUNT_] = {
 	[FAULT_CHARGED_LESS] = {"charged-less", "少扣 10 分", 150, VERDICT_ACCEPTED},
 };
 
-uint32_t fault_wanted(enum city_fault fault, uint32_t taps)
-{
-	uint64_t n = (uint64_t)fault_list[fault].per_200k * taps / 200000;
+#define PURSE_DUPLICATE_OF 50 /* two in a hundred taps come again */
 
+uint32_t fault_wanted(const struct city *c, enum city_fault fault)
+{
+	uint64_t n = (uint64_t)fault_list[fault].per_200k * c->taps_wanted / 200000;
+
+	if (c->purse_alg != 0)
+		return fault == FAULT_DUPLICATE ? c->taps_wanted / PURSE_DUPLICATE_OF : 0;
 	return fault == FAULT_NONE ? 0 : n < 2 ? 2 : (uint32_t)n;
 }
 

@@ -12,8 +12,6 @@
 
 #include "upload.h"
 
-#define BATCH_TAPS 64
-
 struct upload_job {
 	struct city *c;
 	FILE *f;
@@ -70,7 +68,7 @@ static int batch_again_new(struct upload_job *j, struct city_device *d, struct b
 static bool batch_due(const struct upload_job *j, const struct city_device *d,
 		      enum city_fault fault)
 {
-	uint32_t step = j->c->device_count / fault_wanted(fault, j->c->taps_wanted);
+	uint32_t step = j->c->device_count / fault_wanted(j->c, fault);
 
 	return (uint32_t)(d - j->c->device) % (step > 0 ? step : 1) == 0;
 }
@@ -84,7 +82,7 @@ static int batch_send(struct upload_job *j, struct city_device *d, const struct 
 	memset(&b, 0, sizeof(b));
 	memcpy(b.device, d->name, sizeof(b.device));
 	b.file_serial = d->file_serial++;
-	for (uint32_t i = from; i < list->count && b.count < BATCH_TAPS; i++, b.count++) {
+	for (uint32_t i = from; i < list->count && b.count < j->c->batch_taps; i++, b.count++) {
 		b.tap[b.count].p = j->c->arena + list->tap[i].at;
 		b.tap[b.count].n = list->tap[i].bytes;
 	}
@@ -105,9 +103,9 @@ static int device_send(struct upload_job *j, struct city_device *d)
 {
 	int ret = 0;
 
-	for (uint32_t at = 0; at < d->now.count && ret == 0; at += BATCH_TAPS)
+	for (uint32_t at = 0; at < d->now.count && ret == 0; at += j->c->batch_taps)
 		ret = batch_send(j, d, &d->now, at);
-	for (uint32_t at = 0; at < d->later.count && ret == 0; at += BATCH_TAPS)
+	for (uint32_t at = 0; at < d->later.count && ret == 0; at += j->c->batch_taps)
 		ret = batch_send(j, d, &d->later, at);
 	return ret;
 }
@@ -119,8 +117,8 @@ int city_upload_write(struct city *c)
 
 	j = (struct upload_job){.c = c,
 				.f = city_create(c, "upload.qfu"),
-				.again_left = fault_wanted(FAULT_BATCH_AGAIN, c->taps_wanted),
-				.new_left = fault_wanted(FAULT_BATCH_NEW_SERIAL, c->taps_wanted)};
+				.again_left = fault_wanted(c, FAULT_BATCH_AGAIN),
+				.new_left = fault_wanted(c, FAULT_BATCH_NEW_SERIAL)};
 	if (j.f == NULL)
 		return -EIO;
 	if (!upload_write_head(j.f))

@@ -9,6 +9,7 @@
 #define TOOLS_SIM_SIM_H
 
 int sim_city(int argc, char **argv);
+int sim_taps(int argc, char **argv);
 int sim_validators(int argc, char **argv);
 int sim_tunion(int argc, char **argv) __attribute__((weak));
 int sim_bank(int argc, char **argv) __attribute__((weak));

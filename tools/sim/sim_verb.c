@@ -11,6 +11,7 @@
 
 static const struct verb parts[] = {
 	{"city", sim_city, "生成演示城市", "make a demonstration city from a seed"},
+	{"taps", sim_taps, "演示城市的刷卡记录, CSV", "a city's tap records as CSV"},
 	{"validators", sim_validators, "机具上传演示城市的刷卡",
 	 "upload a city's taps as its devices"},
 	{"tunion", sim_tunion, "交通联合清分中心", "the T-Union centre"},

@@ -10,23 +10,28 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "tools/tools.h"
 
 #include "sim.h"
 
-#define PARALLEL_MAX 4096
+#define PARALLEL_MAX 20000
+#define PACE_MAX     10000000
 
 struct run {
 	const char *dir, *connect, *mark;
 	uint32_t devices, parallel, mark_at, limit_s;
 	uint64_t shuffle;
-	bool shuffled, json, timed_out;
+	bool shuffled, json, timed_out, bench;
 	struct fleet fleet;
 	struct link_host host;
+	struct link_pace pace;
+	struct link **link;
 	struct sockaddr_storage address;
-	int64_t started_ms, took_ms;
+	int64_t started_ms, greeted_ms, took_ms;
+	int64_t cpu_us; /* of this program while it sent */
 };
 
 static int64_t now_ms(void)
@@ -35,6 +40,15 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static int64_t cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000LL + u.ru_utime.tv_usec +
+	       u.ru_stime.tv_usec;
 }
 
 /* Somebody waits for a share of the batches to be through: tell it by a file. */
@@ -60,6 +74,31 @@ static void on_progress(void *arg)
 		event_base_loopexit(r->host.base, NULL);
 }
 
+/* The clock of a measured run starts when the last handshake is over. */
+static void on_all_greeted(evutil_socket_t fd, short what, void *arg)
+{
+	struct run *r = arg;
+
+	(void)fd;
+	(void)what;
+	r->greeted_ms = now_ms() - r->started_ms;
+	r->started_ms = now_ms();
+	r->cpu_us = cpu_us();
+	r->pace.start_us = r->started_ms * 1000;
+	r->pace.holding = false;
+	for (uint32_t i = 0; i < r->pace.links; i++)
+		link_go(r->link[i]);
+}
+
+static void on_greeted(void *arg)
+{
+	static const struct timeval now = {0};
+	struct run *r = arg;
+
+	if (r->pace.holding && ++r->pace.greeted == r->pace.links)
+		event_base_once(r->host.base, -1, EV_TIMEOUT, on_all_greeted, r, &now);
+}
+
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
 	struct run *r = arg;
@@ -78,6 +117,8 @@ static int host_open(struct run *r)
 				     .address = &r->address,
 				     .fleet = &r->fleet,
 				     .progress = on_progress,
+				     .greeted = on_greeted,
+				     .pace = r->bench ? &r->pace : NULL,
 				     .arg = r,
 				     .address_bytes = sizeof(r->address)};
 	if (evutil_parse_sockaddr_port(r->connect, (struct sockaddr *)&r->address,
@@ -102,19 +143,21 @@ static int links_run(struct run *r)
 {
 	struct timeval limit = {.tv_sec = r->limit_s};
 	uint32_t wanted = r->parallel < r->fleet.device_count ? r->parallel : r->fleet.device_count;
-	struct link **link = city_grow(NULL, sizeof(*link), wanted + 1);
 	struct event *timer = evtimer_new(r->host.base, on_limit, r);
 	int ret = timer == NULL ? -ENOMEM : 0;
 
+	r->link = city_grow(NULL, sizeof(struct link *), wanted + 1);
+	r->pace.links = wanted;
+	r->pace.holding = r->bench;
 	for (uint32_t i = 0; i < wanted && ret == 0; i++)
-		ret = link_new(&r->host, &link[i]);
+		ret = link_new(&r->host, &r->link[i]);
 	if (ret == 0) {
 		evtimer_add(timer, &limit);
 		event_base_dispatch(r->host.base);
 	}
 	for (uint32_t i = 0; i < wanted; i++)
-		link_free(link[i]);
-	free(link);
+		link_free(r->link[i]);
+	free(r->link);
 	if (timer != NULL)
 		event_free(timer);
 	return ret;
@@ -142,8 +185,16 @@ static void run_json(struct run *r)
 		if (f->verdict[v] > 0)
 			jsonw_kint(&j, verdict_info((enum verdict)v)->name, (int64_t)f->verdict[v]);
 	jsonw_object_end(&j);
-	jsonw_kint(&j, "receipt_us_p50", fleet_wait_us(&r->fleet, 500));
-	jsonw_kint(&j, "receipt_us_p99", fleet_wait_us(&r->fleet, 990));
+	jsonw_kint(&j, "receipt_us_p50", (int64_t)histogram_at(&f->wait, 5000));
+	jsonw_kint(&j, "receipt_us_p99", (int64_t)histogram_at(&f->wait, 9900));
+	jsonw_kint(&j, "receipt_us_p999", (int64_t)histogram_at(&f->wait, 9990));
+	jsonw_kint(&j, "receipt_us_max", (int64_t)f->wait.max);
+	if (r->bench) {
+		jsonw_kint(&j, "connections", r->pace.links);
+		jsonw_kint(&j, "handshakes_ms", r->greeted_ms);
+		jsonw_kint(&j, "pace_taps_per_s", r->pace.taps_per_s);
+		jsonw_kint(&j, "own_cpu_us", r->cpu_us);
+	}
 	jsonw_kint(&j, "ms", r->took_ms);
 	jsonw_object_end(&j);
 	putchar('\n');
@@ -158,6 +209,13 @@ static void run_print(struct run *r)
 	       f->batch_count, (unsigned long long)f->repeated, (unsigned long long)f->mismatched,
 	       (unsigned long long)f->reconnects, (long long)r->took_ms / 1000,
 	       (long long)r->took_ms / 100 % 10);
+	printf("回执等待 p50 %llu us  p99 %llu us  p99.9 %llu us  最长 %llu us\n",
+	       (unsigned long long)histogram_at(&f->wait, 5000),
+	       (unsigned long long)histogram_at(&f->wait, 9900),
+	       (unsigned long long)histogram_at(&f->wait, 9990), (unsigned long long)f->wait.max);
+	if (r->bench)
+		printf("连接 %u 条, 握手 %lld ms; 本程序用 CPU %lld ms\n", r->pace.links,
+		       (long long)r->greeted_ms, (long long)r->cpu_us / 1000);
 	for (int v = 0; v < VERDICT_COUNT; v++)
 		if (f->verdict[v] > 0)
 			printf("  %-20s %10llu  %s\n", verdict_info((enum verdict)v)->name,
@@ -173,11 +231,16 @@ static int run_all(struct run *r)
 		return exit_of_error(ret);
 	if (r->shuffled)
 		fleet_shuffle(&r->fleet, r->shuffle);
+	if (r->bench) {
+		r->parallel = r->fleet.device_count;
+		r->pace.batch_taps = (uint32_t)(r->fleet.sent / (r->fleet.batch_count + 1)) + 1;
+	}
 	ret = host_open(r);
 	r->started_ms = now_ms();
 	if (ret == 0)
 		ret = links_run(r);
 	r->took_ms = now_ms() - r->started_ms;
+	r->cpu_us = cpu_us() - r->cpu_us;
 	if (ret == 0 && r->json)
 		run_json(r);
 	else if (ret == 0)
@@ -199,8 +262,9 @@ static void validators_help(FILE *out)
 {
 	fputs("用法 usage: qingfen sim validators --city DIR --connect ADDRESS:PORT [--devices N]\n"
 	      "       [--parallel 64] [--shuffle SEED] [--limit SECONDS]\n"
-	      "       [--mark FILE --mark-at PERCENT] [--json]\n"
-	      "全部机具按各自证书上传, 收到全部回执才成功\n",
+	      "       [--mark FILE --mark-at PERCENT] [--json] [--bench [--pace TAPS_PER_S]]\n"
+	      "全部机具按各自证书上传, 收到全部回执才成功\n"
+	      "--bench: 每台机具一条连接, 全部握手后一起开始计时; --pace: 按此速率定时发送, 不等回执\n",
 	      out);
 }
 
@@ -231,6 +295,10 @@ static bool option_read(struct run *r, int option, const char *value)
 		return true;
 	case 'j':
 		return r->json = true;
+	case 'b':
+		return r->bench = true;
+	case 'r':
+		return count_read(value, 1, PACE_MAX, &r->pace.taps_per_s);
 	case 'd':
 		return count_read(value, 1, UINT32_MAX, &r->devices);
 	case 'p':
@@ -259,6 +327,8 @@ int sim_validators(int argc, char **argv)
 		{"limit", required_argument, NULL, 'l'},
 		{"mark", required_argument, NULL, 'm'},
 		{"mark-at", required_argument, NULL, 'a'},
+		{"bench", no_argument, NULL, 'b'},
+		{"pace", required_argument, NULL, 'r'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -278,6 +348,10 @@ int sim_validators(int argc, char **argv)
 	}
 	if (r.dir == NULL || r.connect == NULL) {
 		complain("sim validators: needs --city DIR and --connect ADDRESS:PORT");
+		return EXIT_USAGE;
+	}
+	if (r.pace.taps_per_s > 0 && !r.bench) {
+		complain("sim validators: --pace goes with --bench");
 		return EXIT_USAGE;
 	}
 	signal(SIGPIPE, SIG_IGN); /* a killed daemon is an ordinary event here */

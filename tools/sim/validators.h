@@ -13,6 +13,7 @@
 #include "validator/validator.h"
 
 #include "city.h"
+#include "histogram.h"
 #include "upload.h"
 
 /* The first receipt of a (device, file serial); every later one must say the same. */
@@ -45,8 +46,7 @@ struct fleet {
 	/* totals */
 	uint64_t sent, receipted, verdict[VERDICT_COUNT], refused_batches;
 	uint64_t batches_through, repeated, mismatched, reconnects;
-	uint32_t *wait_us;
-	uint32_t wait_count; /* batch to receipt, first answers only */
+	struct histogram wait; /* batch to receipt, first answers only */
 };
 /* Read the upload file; at most devices_max devices (0: all). */
 int fleet_open(const char *dir, uint32_t devices_max, struct fleet *ret_fleet);
@@ -59,12 +59,18 @@ struct fleet_device *fleet_take(struct fleet *f);
 void fleet_receipted(struct fleet *f, struct fleet_device *d, const struct receipt *m,
 		     uint32_t wait_us);
 void fleet_refused(struct fleet *f, struct fleet_device *d);
-/* Milliseconds below which this share of answers came, in microseconds. Sorts the waits. */
-uint32_t fleet_wait_us(struct fleet *f, uint32_t per_1000);
 
 /* ---- link ---------------------------------------------------------------------------------------
  */
 
+/* A measured run: all links greet first, then go at once, or each batch at its time when a pace is set. */
+struct link_pace {
+	bool holding;		  /* nobody sends yet */
+	uint32_t links, greeted;
+	uint32_t taps_per_s;	  /* 0: as fast as receipts come */
+	uint32_t batch_taps;	  /* of an average batch, for the times */
+	int64_t start_us;
+};
 struct link_host { /* what all links share */
 	struct event_base *base;
 	SSL_CTX *tls;
@@ -72,6 +78,8 @@ struct link_host { /* what all links share */
 	struct sockaddr_storage *address;
 	int address_bytes;
 	struct fleet *fleet;
+	struct link_pace *pace; /* NULL: no measured run */
+	void (*greeted)(void *arg);  /* after a link's first welcome */
 	void (*progress)(void *arg); /* after every answer */
 	void *arg;
 };
@@ -79,5 +87,7 @@ struct link;
 /* A worker that takes devices from the fleet one after the other until none is left. */
 int link_new(struct link_host *host, struct link **ret_link);
 void link_free(struct link *l);
+/* All have greeted: this one may send. */
+void link_go(struct link *l);
 
 #endif

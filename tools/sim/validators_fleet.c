@@ -64,7 +64,6 @@ static int fleet_read(struct fleet *f, uint32_t devices_max)
 	f->batch = city_grow(NULL, sizeof(*f->batch), entries + 1);
 	f->receipt = city_grow(NULL, sizeof(*f->receipt), entries + 1);
 	f->device = city_grow(NULL, sizeof(*f->device), entries + 1);
-	f->wait_us = city_grow(NULL, sizeof(*f->wait_us), entries + 1);
 	for (at = 0; upload_next(f->upload, &at, &e) == 1;) {
 		struct fleet_device *d = device_note(f, &e, devices_max);
 
@@ -103,7 +102,6 @@ void fleet_close(struct fleet *f)
 {
 	for (uint32_t i = 0; i < f->receipt_count; i++)
 		free(f->receipt[i].verdict);
-	free(f->wait_us);
 	free(f->order);
 	free(f->device);
 	free(f->receipt);
@@ -168,7 +166,7 @@ void fleet_receipted(struct fleet *f, struct fleet_device *d, const struct recei
 		for (uint32_t i = 0; i < r->taps; i++)
 			f->verdict[r->verdict[i] < VERDICT_COUNT ? r->verdict[i]
 								 : VERDICT_QUARANTINED]++;
-		f->wait_us[f->wait_count++] = wait_us;
+		histogram_add(&f->wait, wait_us);
 	}
 	device_next(f, d);
 }
@@ -177,19 +175,4 @@ void fleet_refused(struct fleet *f, struct fleet_device *d)
 {
 	f->refused_batches++;
 	device_next(f, d);
-}
-
-static int wait_compare(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-uint32_t fleet_wait_us(struct fleet *f, uint32_t per_1000)
-{
-	if (f->wait_count == 0)
-		return 0;
-	qsort(f->wait_us, f->wait_count, sizeof(*f->wait_us), wait_compare);
-	return f->wait_us[(uint64_t)(f->wait_count - 1) * per_1000 / 1000];
 }

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# bench_day.sh sm4|3des: a day's taps of purse cards, sealed beforehand, sent by every device over TLS
+# 1.3 with its certificate, received durably with every code verified; then the day is cleared. Load
+# generator and daemon share the machine; cpu_s is the daemon's without handshakes, own_cpu_s the generator's.
+set -u
+. "$(dirname "$0")/bench_lib.sh"
+alg=${1:-sm4}
+city_make "$alg"
+
+ingest() { # NAME LANES [--pace N]
+	local name=$1 lanes=$2 before
+	shift 2
+	daemon_start "verify_lanes: $lanes"
+	before=$(cpu_s $pid)
+	upload "$@"
+	line "$name" taps/s "$rate" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent" \
+		"\"own_cpu_s\":$own,\"connections\":$devices,\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
+}
+ingest "ingest-$alg-openssl" 0
+full=$rate
+daemon_stop
+ingest "ingest-$alg-half-load" 0 --pace $((full / 2 + 1))
+daemon_stop
+ingest "ingest-$alg-lanes" 1
+bytes=$(du -sb "$QINGFEN_STORE" | cut -f 1)
+line "inbox-$alg" bytes/tap "$(sum %.0f "$bytes / $sent")" 0 "$sent"
+before=$(cpu_s $pid)
+"$B/qingfen" day close $day --json >"$work/day.json" 2>"$work/day.log" || fail "day close"
+line "clear-$alg" taps/s "$(sum %.0f "$sent * 1000 / ($(field "$work/day.json" ms) + 1)")" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent"
+"$B/qingfen" backup --to "$work/copy" >"$work/backup.log" 2>&1 && line "store-$alg" bytes/tap "$(sum %.0f "$(du -sb "$work/copy" | cut -f 1) / $sent")" 0 "$sent"

@@ -1,0 +1,58 @@
+# What the benchmarks of whole days share: B, a folder of their own, a city of purse cards, a daemon
+# over it. Sourced. BENCH_TAPS BENCH_CARDS BENCH_DEVICES BENCH_BATCH set the size.
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+B=$(cd "${B:-bin}" && pwd) || exit 1
+taps=${BENCH_TAPS:-1000000} cards=${BENCH_CARDS:-500000} devices=${BENCH_DEVICES:-1000} batch=${BENCH_BATCH:-128}
+day=2025-11-03 pack=$PWD/tariffs/packs/ganzhou pid=
+export LC_ALL=C.UTF-8
+work=$(mktemp -d)
+export QINGFEN_STORE=$work/city/store QINGFEN_SOCKET=$work/city/clearingd.sock
+daemon_stop() {
+	[ -z "$pid" ] || { kill "$pid" && wait "$pid"; } 2>/dev/null
+	pid=
+}
+clean_up() { daemon_stop; rm -rf "$work"; }
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+fail() {
+	echo "bench: $1" >&2
+	tail -n 10 "$work"/*.log >&2 2>/dev/null
+	exit 1
+}
+line() { # bench unit value cpu_s n [more members]
+	printf '{"bench":"%s","unit":"%s","value":%s,"cpu_s":%s,"n":%s%s}\n' "$1" "$2" "$3" "$4" "$5" "${6:+,$6}"
+}
+cpu_s() { # processor seconds of a process so far, its threads included
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f", ($12 + $13) / hz }' "/proc/$1/stat"
+}
+sum() { awk "BEGIN { printf \"$1\", $2 }"; } # FORMAT EXPRESSION
+field() { # FILE NAME: a member of a JSON object
+	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"
+}
+port_free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+city_make() { # ALG
+	"$B/qingfen" sim city --out "$work/city" --purse "$1" --lines 60 --devices "$devices" --taps "$taps" --cards "$cards" \
+		--batch "$batch" --day $day >"$work/city.log" 2>&1 || fail "sim city"
+}
+daemon_start() { # [line of configuration]...: a daemon with an empty store and the city's reference data
+	rm -rf "$QINGFEN_STORE"
+	port=$(port_free)
+	sed -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e '/^partners:/,$d' "$work/city/clearingd.conf" >"$work/clearingd.conf"
+	printf '%s\n' "map_mib: 65536" "$@" >>"$work/clearingd.conf"
+	"$B/clearingd" -c "$work/clearingd.conf" >"$work/clearingd.log" 2>&1 &
+	pid=$!
+	for _ in $(seq 100); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.1; done
+	for what in "tariff $pack" "terminals $work/city/terminals.csv" "issuers $work/city/issuers.csv" \
+		"blacklist $work/city/blacklist.csv --version 1" "riders $work/city/riders.csv"; do
+		# shellcheck disable=SC2086
+		"$B/qingfen" load $what >>"$work/load.log" 2>&1 || fail "load $what"
+	done
+}
+# Every device on a connection of its own sends its day; the answers lie in $work/upload.json.
+upload() { # [--pace N]
+	timeout 1800 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --bench --limit 1800 --json "$@" \
+		>"$work/upload.json" 2>"$work/upload.log" || fail "sim validators"
+	sent=$(field "$work/upload.json" sent) ms=$(field "$work/upload.json" ms)
+	own=$(sum %.2f "$(field "$work/upload.json" own_cpu_us) / 1000000")
+	rate=$(sum %.0f "$sent * 1000 / ($ms + 1)")
+}
