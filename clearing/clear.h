@@ -20,6 +20,7 @@ struct work {				/* one record of the day */
 	const char *device;
 	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
 	uint16_t nth;			/* among records of one key */
+	uint8_t card, generation;	/* enum card_standing; which physical card of its number */
 	bool alone;			/* came beyond the window: rated by itself, changes no other ride */
 	bool released;			/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
@@ -29,6 +30,7 @@ struct job {
 	struct txn txn;			/* read only, one snapshot for the whole clear */
 	struct day_row day;
 	struct refdata *ref;
+	bool cards;			/* the card register is not empty */
 	struct work *work; size_t count, space;
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct work **order;

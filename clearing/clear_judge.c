@@ -13,7 +13,7 @@ static enum verdict judge_work(const struct job *j, const struct work *w, const 
 	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
 	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->device, .seen = seen,
-				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .open_day = w->arrived, .cut_s = DAY_CUT_S_DEFAULT,
+				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .card = (enum card_standing)w->card, .open_day = w->arrived, .cut_s = DAY_CUT_S_DEFAULT,
 				  .limits = &limits };
 
 	if (t != NULL)
@@ -31,6 +31,16 @@ static bool speaks_for_key(enum verdict v)
 	       v != VERDICT_PENDING_TAC;
 }
 
+static void card_look(struct job *j, struct work *w, const struct tap *tap)
+{
+	struct card_life life;
+
+	if (!j->cards || !card_life_at(&j->txn, tap->pan, j->day.cut_seq, tap->time_ms, &life))
+		return;
+	w->card = (uint8_t)card_stands(&life, tap);
+	w->generation = life.generation;
+}
+
 static void judge_alone(struct job *j)
 {
 	for (size_t i = 0; i < j->count; i++) {
@@ -39,6 +49,7 @@ static void judge_alone(struct job *j)
 
 		if (w->verdict == VERDICT_MALFORMED || w->released || !work_tap(w, &tap))
 			continue;
+		card_look(j, w, &tap);
 		w->check = (uint8_t)refdata_check_of(j->ref, &tap, (enum key_check)w->check);
 		w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_NO);
 		w->keyed = speaks_for_key((enum verdict)w->verdict);
@@ -132,11 +143,28 @@ int counter_compare(const void *pa, const void *pb)
 	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
 	int order = memcmp(a->pan, b->pan, sizeof(a->pan));
 
+	if (order == 0 && a->generation != b->generation)
+		order = a->generation < b->generation ? -1 : 1;
 	if (order == 0 && a->counter != b->counter)
 		order = a->counter < b->counter ? -1 : 1;
 	if (order == 0 && a->time_ms != b->time_ms)
 		order = a->time_ms < b->time_ms ? -1 : 1;
 	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
+}
+
+/* Which physical card of the number rode at a time: a new one counts anew. */
+static uint8_t generation_at(struct job *j, const uint8_t pan[10], int64_t at_ms)
+{
+	struct card_life life = { 0 };
+
+	if (j->cards)
+		card_life_at(&j->txn, pan, j->day.cut_seq, at_ms, &life);
+	return life.generation;
+}
+
+static bool row_of_same_card(struct job *j, const struct work *w, const struct iter *it)
+{
+	return !j->cards || it->val_bytes < 4 + TAP_KEY_BYTES || generation_at(j, w->pan, (int64_t)be64_get(it->val + 14)) == w->generation;
 }
 
 /* The card's counter was used on an earlier day with another TAC. */
@@ -150,7 +178,8 @@ static bool counter_of_earlier_day(struct job *j, const struct work *w)
 	be16_put(prefix + 10, w->counter);
 	iter_open(&j->txn, DB_COUNTER, prefix, sizeof(prefix), &it);
 	while (!found && iter_next(&it))
-		found = it.key_bytes == 16 && it.val_bytes >= 4 && (int32_t)be32_get(it.val) < j->day.day && memcmp(it.key + 12, w->tac, 4) != 0;
+		found = it.key_bytes == 16 && it.val_bytes >= 4 && (int32_t)be32_get(it.val) < j->day.day && memcmp(it.key + 12, w->tac, 4) != 0 &&
+			row_of_same_card(j, w, &it);
 	iter_close(&it);
 	return found;
 }
@@ -171,7 +200,7 @@ static int judge_counters(struct job *j)
 	for (size_t i = 0; i < n; i++) {
 		struct work *w = list[i];
 		struct tap tap;
-		bool again = first != NULL && first->counter == w->counter && memcmp(first->pan, w->pan, sizeof(w->pan)) == 0;
+		bool again = first != NULL && first->counter == w->counter && first->generation == w->generation && memcmp(first->pan, w->pan, sizeof(w->pan)) == 0;
 
 		if (!again)
 			first = w;
@@ -184,6 +213,7 @@ static int judge_counters(struct job *j)
 
 int clear_judge(struct job *j)
 {
+	j->cards = txn_any(&j->txn, DB_CARD);
 	judge_alone(j);
 	if (j->count > 1)
 		qsort(j->order, j->count, sizeof(struct work *), canonical_compare);

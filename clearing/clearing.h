@@ -56,6 +56,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_HOLDER,	/* bureau 16 | person u64 -> seq u64: who holds something of a bureau now */
 	DB_TOUCHED,	/* seq u64 | person u64 -> first day u32: whom an entitlement event touched */
 	DB_WAITING,	/* seq u64 of a batch | place in it u16 -> nothing: records whose key device has not answered yet */
+	DB_CARD,	/* pan 10 | seq u64 | row u32 -> at u64, change u8, counted u8, counter u16, valid_to u64: changes of a card's life */
 	DB_COUNT_
 };
 struct store;
@@ -77,6 +78,7 @@ void txn_append(struct txn *t, enum db db, const void *key, size_t key_bytes, co
 /* Append with the value left for the caller to fill before anything else is written; NULL: the error is set. */
 void *txn_reserve_append(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t val_bytes);
 void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes);	/* absent is fine */
+bool txn_any(struct txn *t, enum db db);	/* the database has at least one row */
 /* true: found, bytes valid until the transaction ends or writes. */
 bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);
 /* Cursor: iter_first(prefix) positions at the first key >= prefix; iter_next while keys start with it. */
@@ -116,6 +118,7 @@ enum event_type {			/* on disk */
 	EVENT_MEDIA = 19,		/* CSV: pan,person,medium,from,to: media register, adds and replaces */
 	EVENT_RECHECK = 20,		/* per record: seq u64 of its batch | place in it u16 | key check u8, rising: what a key device said later */
 	EVENT_DISTRUST = 21,		/* from i64 | name 32 | SM2 signature 64 | issuer 4 | scheme u8 | alg u8 | key version u8 | index u8 */
+	EVENT_CARDS = 22,		/* CSV: pan,state,at,valid_to,counter: changes of cards' lives, adds */
 	EVENT_DEVICE = 23,		/* kind u8 1 | zero 7 | fen i64: the cap on unproven value from here on;
 					 * kind u8 2 | zero 3 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 | SHA-256 32: a
 					 * person releases a record that was set aside on that day */
@@ -248,6 +251,12 @@ uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody regi
 /* The same answers for one who asks for the same cards again, from memory of a fixed size (places: a power of two, 64
  * bytes each). They hold as long as no event between two askings changes a card's person or a record: after one that
  * may have, known_forget. */
+/* A card's life up to a time, from what the inbox said up to seq; false: nothing, *ret_life is all zero. */
+#define CARD_CHANGES_MAX 64		/* of one card: a load that would bring more is refused */
+struct card_change_row { struct card_event event; uint64_t seq; };
+bool card_life_at(struct txn *t, const uint8_t pan[10], uint64_t seq, int64_t at_ms, struct card_life *ret_life);
+/* All of them in order; how many. */
+size_t card_changes(struct txn *t, const uint8_t pan[10], uint64_t seq, struct card_change_row ret_row[CARD_CHANGES_MAX]);
 struct known;
 int known_new(size_t places, struct known **ret_known) CLEARING_MUST_CHECK;
 void known_free(struct known *k);		/* NULL is fine */

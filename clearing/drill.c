@@ -111,6 +111,8 @@ static int waiting_day(struct store *s, const struct distrust *key, const struct
 		ret = clear_collect(&j);
 	if (ret == 0)
 		ret = clear_judge(&j);
+	if (ret == 0)
+		ret = judge_caps(&j);
 	for (size_t i = 0; ret == 0 && i < j.count; i++) {
 		const struct work *w = &j.work[i];
 		uint8_t standing = standing_of((enum verdict)w->verdict, (enum key_check)w->check, false);

@@ -19,6 +19,8 @@ struct case_file {			/* everything about one row */
 	struct tap tap; bool decoded;
 	struct day_row day_row;
 	struct refdata *ref;
+	struct card_life life; enum card_standing card;	/* at the tap's time, as known at the cut */
+	const struct distrust *distrust;
 	const struct tariff *tariff;
 	struct rate_notes notes;
 	struct fare again; bool rated_again;
@@ -377,6 +379,14 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 	} else {
 		fprintf(out, "  不入账%s\n", v->resend_helps ? "; 补传正确的记录后可重新判定" : "");
 	}
+	if (f->card > CARD_GOOD) {
+		time_format(f->card == CARD_STANDS_EXPIRED ? f->life.valid_to_ms : f->life.since_ms, time);
+		fprintf(out, "  卡状态 %s, 自 %s\n", card_standing_zh(f->card), time);
+	}
+	if (f->row.check == KEY_CHECK_DISTRUSTED && f->distrust != NULL) {
+		time_format(f->distrust->from_ms, time);
+		fprintf(out, "  密钥自 %s 起已登记泄露, 登记人 %s; 由人复核\n", time, f->distrust->by);
+	}
 	print_device(f, out);
 	if (f->again_seq != 0)
 		fprintf(out, "  鉴别 收到时 %s (收件箱 #%" PRIu64 "), 补验 %s (收件箱 #%" PRIu64 ")\n", key_check_name(KEY_CHECK_UNAVAILABLE), f->row.seq,
@@ -496,6 +506,8 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	jsonw_kstr(&j, "card", pan);
 	jsonw_kstr(&j, "verdict", verdict_info((enum verdict)f->row.verdict)->name);
 	jsonw_kstr(&j, "check", key_check_name((enum key_check)f->row.check));
+	jsonw_kstr(&j, "card_standing", card_standing_name(f->card));
+	jsonw_kstr(&j, "distrust_told_by", f->row.check == KEY_CHECK_DISTRUSTED && f->distrust != NULL ? f->distrust->by : "");
 	jsonw_kint(&j, "published_fen", f->row.fare.published.fen);
 	jsonw_kint(&j, "charged_fen", f->row.priced.charged.fen);
 	jsonw_kint(&j, "rated_fen", f->row.fare.paid.fen);
@@ -535,6 +547,9 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 	if (ret == 0)
 		ret = refdata_replay(f->ref, &f->t, f->day_row.cut_seq);
 	if (ret == 0) {
+		card_life_at(&f->t, f->tap.pan, f->day_row.cut_seq, f->tap.time_ms, &f->life);
+		f->card = card_stands(&f->life, &f->tap);
+		f->distrust = refdata_distrust(f->ref, &f->tap);
 		f->tariff = refdata_tariff_version(f->ref, f->row.tariff_version);
 		if (f->tariff != NULL && verdict_info((enum verdict)f->row.verdict)->money)
 			ret = rate_again(f, key);

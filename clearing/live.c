@@ -18,7 +18,7 @@
 #define KNOWN_PLACES (1u << 20)	/* riders of a large city within some hours; 64 MB */
 
 struct seen { uint8_t key[TAP_KEY_BYTES]; uint8_t used, grey; uint64_t content; };
-struct counted { uint8_t key[12], tac[4]; bool used; };
+struct counted { uint8_t key[13], tac[4]; bool used; };	/* card number, generation, counter */
 struct answer { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint8_t digest[DIGEST_BYTES]; struct receipt *receipt; };
 struct riding { uint64_t person; bool used; struct rider_state state; };	/* a person's rides of the open day so far */
 struct live {
@@ -112,11 +112,11 @@ static int seen_room(struct live *l)
 	return 0;
 }
 
-static struct counted *counted_slot(struct counted *table, size_t mask, const uint8_t key[12])
+static struct counted *counted_slot(struct counted *table, size_t mask, const uint8_t key[13])
 {
-	size_t at = XXH3_64bits(key, 12) & mask;
+	size_t at = XXH3_64bits(key, 13) & mask;
 
-	while (table[at].used && memcmp(table[at].key, key, 12) != 0)
+	while (table[at].used && memcmp(table[at].key, key, 13) != 0)
 		at = (at + 1) & mask;
 	return &table[at];
 }
@@ -234,15 +234,16 @@ static enum seen_before seen_tap(struct live *l, struct txn *t, int32_t open_day
 	return s->content == content ? SEEN_SAME : SEEN_OTHER;
 }
 
-static bool counter_taken(struct live *l, const struct tap *tap)
+static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generation)
 {
 	struct counted *c;
-	uint8_t key[12];
+	uint8_t key[13];
 
 	if (tap->kind > TAP_PRODUCT || tap->card_counter == 0)
 		return false;
 	memcpy(key, tap->pan, 10);
-	be16_put(key + 10, (uint16_t)tap->card_counter);
+	key[10] = generation;
+	be16_put(key + 11, (uint16_t)tap->card_counter);
 	c = counted_slot(l->counted, l->counted_mask, key);
 	if (c->used)
 		return memcmp(c->tac, tap->tac, 4) != 0;
@@ -321,6 +322,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	struct judge_input in = { .check = (enum key_check)r->check, .device = r->device, .future = (r->bits & EVENT_BIT_FUTURE) != 0, .open_day = r->day,
 				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &limits };
 	uint64_t content = XXH3_64bits(r->raw, r->raw_bytes);
+	struct card_life life = { 0 };
 	struct seen *slot;
 	const char *field;
 	struct tap tap;
@@ -335,6 +337,8 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	in.terminal = refdata_terminal(ref, tap.terminal, tap.time_ms);
 	in.issuer = refdata_issuer(ref, tap.issuer, tap.time_ms);
 	in.blacklisted = refdata_blacklisted(ref, tap.pan, tap.time_ms);
+	if (txn_any(t, DB_CARD) && card_life_at(t, tap.pan, seq, tap.time_ms, &life))
+		in.card = card_stands(&life, &tap);
 	v = judge(&in);
 	l->totals.amount_fen += tap.amount_fen;
 	if (v == VERDICT_TERMINAL_UNKNOWN || v == VERDICT_TERMINAL_MISMATCH || v == VERDICT_TEST || v == VERDICT_BAD_MAC || v == VERDICT_PENDING_TAC)
@@ -345,7 +349,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 		slot->used = 1;
 		slot->grey = in.check == KEY_CHECK_GREY;
 		slot->content = content;
-		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, &tap))
+		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, &tap, life.generation))
 			in.seen = SEEN_COUNTER;
 	}
 	v = judge(&in);

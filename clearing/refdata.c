@@ -566,6 +566,8 @@ int refdata_check(const struct refdata *r, uint8_t type, const void *body, size_
 		return riders_apply(r, NULL, 0, body, n, ret_error, error_bytes);
 	if (type == EVENT_MEDIA)
 		return media_apply(NULL, 0, body, n, ret_error, error_bytes);
+	if (type == EVENT_CARDS)
+		return cards_apply(NULL, 0, body, n, ret_error, error_bytes);
 	return apply((struct refdata *)(uintptr_t)r, type, body, n, true, ret_error, error_bytes);
 }
 
@@ -576,6 +578,8 @@ int refdata_apply(struct refdata *r, const struct event *e, struct txn *t, char 
 	r->seq = e->seq;
 	if (e->type == EVENT_MEDIA)
 		return t->write ? media_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
+	if (e->type == EVENT_CARDS)
+		return t->write ? cards_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
 	if (e->type == EVENT_FEED)
 		return t->write ? feed_apply(r, t, e, "feed", NULL, ret_error, error_bytes) : feed_note(r, e->seq, e->received_ms, e->body, e->bytes);
 	return apply(r, e->type, e->body, e->bytes, false, ret_error, error_bytes);

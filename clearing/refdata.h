@@ -74,6 +74,7 @@ void medium_write(struct txn *t, const struct medium_row *m);
 /* bureau.c, feed_apply.c, refdata_media.c. feed_apply is in entitlement.h. */
 int bureaus_apply(struct refdata *ref, const void *p, size_t n, bool dry, char *error, size_t error_bytes);
 int feed_note(struct refdata *ref, uint64_t seq, int64_t received_ms, const uint8_t *body, size_t n);	/* that it was taken */
+int cards_apply(struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);	/* refdata_card.c; t NULL: only check */
 int media_apply(struct txn *t, uint64_t seq, const void *p, size_t n, char *error, size_t error_bytes);	/* t NULL: only check */
 
 #endif

@@ -22,7 +22,7 @@
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "counter", "cleared", "state", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "ride", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting" };
+	"holder", "touched", "waiting", "card" };
 
 struct store {
 	MDB_env *env;
@@ -240,6 +240,15 @@ bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const
 	*ret_val = v.mv_data;
 	*ret_bytes = v.mv_size;
 	return true;
+}
+
+bool txn_any(struct txn *t, enum db db)
+{
+	MDB_stat stat;
+
+	if (t->error == 0)
+		t->error = store_code(mdb_stat(t->mdb, t->store->dbi[db], &stat));
+	return t->error == 0 && stat.ms_entries > 0;
 }
 
 void iter_open(struct txn *t, enum db db, const void *prefix, size_t prefix_bytes, struct iter *ret_iter)

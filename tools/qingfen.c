@@ -11,7 +11,7 @@
 
 static const struct verb verbs[] = {
 	{ "keys", verb_keys, "密钥: 派生、MAC、TAC、密钥环", "derive keys, make MACs and TACs, keyrings" },
-	{ "card", verb_card, "解析交通联合卡文件", "parse T-Union card files" },
+	{ "card", verb_card, "解析交通联合卡文件, 卡的生命周期", "parse T-Union card files, lives of cards" },
 	{ "qr", verb_qr, "验证交通联合二维码", "verify T-Union QR codes" },
 	{ "tariff", verb_tariff, "票价包: 检查、计价", "check a tariff pack, rate taps" },
 	{ "taps", verb_taps, "导入与比对外部刷卡数据", "import and compare foreign taps" },

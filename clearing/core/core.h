@@ -30,12 +30,12 @@ enum verdict {
 	VERDICT_CONFLICT = 8,		/* same business key, other content: suspicious */
 	VERDICT_COUNTER_REPEATED = 9,	/* card and card counter seen with another TAC: suspicious, clone */
 	VERDICT_ISSUER_UNKNOWN = 10,	/* issuer or IIN not in the white list (06/10/13) */
-	VERDICT_CARD_EXPIRED = 11,
+	VERDICT_CARD_EXPIRED = 11,	/* by the card register (F6) */
 	VERDICT_FUTURE = 12,		/* more than 5 min ahead of our clock at arrival (75) */
 	VERDICT_TOO_OLD = 13,		/* beyond the hard limit (05) */
 	VERDICT_LATE = 14,		/* of old stores: beyond the late window, in suspense (05); such taps are rated alone now */
 	VERDICT_AMOUNT = 15,		/* amount, balance or their chain impossible (26) */
-	VERDICT_BLACKLISTED = 16,	/* card on the black list in force at tap time (09/47) */
+	VERDICT_BLACKLISTED = 16,	/* on the black list, lost, refunded or replaced at tap time (09/47) */
 	VERDICT_NO_TARIFF = 17,		/* no fare rule: line unknown or no price (11) */
 	VERDICT_REPEAT_TAP = 18,	/* refused by the tariff's lock (repeat tap of a concession) */
 	VERDICT_PENDING = 19,		/* another city's card, or key missing: money when its answer comes (F0/FA) */
@@ -54,6 +54,23 @@ struct verdict_info {
 	bool resend_helps;		/* a resend could change it */
 };
 const struct verdict_info *verdict_info(enum verdict v);	/* name "unassigned" for a number below VERDICT_COUNT that none has */
+
+/* ---- the life of a card --------------------------------------------------------------------- */
+
+/* What happened to a card number, as the issuer reports it (docs/card.md). Numbers are on disk. */
+enum card_change { CARD_ISSUED = 1, CARD_LOST = 2, CARD_FOUND = 3, CARD_REPLACED = 4, CARD_REFUNDED = 5, CARD_EXPIRED = 6, CARD_PROLONGED = 7 };
+/* valid_to: first moment no longer good, INT64_MAX none. counted: replaced, and the new card's first counter is told. */
+struct card_event { int64_t at_ms, valid_to_ms; enum card_change change; bool counted; uint16_t counter; };
+/* After the changes so far, in order of time, then of arrival; all zero: nothing is known. A generation is one physical card. */
+struct card_life { enum card_change last; uint8_t generation; int64_t since_ms, valid_to_ms; bool counted; uint16_t counter; int64_t counter_from_ms; };
+void card_life_step(struct card_life *l, const struct card_event *e);
+/* In order of precedence. OLD: the piece that a replacement took out of use, known by its counter. */
+enum card_standing { CARD_UNKNOWN = 0, CARD_GOOD, CARD_STANDS_EXPIRED, CARD_STANDS_REFUNDED, CARD_STANDS_LOST, CARD_STANDS_OLD };
+enum card_standing card_stands(const struct card_life *l, const struct tap *tap);
+const char *card_change_name(enum card_change c);	/* issued, lost ... as in cards.csv */
+const char *card_change_zh(enum card_change c);
+const char *card_standing_name(enum card_standing s);
+const char *card_standing_zh(enum card_standing s);
 
 /* Settings that judge and clear share; defaults in verdict.c, origin of each number beside it. */
 struct judge_limits {
@@ -77,6 +94,7 @@ struct judge_input {
 	const struct issuer_row *issuer;
 	enum seen_before seen;
 	bool blacklisted;		/* by the list in force at tap time */
+	enum card_standing card;	/* at tap time */
 	bool future;			/* stamped at arrival: recorded in the inbox event */
 	int32_t open_day;		/* settlement day being filled */
 	int32_t cut_s;			/* service day starts this many seconds after midnight */

@@ -68,6 +68,15 @@ static bool check_settles(enum key_check check)
 	return false;
 }
 
+static bool card_stopped(enum card_standing s)
+{
+	switch (s) {
+	case CARD_STANDS_REFUNDED: case CARD_STANDS_LOST: case CARD_STANDS_OLD: return true;
+	case CARD_UNKNOWN: case CARD_GOOD: case CARD_STANDS_EXPIRED: break;
+	}
+	return false;
+}
+
 enum verdict judge(const struct judge_input *in)
 {
 	const struct tap *tap = in->tap;
@@ -95,12 +104,14 @@ enum verdict judge(const struct judge_input *in)
 		return v;
 	if (needs_issuer(tap) && in->issuer == NULL)
 		return VERDICT_ISSUER_UNKNOWN;
+	if (in->card == CARD_STANDS_EXPIRED)
+		return VERDICT_CARD_EXPIRED;
 	v = judge_age(in);
 	if (v != VERDICT_ACCEPTED)
 		return v;
 	if (!amounts_possible(tap, in->limits))
 		return VERDICT_AMOUNT;
-	if (in->blacklisted)
+	if (in->blacklisted || card_stopped(in->card))
 		return VERDICT_BLACKLISTED;
 	return judge_released(in->check);
 }
