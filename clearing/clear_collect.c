@@ -50,7 +50,7 @@ static int work_add(struct job *j, const struct record *r, uint64_t seq, uint16_
 	tap_key(&tap, w->key);
 	memcpy(w->pan, tap.pan, sizeof(w->pan));
 	memcpy(w->tac, tap.tac, sizeof(w->tac));
-	w->counter = tap.kind <= TAP_PRODUCT ? (uint16_t)tap.card_counter : 0;
+	w->counter = tap_has_counter(&tap) ? (uint16_t)tap.card_counter : 0;
 	w->time_ms = tap.time_ms;
 	return 0;
 }

@@ -239,7 +239,7 @@ static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generat
 	struct counted *c;
 	uint8_t key[13];
 
-	if (tap->kind > TAP_PRODUCT || tap->card_counter == 0)
+	if (!tap_has_counter(tap))
 		return false;
 	memcpy(key, tap->pan, 10);
 	key[10] = generation;

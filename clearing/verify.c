@@ -13,6 +13,7 @@ struct verifier {
 	struct tac_batch *tacs;
 	struct key_device *device; int64_t deadline_ms;
 	struct qr_verifier *qr;
+	struct oda_keys *schemes;	/* of bank cards; NULL: no list */
 	/* the purse records of one batch; questions point into the taps */
 	size_t count;
 	uint16_t at[BATCH_TAPS_MAX];
@@ -21,6 +22,23 @@ struct verifier {
 	struct tac_question question[BATCH_TAPS_MAX];
 	enum key_check answer[BATCH_TAPS_MAX];
 };
+
+#define SCHEMES_BYTES_MAX (1u << 20)
+
+static int schemes_load(const char *path, struct oda_keys **ret)
+{
+	char *text = malloc(SCHEMES_BYTES_MAX), error[256] = "cannot be read";
+	FILE *f = fopen(path, "re");
+	size_t n = f != NULL && text != NULL ? fread(text, 1, SCHEMES_BYTES_MAX, f) : 0;
+	int code = n > 0 && n < SCHEMES_BYTES_MAX ? oda_keys_parse(path, text, n, ret, error, sizeof(error)) : -EIO;
+
+	if (f != NULL)
+		fclose(f);
+	if (code != 0)
+		log_event("bank-scheme-keys", "file=%s reason=\"%s\"", path, error);
+	free(text);
+	return code;
+}
 
 int verifier_new(const struct keyring *ring, const struct conf *conf, struct verifier **ret_verifier)
 {
@@ -32,6 +50,8 @@ int verifier_new(const struct keyring *ring, const struct conf *conf, struct ver
 		ret = qr_verifier_new(&v->qr);
 	if (ret == 0 && conf->qr_ca[0] != '\0')
 		ret = qr_verifier_load_ca(v->qr, conf->qr_ca, error, sizeof(error));
+	if (ret == 0 && conf->bank_scheme_keys[0] != '\0')
+		ret = schemes_load(conf->bank_scheme_keys, &v->schemes);
 	if (ret != 0) {
 		verifier_free(v);
 		return ret;
@@ -47,6 +67,7 @@ void verifier_free(struct verifier *v)
 		return;
 	tac_batch_free(v->tacs);
 	qr_verifier_free(v->qr);
+	oda_keys_free(v->schemes);
 	free(v);
 }
 
@@ -78,12 +99,23 @@ static enum key_check qr_check(struct verifier *v, const struct tap *tap)
 	return verdict == QR_GOOD && memcmp(code.pan, tap->pan, sizeof(code.pan)) == 0 && memcmp(code.issuer, tap->issuer, 4) == 0 ? KEY_CHECK_GOOD : KEY_CHECK_BAD;
 }
 
+/* The terminal authenticated the card; its word counts when the record carries the proof, and the scheme key it believed
+ * is one of ours, if we have a list. */
+static enum key_check bank_check(const struct verifier *v, const struct tap *tap)
+{
+	uint8_t rid[5], index;
+
+	if (bank_proof_fault(tap, rid, &index) != NULL || (v->schemes != NULL && !oda_keys_has(v->schemes, rid, index, tap->time_ms)))
+		return KEY_CHECK_BAD;
+	return KEY_CHECK_DEVICE;
+}
+
 /* A record that is not asked about with others. */
 static enum key_check check_alone(struct verifier *v, const struct tap *tap)
 {
 	switch ((enum tap_kind)tap->kind) {
 	case TAP_QR: return qr_check(v, tap);
-	case TAP_BANK:
+	case TAP_BANK: return bank_check(v, tap);
 	case TAP_BANK_QR:
 		return tap->oda != 0 ? KEY_CHECK_DEVICE : KEY_CHECK_BAD;
 	case TAP_MANUAL:

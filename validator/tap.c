@@ -12,6 +12,8 @@
 
 bool tap_kind_is_ride(uint8_t kind) { return kind >= TAP_PURCHASE && kind <= TAP_MANUAL; }
 
+bool tap_has_counter(const struct tap *tap) { return (tap->kind <= TAP_PRODUCT || tap->kind == TAP_BANK) && tap->card_counter != 0; }
+
 void tap_purchase(const struct tap *tap, struct purchase *ret_purchase)
 {
 	struct purchase p = { .amount_fen = tap->amount_fen, .txn_type = (uint8_t)tap->txn_type,

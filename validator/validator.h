@@ -141,6 +141,9 @@ int tap_decode(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret
  * there are. 0 when exactly one value fills n bytes. */
 int msgpack_walk(const uint8_t *p, size_t n, unsigned depth_max);
 
+/* A card's counter makes it one of a kind with its code (tac; of bank cards four bytes of the cryptogram): the same
+ * counter with another code is a copy's. */
+bool tap_has_counter(const struct tap *tap);
 /* What enters the TAC; what rating sees. */
 void tap_purchase(const struct tap *tap, struct purchase *ret_purchase);
 void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride);

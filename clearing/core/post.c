@@ -39,11 +39,20 @@ static int64_t posted_to(const struct priced *p, account_t credit)
 
 #define PENDING_TREASURY 100	/* party of a treasury's pending share: 100 + treasury */
 
+/* A purse has paid what its record says. A bank card authenticated at the kerb has paid nothing yet: it is debited what is
+ * due, never more than the rider was shown. */
+static int64_t charged_of(const struct tap *tap, int64_t due)
+{
+	if (tap->kind != TAP_BANK || tap->amount_fen <= due)
+		return tap->amount_fen;
+	return due > 0 ? due : 0;
+}
+
 void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending, uint32_t operator_id, struct priced *ret_priced)
 {
 	account_t payee = ACCOUNT(pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR, operator_id);
 	account_t payer = pending ? ACCOUNT(ACCOUNT_PENDING, scheme) : receivable_of(scheme);
-	int64_t charged = tap->amount_fen, rated = fare->paid.fen, due = fare->moved.fen, back, subsidy = 0;
+	int64_t rated = fare->paid.fen, due = fare->moved.fen, charged = charged_of(tap, due), back, subsidy = 0;
 	struct priced p = { .published = fare->published, .charged = money_of_fen(charged), .rated = fare->paid, .absorbed = fare->absorbed,
 			    .hold = money_of_fen((pending && due < 0 ? 0 : due) - rated) };
 

@@ -201,6 +201,28 @@ static void postings_cover_the_charge_and_the_subsidies(void **state)
 	}
 }
 
+static void a_bank_card_is_debited_what_is_due_and_never_more_than_was_shown(void **state)
+{
+	static const struct { int64_t shown, due, debited; } cases[] = { { 200, 200, 200 }, { 200, 100, 100 }, { 200, 0, 0 }, { 100, 200, 100 }, { 200, -50, 0 }, { 0, 0, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fare fare = { .published = { 200 }, .paid = { cases[i].due > 0 ? cases[i].due : 0 }, .moved = { cases[i].due } };
+		struct priced p;
+
+		fare.absorbed.fen = 200 - fare.paid.fen;
+		tap.kind = TAP_BANK;
+		tap.amount_fen = (uint32_t)cases[i].shown;
+		post_fare(&fare, &tap, SCHEME_BANK, false, 101, &p);
+		assert_int_equal(p.charged.fen, cases[i].debited);
+		assert_int_equal(p.undercharge.fen, cases[i].shown < cases[i].due ? cases[i].due - cases[i].shown : 0);
+		assert_int_equal(credited(&p, ACCOUNT_OPERATOR), cases[i].debited);
+		tap.kind = TAP_PURCHASE;		/* a purse has paid what it has paid */
+		post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &p);
+		assert_int_equal(p.charged.fen, cases[i].shown);
+	}
+}
+
 static int64_t net(const struct priced *p, account_t account)
 {
 	int64_t sum = 0;
@@ -342,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup(the_first_in_precedence_is_the_answer, set_up),
 		cmocka_unit_test_setup(every_verdict_has_a_name_and_two_sentences, set_up),
 		cmocka_unit_test_setup(postings_cover_the_charge_and_the_subsidies, set_up),
+		cmocka_unit_test_setup(a_bank_card_is_debited_what_is_due_and_never_more_than_was_shown, set_up),
 		cmocka_unit_test_setup(a_hold_is_settled_by_the_tap_off_to_the_fen, set_up),
 		cmocka_unit_test(days_move_one_step_and_never_back),
 		cmocka_unit_test(an_adjustment_posts_only_what_two_fares_differ_by),
