@@ -2,7 +2,7 @@
  * check - the money invariants, counted again from the rows and the inbox, independently of the folds that
  * reports are made of. Silent and 0 when all hold; each broken one is a line that names the day and the figures.
  */
-#include "clearing/fold.h"
+#include "clearing/clear.h"
 
 #include <inttypes.h>
 #include <errno.h>
@@ -166,6 +166,25 @@ static void check_once(struct checking *c, const struct day_row *day)
 	}
 	iter_close(&it);
 }
+
+/* ---- a code is money once --------------------------------------------------------------------------- */
+
+static void codes_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	uint8_t code[TAP_CODE_BYTES];
+	const char *field;
+	struct tap tap;
+
+	(void)arg;
+	if (!verdict_info((enum verdict)row->verdict)->money || tap_decode(row->raw, row->raw_bytes, &tap, &field) != 0 || !tap_code_key(&tap, code))
+		return;
+	if (!code_held(c->t, code, it->key + 5, day->day))
+		broken(c, day->day, "a code is money with a record that does not hold it");
+	if (code_taken_before(c->t, code, it->key + 5, row->check, day->day))
+		broken(c, day->day, "a code is money on two days");
+}
+
+static void check_codes(struct checking *c, const struct day_row *day) { each_row(c, day, codes_row, NULL); }
 
 /* ---- I4: received = every verdict ------------------------------------------------------------------- */
 
@@ -441,6 +460,7 @@ const struct check_info check_list[] = {
 	{ "legs", "每笔分录借贷两方, 金额为正 every posting has two accounts and an amount" },
 	{ "fare-split", "应收票价 = 规则应付 + 补贴 + 企业承担 published = rated + subsidies + absorbed" },
 	{ "once", "每笔恰好入账一次 each accepted tap is posted exactly once" },
+	{ "codes", "一码只入账一次 a code is money once" },
 	{ "received", "收到 = 各类判定之和 received = sum over the verdicts" },
 	{ "folds", "总账与汇总 = 逐笔之和 postings and cubes are the sums of the rows" },
 	{ "adjust", "调整分录 = 调整前后之差 adjustments post what their fares differ by" },
@@ -454,7 +474,7 @@ const size_t check_count = sizeof(check_list) / sizeof(check_list[0]);
 int check_run(struct store *s, const char *name, FILE *out)
 {
 	/* NULL: of the whole inbox */
-	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_received, check_folds,
+	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_codes, check_received, check_folds,
 		check_adjust,		check_digest, check_inbox, NULL, check_reports };
 	struct txn t;
 	struct checking c = { .store = s, .t = &t, .out = out };

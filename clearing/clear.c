@@ -88,6 +88,8 @@ static int clear_run(struct job *j)
 	if (ret == 0)
 		ret = clear_judge(j);
 	if (ret == 0)
+		ret = judge_codes(j);
+	if (ret == 0)
 		ret = judge_caps(j);
 	if (ret == 0)
 		ret = clear_rate(j);

@@ -13,6 +13,8 @@ struct work {				/* one record of the day */
 	bool keyed;			/* takes part in the search for duplicates, under its business key */
 	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
 	uint8_t pan[10]; uint16_t counter; uint8_t tac[4];
+	bool coded; uint8_t code[TAP_CODE_BYTES];	/* a record with a code: which */
+	bool refused;			/* its platform answered no */
 	int64_t time_ms;
 	uint64_t person, seq;
 	uint16_t at;			/* place in its batch */
@@ -57,6 +59,13 @@ int counter_compare(const void *pa, const void *pb);	/* of struct work pointers 
 bool counts_for_counter(const struct work *w);
 /* clear_cap.c: what a device brought beyond the cap on value that no key has proven. After all other verdicts. */
 int judge_caps(struct job *j);
+enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen);
+/* clear_codes.c: each code once. Another record of an earlier day rode with it (check: of the record asked about); this record of the
+ * day or an earlier one holds it. */
+int judge_codes(struct job *j);
+bool code_taken_before(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t key[TAP_KEY_BYTES], uint8_t check, int32_t day);
+bool code_held(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t key[TAP_KEY_BYTES], int32_t day);
+int codes_write(struct job *j);
 /* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
 int clear_rate(struct job *j);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */

@@ -52,6 +52,7 @@ static int work_add(struct job *j, const struct record *r, uint64_t seq, uint16_
 	memcpy(w->tac, tap.tac, sizeof(w->tac));
 	w->counter = tap_has_counter(&tap) ? (uint16_t)tap.card_counter : 0;
 	w->time_ms = tap.time_ms;
+	w->coded = tap_code_key(&tap, w->code);
 	return 0;
 }
 

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
+enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
 {
 	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
 	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->device, .seen = seen,
-				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .card = (enum card_standing)w->card, .open_day = w->arrived, .cut_s = DAY_CUT_S_DEFAULT,
+				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .refused = w->refused,
+				  .card = (enum card_standing)w->card, .open_day = w->arrived, .cut_s = DAY_CUT_S_DEFAULT,
 				  .limits = &limits };
 
 	if (t != NULL)

@@ -238,6 +238,8 @@ int clear_write(struct job *j)
 	if (ret == 0)
 		ret = keys_write(j);
 	if (ret == 0)
+		ret = codes_write(j);
+	if (ret == 0)
 		ret = states_write(j);
 	if (ret == 0)
 		ret = rides_write(j);

@@ -57,6 +57,8 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_TOUCHED,	/* seq u64 | person u64 -> first day u32: whom an entitlement event touched */
 	DB_WAITING,	/* seq u64 of a batch | place in it u16 -> nothing: records whose key device has not answered yet */
 	DB_CARD,	/* pan 10 | seq u64 | row u32 -> at u64, change u8, counted u8, counter u16, valid_to u64: changes of a card's life */
+	DB_CODE,	/* code 15 (tap_code_key) | day u32 -> business key 18, key check u8: which record a code rode with */
+	DB_ANSWER,	/* business key 18 -> day u32 | code answer: what a platform said of a record, by the day that cleared it */
 	DB_COUNT_
 };
 struct store;
@@ -122,6 +124,7 @@ enum event_type {			/* on disk */
 	EVENT_DEVICE = 23,		/* kind u8 1 | zero 7 | fen i64: the cap on unproven value from here on;
 					 * kind u8 2 | zero 3 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 | SHA-256 32: a
 					 * person releases a record that was set aside on that day */
+	EVENT_CODE_ANSWER = 24,		/* answers of a code platform: clearing/code_route.h, docs/codes.md */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */

@@ -4,6 +4,7 @@
  *
  * The verdicts here are provisional: they go into receipts. The final ones are decided by the clear.
  */
+#include "clearing/clear.h"
 #include "clearing/daemon.h"
 
 #include <errno.h>
@@ -19,12 +20,14 @@
 
 struct seen { uint8_t key[TAP_KEY_BYTES]; uint8_t used, grey; uint64_t content; };
 struct counted { uint8_t key[13], tac[4]; bool used; };	/* card number, generation, counter */
+struct coded { uint8_t code[TAP_CODE_BYTES]; bool used, verified; };
 struct answer { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint8_t digest[DIGEST_BYTES]; struct receipt *receipt; };
 struct riding { uint64_t person; bool used; struct rider_state state; };	/* a person's rides of the open day so far */
 struct live {
 	struct riding *riding; size_t riding_count, riding_mask;
 	struct seen *seen; size_t seen_count, seen_mask;
 	struct counted *counted; size_t counted_count, counted_mask;
+	struct coded *coded; size_t coded_count, coded_mask;
 	struct answer *answer; size_t answer_count, answer_mask;
 	struct known *known;
 	struct unproven *unproven;
@@ -37,12 +40,13 @@ int live_new(struct live **ret)
 
 	if (l == NULL)
 		return -ENOMEM;
-	l->riding_mask = l->seen_mask = l->counted_mask = l->answer_mask = SLOTS_FIRST - 1;
+	l->riding_mask = l->seen_mask = l->counted_mask = l->coded_mask = l->answer_mask = SLOTS_FIRST - 1;
 	l->riding = calloc(SLOTS_FIRST, sizeof(*l->riding));
 	l->seen = calloc(SLOTS_FIRST, sizeof(*l->seen));
 	l->counted = calloc(SLOTS_FIRST, sizeof(*l->counted));
+	l->coded = calloc(SLOTS_FIRST, sizeof(*l->coded));
 	l->answer = calloc(SLOTS_FIRST, sizeof(*l->answer));
-	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->answer == NULL || known_new(KNOWN_PLACES, &l->known) != 0 ||
+	if (l->riding == NULL || l->seen == NULL || l->counted == NULL || l->coded == NULL || l->answer == NULL || known_new(KNOWN_PLACES, &l->known) != 0 ||
 	    unproven_new(&l->unproven) != 0) {
 		live_free(l);
 		return -ENOMEM;
@@ -60,6 +64,7 @@ void live_free(struct live *l)
 	free(l->riding);
 	free(l->seen);
 	free(l->counted);
+	free(l->coded);
 	free(l->answer);
 	known_free(l->known);
 	unproven_free(l->unproven);
@@ -70,8 +75,9 @@ void live_reset_day(struct live *l)
 {
 	memset(l->seen, 0, (l->seen_mask + 1) * sizeof(*l->seen));
 	memset(l->counted, 0, (l->counted_mask + 1) * sizeof(*l->counted));
+	memset(l->coded, 0, (l->coded_mask + 1) * sizeof(*l->coded));
 	memset(l->riding, 0, (l->riding_mask + 1) * sizeof(*l->riding));
-	l->seen_count = l->counted_count = l->riding_count = 0;
+	l->seen_count = l->counted_count = l->coded_count = l->riding_count = 0;
 	unproven_reset(l->unproven);
 	l->totals = (struct live_totals){ 0 };
 }
@@ -137,6 +143,34 @@ static int counted_room(struct live *l)
 	free(l->counted);
 	l->counted = wide;
 	l->counted_mask = mask;
+	return 0;
+}
+
+static struct coded *coded_slot(struct coded *table, size_t mask, const uint8_t code[TAP_CODE_BYTES])
+{
+	size_t at = XXH3_64bits(code, TAP_CODE_BYTES) & mask;
+
+	while (table[at].used && memcmp(table[at].code, code, TAP_CODE_BYTES) != 0)
+		at = (at + 1) & mask;
+	return &table[at];
+}
+
+static int coded_room(struct live *l)
+{
+	size_t mask = l->coded_mask * 2 + 1;
+	struct coded *wide;
+
+	if (l->coded_count * 2 < l->coded_mask)
+		return 0;
+	wide = calloc(mask + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i <= l->coded_mask; i++)
+		if (l->coded[i].used)
+			*coded_slot(wide, mask, l->coded[i].code) = l->coded[i];
+	free(l->coded);
+	l->coded = wide;
+	l->coded_mask = mask;
 	return 0;
 }
 
@@ -254,6 +288,26 @@ static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generat
 	return false;
 }
 
+/* The code of this record rode before, as far as is known on arrival. */
+static bool code_taken(struct live *l, struct txn *t, int32_t open_day, const struct tap *tap, enum key_check check)
+{
+	bool verified = check == KEY_CHECK_GOOD;
+	uint8_t code[TAP_CODE_BYTES], key[TAP_KEY_BYTES];
+	struct coded *c;
+
+	if (!tap_code_key(tap, code))
+		return false;
+	c = coded_slot(l->coded, l->coded_mask, code);
+	if (c->used && (c->verified || !verified))
+		return true;
+	l->coded_count += !c->used;
+	memcpy(c->code, code, sizeof(code));
+	c->used = true;
+	c->verified = verified;
+	tap_key(tap, key);
+	return code_taken_before(t, code, key, (uint8_t)check, open_day);
+}
+
 /* ---- provisional fare ---------------------------------------------------------------------------------- */
 
 static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day, struct rider_state *ret)
@@ -351,6 +405,8 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 		slot->content = content;
 		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, &tap, life.generation))
 			in.seen = SEEN_COUNTER;
+		if (in.seen == SEEN_NO && code_taken(l, t, open_day, &tap, in.check))
+			in.seen = SEEN_CODE;
 	}
 	v = judge(&in);
 	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, r->device, &tap, in.terminal->operator_id))
@@ -395,6 +451,8 @@ static int tables_room(struct live *l)
 
 	if (ret == 0)
 		ret = counted_room(l);
+	if (ret == 0)
+		ret = coded_room(l);
 	if (ret == 0)
 		ret = riding_room(l);
 	return ret == 0 ? unproven_room(l->unproven) : ret;

@@ -130,7 +130,7 @@ static void total_relations(struct report *r)
 
 void form_d01(struct report *r)
 {
-	static const char *const schemes[] = { "", "本地电子钱包", "交通联合异地卡", "银行账户", "司机录入" };
+	static const char *const schemes[SCHEME_COUNT] = { "", "本地电子钱包", "交通联合异地卡", "银行账户", "司机录入", "银联乘车码", "电子社保卡身份码" };
 
 	r->title = "日清分汇总表";
 	column(r, "operator", "运营企业", true);
@@ -140,7 +140,7 @@ void form_d01(struct report *r)
 	for (size_t i = 0; i < r->cube_count; i++) {
 		const struct cube *c = &r->cube[i];
 		char name[96];
-		const char *text[3] = { name, schemes[c->scheme % 5], c->verdict == VERDICT_PENDING ? "待确认" : "已确认" };
+		const char *text[3] = { name, schemes[c->scheme % SCHEME_COUNT], c->verdict == VERDICT_PENDING ? "待确认" : "已确认" };
 
 		if (!is_money(c))
 			continue;

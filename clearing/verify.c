@@ -117,7 +117,8 @@ static enum key_check check_alone(struct verifier *v, const struct tap *tap)
 	case TAP_QR: return qr_check(v, tap);
 	case TAP_BANK: return bank_check(v, tap);
 	case TAP_BANK_QR:
-		return tap->oda != 0 ? KEY_CHECK_DEVICE : KEY_CHECK_BAD;
+	case TAP_IDENTITY:
+		return tap->qr.n != 0 ? KEY_CHECK_FOREIGN : KEY_CHECK_BAD;	/* its platform judges */
 	case TAP_MANUAL:
 		return KEY_CHECK_DEVICE;
 	case TAP_PURCHASE:

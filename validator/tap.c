@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-bool tap_kind_is_ride(uint8_t kind) { return kind >= TAP_PURCHASE && kind <= TAP_MANUAL; }
+bool tap_kind_is_ride(uint8_t kind) { return (kind >= TAP_PURCHASE && kind <= TAP_MANUAL) || kind == TAP_IDENTITY; }
 
 bool tap_has_counter(const struct tap *tap) { return (tap->kind <= TAP_PRODUCT || tap->kind == TAP_BANK) && tap->card_counter != 0; }
 
@@ -107,6 +107,27 @@ void tap_key(const struct tap *tap, uint8_t ret_key[TAP_KEY_BYTES])
 		ret_key[6 + i] = (uint8_t)(tap->terminal_serial >> (24 - 8 * i));
 	for (unsigned i = 0; i < 8; i++)
 		ret_key[10 + i] = (uint8_t)((uint64_t)tap->time_ms >> (56 - 8 * i));
+}
+
+bool tap_code_key(const struct tap *tap, uint8_t ret_code[TAP_CODE_BYTES])
+{
+	uint8_t digest[DIGEST_BYTES];
+	struct qr_code code;
+	const char *reason;
+
+	if (tap->qr.n == 0 || (tap->kind != TAP_QR && tap->kind != TAP_BANK_QR && tap->kind != TAP_IDENTITY))
+		return false;
+	ret_code[0] = (uint8_t)tap->kind;
+	if (tap->kind == TAP_QR) {
+		if (!qr_parse(tap->qr.p, tap->qr.n, &code, &reason))
+			return false;
+		qr_replay_key(&code, ret_code + 1);
+		return true;
+	}
+	if (digest_sha256(tap->qr.p, tap->qr.n, digest) != 0)
+		return false;
+	memcpy(ret_code + 1, digest, QR_REPLAY_BYTES);
+	return true;
 }
 
 void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES])

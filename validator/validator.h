@@ -50,11 +50,12 @@ enum tap_kind {				/* numbers are on the wire and on disk */
 	TAP_BANK_QR = 7,		/* UnionPay ride code */
 	TAP_MANUAL = 8,			/* driver's console: papers shown, no card */
 	TAP_LOCK = 9,			/* black-listed card locked */
+	TAP_IDENTITY = 10,		/* identity code of the electronic social security card: only its platform can tell whose (docs/codes.md) */
 	TAP_SIGN_ON = 16,		/* driver signs on */
 	TAP_SIGN_OFF = 17,
 	TAP_LINE_ON = 18,		/* line and direction set */
 };
-bool tap_kind_is_ride(uint8_t kind);	/* kinds 1-8 */
+bool tap_kind_is_ride(uint8_t kind);	/* kinds 1-8 and 10 */
 
 /* TAP_INSIDE: the rider changed at this gate without leaving the paid area. */
 enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK = 8, TAP_OFFLINE = 16, TAP_INSIDE = 32 };
@@ -115,7 +116,7 @@ enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK
 	X(distance_m,     UINT, 0xffffffff, "") \
 	X(oda,            UINT, 255,        "bank card: 0 none, 1 SDA, 2 DDA, 3 CDA passed") \
 	X(cryptogram,     BIN,  8,          "bank card application cryptogram") \
-	X(qr,             VAR,  588,        "T-Union QR payload; bank card: proof, docs/bank-cards.md") \
+	X(qr,             VAR,  588,        "the code as scanned: T-Union QR payload, ride code, identity code; bank card: proof, docs/bank-cards.md") \
 	X(series,         STR,  15,         "card product or series by its scheme's own name; empty when it has none")
 #define TAP_FIELDS_2(X) \
 	X(start_ms,       INT,  0,          "record made at the end of a ride: when it began, ms UTC; 0 not told") \
@@ -158,6 +159,10 @@ bool pan_parse(const char *digits, uint8_t ret_pan[10]);
 void tap_key(const struct tap *tap, uint8_t ret_key[TAP_KEY_BYTES]);
 /* "428000000017-0000ABCD-20251103071530" and back. */
 #define TAP_ID_BYTES 40
+/* What makes a code one of a kind, whatever record it stands in: kind | account and second of generation of a T-Union code
+ * (qr_replay_key), of another the SHA-256 of its bytes, cut. False: the record carries no code. */
+#define TAP_CODE_BYTES (1 + QR_REPLAY_BYTES)
+bool tap_code_key(const struct tap *tap, uint8_t ret_code[TAP_CODE_BYTES]);
 void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES]);
 bool tap_id_parse(const char *text, uint8_t ret_key[TAP_KEY_BYTES]);
 

@@ -42,9 +42,11 @@ enum verdict {
 	VERDICT_EVENT = 20,		/* sign-on record: kept, no money */
 	VERDICT_GREY_SUPERSEDED = 21,	/* grey, and its recovery is here */
 	VERDICT_QUARANTINED = 22,	/* beyond its device's cap on value no key has proven: set aside until a person releases it */
+	VERDICT_CODE_REPEATED = 23,	/* the code rode before, here or at another gate: suspicious */
 	VERDICT_PENDING_TAC = 25,	/* the key device did not answer: posts nothing until it was asked again (FA) */
+	VERDICT_PLATFORM_REFUSED = 26,	/* its platform said no before the day was closed */
 };
-#define VERDICT_COUNT 26
+#define VERDICT_COUNT 27
 struct verdict_info {
 	const char *name;		/* accepted, bad-mac ... */
 	const char *zh;			/* sentence for people */
@@ -85,7 +87,7 @@ extern const struct judge_limits judge_limits_default;
 struct terminal_row { uint8_t terminal[6]; uint8_t psam[6]; char device[DEVICE_BYTES_MAX + 1]; uint32_t operator_id;
 	int64_t valid_from_ms, valid_to_ms; };
 struct issuer_row { uint32_t issuer; bool ours; int64_t valid_from_ms, valid_to_ms; };
-enum seen_before { SEEN_NO = 0, SEEN_SAME, SEEN_OTHER, SEEN_COUNTER, SEEN_GREY_RECOVERED };
+enum seen_before { SEEN_NO = 0, SEEN_SAME, SEEN_OTHER, SEEN_COUNTER, SEEN_GREY_RECOVERED, SEEN_CODE };
 struct judge_input {
 	const struct tap *tap;		/* NULL: did not decode */
 	enum key_check check;
@@ -96,6 +98,7 @@ struct judge_input {
 	bool blacklisted;		/* by the list in force at tap time */
 	enum card_standing card;	/* at tap time */
 	bool future;			/* stamped at arrival: recorded in the inbox event */
+	bool refused;			/* its platform answered no */
 	int32_t open_day;		/* settlement day being filled */
 	int32_t cut_s;			/* service day starts this many seconds after midnight */
 	const struct judge_limits *limits;
@@ -122,6 +125,7 @@ enum account_class {			/* on disk */
 	ACCOUNT_RIDER_REFUND = 8,	/* liability: charged more than rated */
 	ACCOUNT_FEE = 9,		/* liability: fee of the T-Union centre or bank */
 	ACCOUNT_CASH = 10,		/* asset: booked at the bank */
+	ACCOUNT_CODE = 11,		/* asset: a code platform owes us what it debits; party: scheme, 100 + scheme: arrears */
 };
 typedef uint32_t account_t;
 #define ACCOUNT(class, party) ((account_t)(class) * 1000000u + (account_t)(party))
@@ -147,7 +151,8 @@ enum posting_reason {			/* on disk */
 /* One leg pair: debit account, credit account, amount > 0. */
 struct posting { account_t debit, credit; struct money amount; uint8_t reason; uint16_t rule; };
 #define POSTINGS_PER_TAP_MAX 8
-enum scheme { SCHEME_PURSE = 1, SCHEME_TUNION = 2, SCHEME_BANK = 3, SCHEME_NONE = 4 };
+enum scheme { SCHEME_PURSE = 1, SCHEME_TUNION = 2, SCHEME_BANK = 3, SCHEME_NONE = 4, SCHEME_RIDE_CODE = 5, SCHEME_IDENTITY = 6 };
+#define SCHEME_COUNT 7
 enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours);
 const char *scheme_name(enum scheme s);
 

@@ -37,6 +37,7 @@ static enum verdict judge_seen(enum seen_before seen)
 	case SEEN_OTHER: return VERDICT_CONFLICT;
 	case SEEN_COUNTER: return VERDICT_COUNTER_REPEATED;
 	case SEEN_GREY_RECOVERED: return VERDICT_GREY_SUPERSEDED;
+	case SEEN_CODE: return VERDICT_CODE_REPEATED;
 	case SEEN_NO: break;
 	}
 	return VERDICT_ACCEPTED;
@@ -51,7 +52,10 @@ static enum verdict judge_age(const struct judge_input *in)
 	return age > in->limits->too_old_days ? VERDICT_TOO_OLD : VERDICT_ACCEPTED;
 }
 
-static bool needs_issuer(const struct tap *tap) { return tap->kind != TAP_BANK && tap->kind != TAP_BANK_QR && tap->kind != TAP_MANUAL; }
+static bool needs_issuer(const struct tap *tap)
+{
+	return tap->kind != TAP_BANK && tap->kind != TAP_BANK_QR && tap->kind != TAP_MANUAL && tap->kind != TAP_IDENTITY;
+}
 
 static bool terminal_matches(const struct judge_input *in)
 {
@@ -113,6 +117,8 @@ enum verdict judge(const struct judge_input *in)
 		return VERDICT_AMOUNT;
 	if (in->blacklisted || card_stopped(in->card))
 		return VERDICT_BLACKLISTED;
+	if (in->refused)
+		return VERDICT_PLATFORM_REFUSED;
 	return judge_released(in->check);
 }
 
@@ -131,8 +137,12 @@ bool check_unproven(enum key_check check)
 
 enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours)
 {
-	if (tap->kind == TAP_BANK || tap->kind == TAP_BANK_QR)
+	if (tap->kind == TAP_BANK)
 		return SCHEME_BANK;
+	if (tap->kind == TAP_BANK_QR)
+		return SCHEME_RIDE_CODE;
+	if (tap->kind == TAP_IDENTITY)
+		return SCHEME_IDENTITY;
 	if (tap->kind == TAP_MANUAL)
 		return SCHEME_NONE;
 	return issuer_ours ? SCHEME_PURSE : SCHEME_TUNION;
@@ -145,6 +155,8 @@ const char *scheme_name(enum scheme s)
 	case SCHEME_TUNION: return "tunion";
 	case SCHEME_BANK: return "bank";
 	case SCHEME_NONE: return "none";
+	case SCHEME_RIDE_CODE: return "ride-code";
+	case SCHEME_IDENTITY: return "identity";
 	}
 	return "?";
 }

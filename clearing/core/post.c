@@ -13,6 +13,7 @@ account_t receivable_of(enum scheme scheme)
 	case SCHEME_PURSE: return ACCOUNT(ACCOUNT_PURSE, 1);
 	case SCHEME_TUNION: return ACCOUNT(ACCOUNT_TUNION, 1);
 	case SCHEME_BANK: return ACCOUNT(ACCOUNT_BANK, 1);
+	case SCHEME_RIDE_CODE: case SCHEME_IDENTITY: return ACCOUNT(ACCOUNT_CODE, scheme);
 	case SCHEME_NONE: break;
 	}
 	return ACCOUNT(ACCOUNT_CASH, 1);
@@ -90,6 +91,7 @@ const char *account_class_name(unsigned account_class)
 	case ACCOUNT_RIDER_REFUND: return "应退乘客多扣款";
 	case ACCOUNT_FEE: return "应付手续费";
 	case ACCOUNT_CASH: return "银行存款";
+	case ACCOUNT_CODE: return "应收扫码平台代收款";
 	default: return "?";
 	}
 }

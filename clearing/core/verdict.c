@@ -31,7 +31,9 @@ static const struct verdict_info table[VERDICT_COUNT] = {
 	[VERDICT_EVENT] = { "event", "签到签退等事件", "sign-on event, no money", "000000", false, false },
 	[VERDICT_GREY_SUPERSEDED] = { "grey-superseded", "灰记录, 已由恢复记录取代", "grey record whose recovery is here", "002002", false, false },
 	[VERDICT_QUARANTINED] = { "quarantined", "隔离, 需人工检查", "beyond its device's cap on value no key has proven", "0000F9", false, false },
+	[VERDICT_CODE_REPEATED] = { "code-repeated", "乘车码已使用过, 可疑", "the code rode before: suspicious", "000029", false, false },
 	[VERDICT_PENDING_TAC] = { "pending-tac", "待验 TAC, 密钥设备恢复后补验", "key device did not answer: checked again, no money until then", "0000FA", false, false },
+	[VERDICT_PLATFORM_REFUSED] = { "platform-refused", "扫码平台拒绝", "its platform refused it", "0000F1", false, false },
 };
 
 const struct verdict_info *verdict_info(enum verdict v)

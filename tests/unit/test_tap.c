@@ -229,7 +229,7 @@ static void a_value_outside_its_bounds_names_its_field(void **state)
 	struct tap t;
 
 	(void)state;
-	t = sample_tap(); t.kind = 10; refused(t, "kind");
+	t = sample_tap(); t.kind = 11; refused(t, "kind");
 	t = sample_tap(); t.kind = 300; refused(t, "kind");
 	t = sample_tap(); t.medium = 0; refused(t, "medium");
 	t = sample_tap(); t.medium = 7; refused(t, "medium");
