@@ -25,6 +25,8 @@ int ring_load(const struct ring_options *o, bool create, char passphrase[PASSPHR
 int ring_store(const struct ring_options *o, const struct keyring *ring, const char *passphrase);
 int ring_complain(const struct ring_options *o, int code);	/* exit code of a library error, said in one line */
 int line_read(const char *path, char *ret, size_t n);
+/* The public key of a person of a CSV name,title,key. Complains. keys_ceremony_verb.c */
+bool person_key(const char *path, const char *name, uint8_t ret_point[65]);
 /* "2026-01-01" (midnight at home) or a time. */
 bool ring_moment(const char *text, int64_t *ret_ms);
 

@@ -152,7 +152,7 @@ static int component_make(const struct ring_options *o)
 
 /* ---- who is there ------------------------------------------------------------------------------------------------ */
 
-static bool person_key(const char *path, const char *name, uint8_t ret_point[65])
+bool person_key(const char *path, const char *name, uint8_t ret_point[65])
 {
 	const char *const *field;
 	struct csv *csv = NULL;

@@ -55,6 +55,21 @@ void agent_lists_done(struct agent_lists *l);
 int agent_list_take(const struct agent_conf *conf, struct agent_lists *l, uint32_t version, const void *p, size_t n);
 int agent_tariff_take(const struct agent_conf *conf, struct agent_lists *l, const void *p, size_t n);
 
+/* ---- key and certificate of the device: agent_enrol.c -------------------------------------------------- */
+
+/* Requests into a file beside tls_cert ("request"), certificates from a file; exit codes. */
+int agent_enrol(const struct agent_conf *conf, const char *code_path);	/* with the code in a file; "-": standard input */
+int agent_renew(const struct agent_conf *conf);
+int agent_certificate(const struct agent_conf *conf, const char *path);
+/* A renewal signed with the key in use, of a key beside it ("next") that is made when there is none. */
+int agent_renewal(const struct agent_conf *conf, char **ret_request);
+/* NULL: taken, beside tls_cert ("next") until the daemon has welcomed it; the first one at once. Else why not. */
+const char *agent_certificate_take(const struct agent_conf *conf, const char *certificate);
+bool agent_next_ready(const struct agent_conf *conf, char ret_cert[PATH_MAX], char ret_key[PATH_MAX]);	/* a new pair that fits */
+void agent_next_commit(const struct agent_conf *conf);		/* it takes the place of the old */
+void agent_pair_repair(const struct agent_conf *conf);		/* at the start */
+int64_t agent_certificate_end(const struct agent_conf *conf);	/* ms; 0: none that fits */
+
 /* ---- the agent ---------------------------------------------------------------------------------------- */
 
 struct agent_link;

@@ -28,7 +28,8 @@
 struct download { const char *what; bool active; uint32_t version; size_t at, total; uint8_t *p; };
 struct agent_link {
 	struct agent *agent;
-	SSL_CTX *tls;
+	SSL_CTX *tls, *tls_next;	/* with the pair in use; with a new one that the daemon has not welcomed yet */
+	bool next_on, next_met;		/* this connection is the new pair's; and the daemon has seen it, without a welcome so far */
 	struct uplink *uplink;
 	struct bufferevent *bev;
 	struct event *tick;
@@ -134,12 +135,23 @@ static int on_next(void *arg, const uint8_t **ret_p, size_t *ret_n, uint32_t *re
 	return 1;
 }
 
+static void next_welcome(struct agent_link *l)
+{
+	agent_next_commit(&l->agent->conf);
+	SSL_CTX_free(l->tls);
+	l->tls = l->tls_next;
+	l->tls_next = NULL;
+	l->next_on = l->next_met = false;
+}
+
 static void on_welcome(void *arg, const struct welcome *m)
 {
 	struct agent_link *l = arg;
 	struct agent *a = l->agent;
 	uint32_t tariff = a->lists.tariff != NULL ? tariff_version(a->lists.tariff) : 0;
 
+	if (l->next_on)
+		next_welcome(l);
 	a->offset_ms = m->clock_ms - agent_clock_ms();
 	l->taps_max = m->batch_taps_max != 0 && m->batch_taps_max < a->conf.batch_taps ? m->batch_taps_max : (uint32_t)a->conf.batch_taps;
 	l->back_off_ms = BACK_OFF_MS_FIRST;
@@ -194,11 +206,22 @@ static void on_busy(void *arg, uint32_t retry_ms)
 
 /* ---- the socket ------------------------------------------------------------------------------------------ */
 
+/* The house may not trust the new pair yet: the one before goes on, and the new one is tried again at the next start. */
+static void next_refused(struct agent_link *l, const char *reason)
+{
+	agent_log("certificate-not-welcome", "alarm=1 reason=\"%s\" note=\"the one before is used\"", reason);
+	SSL_CTX_free(l->tls_next);
+	l->tls_next = NULL;
+	l->next_on = l->next_met = false;
+}
+
 /* Gone: come back after a pause that doubles, with a random part so that a fleet does not return at once. */
 static void link_lost(struct agent_link *l, const char *reason)
 {
 	int64_t longest = l->agent->conf.back_off_s * 1000;
 
+	if (l->next_met)
+		next_refused(l, reason);
 	if (l->bev != NULL)
 		bufferevent_free(l->bev);
 	l->bev = NULL;
@@ -270,6 +293,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		link_lost(l, (what & BEV_EVENT_EOF) != 0 ? "closed by the daemon" : tls_reason(bev));
 		return;
 	}
+	l->next_met = l->next_on;
 	setsockopt(bufferevent_getfd(bev), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	uplink_clock(l->uplink, agent_clock_ms());
 	uplink_connected(l->uplink);
@@ -279,7 +303,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 static SSL *link_tls(const struct agent_link *l)
 {
 	const char *name = l->agent->conf.server_name;
-	SSL *ssl = SSL_new(l->tls);
+	SSL *ssl = SSL_new(l->tls_next != NULL ? l->tls_next : l->tls);
 	struct in_addr v4;
 	bool ok;
 
@@ -313,6 +337,7 @@ static void link_connect(struct agent_link *l)
 	bufferevent_setcb(l->bev, on_read, NULL, on_event, l);
 	bufferevent_setwatermark(l->bev, EV_READ, 0, FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
+	l->next_on = l->tls_next != NULL;
 	l->heard_ms = agent_steady_ms();
 	if (bufferevent_socket_connect_hostname(l->bev, NULL, AF_UNSPEC, c->host, (int)c->port) != 0)
 		link_lost(l, "the name or address leads nowhere");
@@ -356,7 +381,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
-static SSL_CTX *tls_new(const struct agent_conf *c)
+static SSL_CTX *tls_new(const struct agent_conf *c, const char *cert, const char *key)
 {
 	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
 
@@ -365,13 +390,22 @@ static SSL_CTX *tls_new(const struct agent_conf *c)
 	SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
 	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
-	if (SSL_CTX_use_certificate_chain_file(tls, c->tls_cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, c->tls_key, SSL_FILETYPE_PEM) == 1 &&
+	if (SSL_CTX_use_certificate_chain_file(tls, cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1 &&
 	    SSL_CTX_check_private_key(tls) == 1 && SSL_CTX_load_verify_locations(tls, c->tls_ca, NULL) == 1)
 		return tls;
-	agent_log("tls-files", "cert=%s key=%s ca=%s reason=\"%s\"", c->tls_cert, c->tls_key, c->tls_ca,
+	agent_log("tls-files", "cert=%s key=%s ca=%s reason=\"%s\"", cert, key, c->tls_ca,
 		  ERR_reason_error_string(ERR_peek_last_error()));
 	SSL_CTX_free(tls);
 	return NULL;
+}
+
+/* A new pair is tried at the next connection. */
+static void next_open(struct agent_link *l)
+{
+	char cert[PATH_MAX], key[PATH_MAX];
+
+	if (l->tls_next == NULL && agent_next_ready(&l->agent->conf, cert, key))
+		l->tls_next = tls_new(&l->agent->conf, cert, key);
 }
 
 static int link_uplink(struct agent_link *l)
@@ -401,7 +435,8 @@ int agent_link_new(struct agent *a, struct agent_link **ret_link)
 	for (const char *p = a->conf.device; *p != '\0'; p++)
 		l->jitter = l->jitter * 131 + (uint8_t)*p;
 	l->tick = event_new(a->base, -1, EV_PERSIST, on_tick, l);
-	l->tls = tls_new(&a->conf);
+	l->tls = tls_new(&a->conf, a->conf.tls_cert, a->conf.tls_key);
+	next_open(l);
 	if (l->tls == NULL)
 		ret = -EINVAL;
 	else if (l->tick != NULL && event_add(l->tick, &every) == 0)
@@ -426,5 +461,6 @@ void agent_link_free(struct agent_link *l)
 	download_reset(&l->list);
 	download_reset(&l->tariff);
 	SSL_CTX_free(l->tls);
+	SSL_CTX_free(l->tls_next);
 	free(l);
 }

@@ -15,9 +15,10 @@
 
 static const char usage[] = "usage: validatord -c FILE [--check-config] [--once] [--wait SECONDS]\n"
 			    "                  [--simulate TAPS] [--seed N] [--options]\n"
+			    "       validatord -c FILE --enrol CODEFILE | --renew | --certificate FILE\n"
 			    "  车载机代理. 说明见 validatord(8), 配置见 validatord.conf(5)\n";
 
-struct options { const char *conf; bool check, once; unsigned taps, wait_s; uint64_t seed; };
+struct options { const char *conf, *enrol, *certificate; bool check, once, renew; unsigned taps, wait_s; uint64_t seed; };
 
 static bool number(const char *text, uint64_t max, uint64_t *ret)
 {
@@ -35,6 +36,8 @@ static int options_read(int argc, char **argv, struct options *ret)
 		{ "check-config", no_argument, NULL, 'k' }, { "once", no_argument, NULL, 'o' },
 		{ "wait", required_argument, NULL, 'w' }, { "simulate", required_argument, NULL, 's' },
 		{ "seed", required_argument, NULL, 'r' }, { "options", no_argument, NULL, 'p' },
+		{ "enrol", required_argument, NULL, 'e' }, { "renew", no_argument, NULL, 'n' },
+		{ "certificate", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	uint64_t n = 0;
@@ -49,6 +52,9 @@ static int options_read(int argc, char **argv, struct options *ret)
 		case 'w': good = number(optarg, 86400, &n); ret->wait_s = (unsigned)n; break;
 		case 's': good = number(optarg, 1000000, &n); ret->taps = (unsigned)n; break;
 		case 'r': good = number(optarg, UINT64_MAX, &ret->seed); break;
+		case 'e': ret->enrol = optarg; break;
+		case 'n': ret->renew = true; break;
+		case 't': ret->certificate = optarg; break;
 		case 'p': agent_conf_print(stdout); return 1;
 		case 'h': fputs(usage, stdout); return 1;
 		default: good = false; break;
@@ -193,6 +199,9 @@ int main(int argc, char **argv)
 		return 3;
 	if (o.check)
 		return 0;
+	if (o.enrol != NULL || o.renew || o.certificate != NULL)
+		return o.enrol != NULL ? agent_enrol(&a.conf, o.enrol) : o.renew ? agent_renew(&a.conf) : agent_certificate(&a.conf, o.certificate);
+	agent_pair_repair(&a.conf);
 	a.once = o.once;
 	ret = agent_open(&a);
 	if (ret == 0)

@@ -310,6 +310,34 @@ bool tlv_sound(const uint8_t *p, size_t n);
 /* First object of this tag, inside constructed ones too. Tags as numbers, such as 0x9F0C. */
 bool tlv_find(const uint8_t *p, size_t n, uint32_t tag, struct tlv *ret);
 
+/* ---- a device asks for its certificate (docs/devices.md) ------------------------------------------- */
+
+/*
+ * The key is made on the device and stays there; a request goes out, a certificate comes back. A first request proves the
+ * enrolment code, which was given for this device once; a renewal is signed with the key in use. Nothing of a request is
+ * believed but the new public key and the device's name: the binding is what the code was given for.
+ * Keys, certificates and requests are PEM text, malloc'ed where returned, NUL-terminated.
+ */
+#define ENROL_CODE_BYTES 24		/* "ABCD-EFGH-JKMN-PQRS-TVWX": 100 bits, without the NUL */
+#define ENROL_PROOF_BYTES 32
+int enrol_code_new(char ret_code[ENROL_CODE_BYTES + 1]) VALIDATOR_MUST_CHECK;
+/* What is kept of a code to check a proof of it. Case and dashes do not matter; false: not 20 characters of a code. */
+bool enrol_code_key(const char *code, uint8_t ret_key[ENROL_PROOF_BYTES]);
+int enrol_key_new(char **ret_key) VALIDATOR_MUST_CHECK;		/* P-256; wipe before free */
+/* KEYS_E_CRYPTO: a key or certificate that cannot be read. */
+int enrol_request_new(const char *device, const char *key, const uint8_t code_key[ENROL_PROOF_BYTES], char **ret_request) VALIDATOR_MUST_CHECK;
+int enrol_renewal_new(const char *device, const char *key, const char *key_in_use, char **ret_request) VALIDATOR_MUST_CHECK;
+#define ENROL_REQUEST_BYTES_MAX 4096
+struct enrol_request { char device[DEVICE_BYTES_MAX + 1]; uint8_t *key; size_t key_bytes;	/* SubjectPublicKeyInfo, DER */
+	uint8_t *der; size_t der_bytes; uint8_t proof[ENROL_PROOF_BYTES]; bool proves; uint8_t *signature; size_t signature_bytes; };
+/* NULL: read, a P-256 key that signed its own request. Else why not. Free with enrol_request_done. */
+const char *enrol_request_read(const char *text, size_t n, struct enrol_request *ret_request);
+void enrol_request_done(struct enrol_request *r);
+bool enrol_proved(const struct enrol_request *r, const uint8_t code_key[ENROL_PROOF_BYTES]);
+bool enrol_renews(const struct enrol_request *r, const char *certificate);	/* signed by the key of this certificate */
+/* A certificate for this key and device, valid at a time. NULL: it is. Else why not. */
+const char *enrol_certificate_fits(const char *certificate, const char *key, const char *device, int64_t at_ms, int64_t *ret_end_ms);
+
 /* ---- reader, software card and PSAM -------------------------------------------------------- */
 
 /* A contactless reader: exchange one APDU. The simulator or pcsc-lite stand behind it. Returns the
