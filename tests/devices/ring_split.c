@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 	bool token = argc == 8 && strcmp(argv[1], "pkcs11") == 0;
 	char passphrase[128], pin[128];
 	struct mac_engine *engine;
-	struct keyring *ring, *out;
+	struct keyring *ring = NULL, *out = NULL;
 
 	must(token || (argc == 5 && strcmp(argv[1], "sdf") == 0), "usage: pkcs11 MODULE TOKEN PIN-FILE RING PASSPHRASE-FILE OUT | sdf RING PASSPHRASE-FILE OUT");
 	line_read(argv[argc - 2], passphrase);

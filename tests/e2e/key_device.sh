@@ -11,7 +11,8 @@ port=$(python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 q() { "$B/qingfen" "$@"; }
 q sim city --out "$dir" --seed 7 --lines 4 --devices 4 --taps 600 --day $day >/dev/null 2>&1 || exit 1
-sed -i -e "s|^store:.*|store: store|" -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e "s|^control_socket:.*|control_socket: clearingd.sock|" -e '/^partners:/,$d' "$dir/clearingd.conf"
+sed -i -e "s|^store:.*|store: store|" -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e "s|^control_socket:.*|control_socket: clearingd.sock|" -e 's|127.0.0.1:750[12]|127.0.0.1:1|' "$dir/clearingd.conf"	# partners that are out
+partners=$(sed -n '/^partners:/,$p' "$dir/clearingd.conf"); sed -i '/^partners:/,$d' "$dir/clearingd.conf"
 tools/softhsm.sh "$dir/hsm" "fares of a city" >"$dir/token" || exit 1
 export SOFTHSM2_CONF=$dir/hsm/softhsm2.conf
 module=$(sed -n 's/^key_module: //p' "$dir/token")
@@ -19,7 +20,7 @@ module=$(sed -n 's/^key_module: //p' "$dir/token")
 	"$O/tests/ring_split" sdf "$dir/keyring.qfk" "$dir/keyring.pass" "$dir/machine.qfk" || exit 1
 printf 'key_deadline_ms: 150\nkey_retry_ms: 50\n' >"$dir/pace"
 cat "$dir/clearingd.conf" >"$dir/software.conf"
-{ sed "s|^keyring:.*|keyring: token.qfk|" "$dir/clearingd.conf"; grep ^key_ "$dir/token" | sed "s|^key_module:.*|key_module: module.so|"; cat "$dir/pace"; } >"$dir/token.conf"
+{ sed "s|^keyring:.*|keyring: token.qfk|" "$dir/clearingd.conf"; grep ^key_ "$dir/token" | sed "s|^key_module:.*|key_module: module.so|"; cat "$dir/pace"; echo "$partners"; } >"$dir/token.conf"
 { sed "s|^keyring:.*|keyring: machine.qfk|" "$dir/clearingd.conf"; printf 'key_backend: sdf\nkey_module: %s\nkey_kek: 1\n' "$O/tests/sdf_stub.so"; cat "$dir/pace"; } >"$dir/machine.conf"
 
 # ---- a house: start NAME, take in, end a day, what came of it ------------------------------------------------
@@ -76,6 +77,10 @@ q day close $day >/dev/null; as_software "and the day is that of software keys, 
 rm "$dir/module.so"; house token; upload; code=$? waiting=$(state taps_waiting) pending=$(count pending-tac)
 [ $code -eq 0 ] && [ "$pending" -gt 300 ] && [ "$waiting" -ge "$pending" ]; say "a token that is absent at the start: every tap is receipted and waits" $? "$(seen $?)"
 grep -q 'event=key-device.*state=down' "$dir/log" && [ "$(state key_device)" = down ]; say "its state is said" $? "$(cat "$dir/log")"
+metrics() { python3 -c 'import json, socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b"{\"cmd\":\"metrics\"}\n"); print(json.loads(s.makefile().read())["text"])' "$QINGFEN_SOCKET"; }
+metrics >"$dir/out"; grep -q "^qingfen_taps_waiting $waiting\$" "$dir/out" && grep -q '^qingfen_key_device_up{backend="pkcs11"} 0$' "$dir/out" && grep -q "^qingfen_key_device_unanswered_total [1-9]" "$dir/out"
+say "and measured" $? "$(cat "$dir/out")"
 stop -KILL; start token
 is "after kill -9 the same taps wait" "$waiting $pending" "$(state taps_waiting) $(count pending-tac)"
 ln -sf "$module" "$dir/module.so"; until_state taps_waiting 0; say "the token comes back and every tap is checked again" $? "$(seen $?)"
@@ -96,7 +101,11 @@ ln -sf "$module" "$dir/module.so"; until_state taps_waiting 0; q day close $next
 is "after the cut: every tap is settled once, every account has what it had with software keys" "$sums" "$(totals)"
 is "the day before stays as it was" "$before" "$(books)"
 q explain tap "$id" >"$dir/explained"; grep -q '收到时 unavailable (收件箱 #[0-9]*), 补验 \(good\|bad\) (收件箱 #[0-9]*)' "$dir/explained"; say "its explanation shows both checks" $? "$(cat "$dir/explained")"
-holds "the invariants hold and both days recompute" $day $next; stop; is "the daemon ends with 0" 0 $?
+for d in $day $next; do q day settle $d >/dev/null 2>&1; q day show $d --json | grep -o '"state":"[A-Z]*"'; done >"$dir/out"
+is "the files of both days are built" 2 "$(grep -c 'BUILT\|APPROVED' "$dir/out")"
+holds "the invariants hold, reports included, and both days recompute" $day $next
+openssl rand -hex 32 >"$dir/sm2"; q evidence $next --to "$dir/pack.qfe" --key "$dir/sm2" >/dev/null && q verify "$dir/pack.qfe" >"$dir/out" 2>&1; say "evidence of the day of the answers verifies" $? "$(tail -3 "$dir/out")"
+stop; is "the daemon ends with 0" 0 $?
 
 # ---- a cipher machine -------------------------------------------------------------------------------------------------
 for mode in "slow 400" lying sly absent; do

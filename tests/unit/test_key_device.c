@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <cmocka.h>
 #include <openssl/evp.h>
@@ -309,6 +310,59 @@ static void a_device_with_another_key_than_the_ring_says_is_not_believed(void **
 	keyring_free(ring);
 }
 
+struct asker { pthread_t thread; struct key_device *device; const struct cards *cards; unsigned answered; };
+
+static void *asker_main(void *arg)
+{
+	struct asker *a = arg;
+
+	for (int i = 0; i < 60; i++) {
+		enum key_check check[CARDS];
+
+		for (unsigned k = 0; k < CARDS; k++)
+			check[k] = KEY_CHECK_UNAVAILABLE;
+		key_device_verify(a->device, a->cards->q, CARDS, 150, check);
+		for (unsigned k = 0; k < CARDS; k++) {
+			a->answered += check[k] != KEY_CHECK_UNAVAILABLE;
+			if (check[k] == (k % 5 == 4 ? KEY_CHECK_GOOD : KEY_CHECK_BAD))
+				abort();	/* cmocka asserts in the main thread alone */
+		}
+	}
+	return NULL;
+}
+
+static void threads_that_ask_at_once_get_their_own_answers_whatever_the_device_does(void **state)
+{
+	static const char *const modes[] = { "good", "lying", "good", "absent", "good", "flip", "slow 30", "good", "sly", "good" };
+	struct cards c;
+	struct keyring *ring = sdf_ring(&c);
+	struct asker asker[4];
+	struct key_device *d;
+	unsigned answered = 0;
+
+	(void)state;
+	mode("good");
+	d = device_of(ring);
+	wait_up(d);
+	for (unsigned i = 0; i < 4; i++) {
+		asker[i] = (struct asker){ .device = d, .cards = &c };
+		assert_int_equal(pthread_create(&asker[i].thread, NULL, asker_main, &asker[i]), 0);
+	}
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		mode(modes[i]);
+		wait_ms(10);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(asker[i].thread, NULL), 0);
+		answered += asker[i].answered;
+	}
+	assert_true(answered > 0);
+	wait_up(d);
+	answers_all(d, &c);
+	assert_true(key_device_free(d));
+	keyring_free(ring);
+}
+
 /* ---- PKCS#11 --------------------------------------------------------------------------------------------- */
 
 /* A root in the token that cannot be read and may derive; left, right, left is two-key triple DES as a three-key object. */
@@ -440,6 +494,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_goes_away_is_missed_before_it_is_asked),
 		cmocka_unit_test(a_slow_device_holds_nobody_longer_than_the_deadline),
 		cmocka_unit_test(a_lying_device_is_found_and_gives_no_verdict),
+		cmocka_unit_test(threads_that_ask_at_once_get_their_own_answers_whatever_the_device_does),
 		cmocka_unit_test(a_device_with_another_key_than_the_ring_says_is_not_believed),
 		cmocka_unit_test(a_pkcs11_token_derives_inside_and_verifies_3des_as_the_software_does),
 		cmocka_unit_test(the_software_backend_gives_the_codes_of_the_published_example),
