@@ -162,6 +162,7 @@ size_t waiting_next(struct txn *t, const struct recheck *after, struct recheck *
 /* Appends the answers to records that still wait, rising; *ret_event is what was appended. False: there were none.
  * KEY_CHECK_UNAVAILABLE and KEY_CHECK_NONE are no answers. */
 bool recheck_append(struct txn *t, int64_t at_ms, const struct recheck *answer, size_t n, struct event *ret_event);
+bool waiting_has(struct txn *t, uint64_t seq, const uint8_t *raw, uint32_t raw_bytes);	/* a record of that batch with these bytes still waits */
 /* Marks, waiting records and answers agree: each broken one is a line on out. Number broken. */
 int waiting_check(struct txn *t, FILE *out);
 /* Single records of batches; the batch read last is remembered. Bytes are valid until the transaction ends. */

@@ -38,11 +38,13 @@ static int row_compare(const void *pa, const void *pb)
 	return order != 0 ? order : memcmp(a->key, b->key, sizeof(a->key));
 }
 
-/* 0: not touched. What is refused for another reason is no money of this key. */
+/* 0: not touched. A record whose key device did not answer waits, whoever has the key. What is refused for another reason is no money of this key. */
 static uint8_t standing_of(enum verdict v, enum key_check check, bool cleared)
 {
 	if (v == VERDICT_BAD_MAC)
 		return DRILL_WRONG;
+	if (v == VERDICT_PENDING_TAC)
+		return DRILL_WAITING;
 	if (v == VERDICT_PENDING && check == KEY_CHECK_DISTRUSTED)
 		return cleared ? DRILL_WAITING : DRILL_OPEN;
 	return v == VERDICT_ACCEPTED && check == KEY_CHECK_GOOD ? (cleared ? DRILL_SETTLED : DRILL_OPEN) : 0;
@@ -85,6 +87,8 @@ static int cleared_day(struct txn *t, const struct distrust *key, int32_t day, s
 		standing = standing_of((enum verdict)c.verdict, (enum key_check)c.check, true);
 		if (standing == 0 || tap_decode(c.raw, c.raw_bytes, &tap, &field) != 0 || !distrust_names(key, &tap))
 			continue;
+		if (c.verdict == VERDICT_PENDING_TAC && !waiting_has(t, c.seq, c.raw, c.raw_bytes))
+			continue;	/* answered since: the day of the answer tells */
 		row_of_tap(&tap, day, c.operator_id, standing, &row);
 		for (uint8_t i = 0; standing != DRILL_WRONG && i < c.fare.funder_count; i++)
 			row.subsidy_fen += c.fare.funder[i].amount.fen;

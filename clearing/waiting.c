@@ -144,6 +144,24 @@ bool records_get(struct records *r, uint64_t seq, uint16_t nth, struct record *r
 	return true;
 }
 
+bool waiting_has(struct txn *t, uint64_t seq, const uint8_t *raw, uint32_t raw_bytes)
+{
+	struct records *records = NULL;
+	uint8_t prefix[8];
+	struct record r;
+	struct iter it;
+	bool found = false;
+
+	t->error = t->error != 0 ? t->error : records_new(t, &records);
+	be64_put(prefix, seq);
+	iter_open(t, DB_WAITING, prefix, sizeof(prefix), &it);
+	while (!found && iter_next(&it))
+		found = records_get(records, seq, be16_get(it.key + 8), &r) && r.raw_bytes == raw_bytes && memcmp(r.raw, raw, raw_bytes) == 0;
+	iter_close(&it);
+	records_free(records);
+	return found;
+}
+
 /* ---- do they agree ------------------------------------------------------------------------------------------------ */
 
 struct answers { struct recheck *list; size_t count, space; };

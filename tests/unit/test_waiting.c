@@ -290,6 +290,32 @@ static void a_tap_found_wrong_after_the_cut_is_explained_by_what_was_found(void 
 	house_close(&h);
 }
 
+static void a_key_drill_counts_a_tap_that_waits_once_wherever_it_stands(void **state)
+{
+	struct tap t = tap_at(1, DAY0, 480, "A", 200);
+	struct distrust leaked = { .alg = (uint8_t)t.alg_id, .version = (uint8_t)t.key_version };
+	static const uint8_t standing[] = { DRILL_WAITING, DRILL_WAITING, DRILL_OPEN, DRILL_SETTLED };
+	struct drill d;
+	struct house h;
+	uint64_t seq;
+
+	(void)state;
+	memcpy(leaked.issuer, t.issuer, sizeof(leaked.issuer));
+	house_open(&h);
+	seq = unanswered(&h, &t);
+	for (int step = 0; step < 4; step++) {
+		if (step == 1 || step == 3)
+			day_end(&h);
+		if (step == 2)
+			assert_true(answer(&h, seq, KEY_CHECK_GOOD));
+		assert_int_equal(key_drill(h.store, &leaked, &d), 0);
+		assert_int_equal(d.count, 1);
+		assert_int_equal(d.row[0].standing, standing[step]);
+		free(d.row);
+	}
+	house_close(&h);
+}
+
 /* ---- the check --------------------------------------------------------------------------------------------------- */
 
 static void a_record_that_is_lost_or_answered_twice_is_found_by_the_check(void **state)
@@ -333,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_forgery_that_waits_beside_the_true_tap_is_refused_and_the_true_one_settled),
 		cmocka_unit_test(a_copy_that_came_while_the_first_waited_is_settled_once),
 		cmocka_unit_test(a_tap_found_wrong_after_the_cut_is_explained_by_what_was_found),
+		cmocka_unit_test(a_key_drill_counts_a_tap_that_waits_once_wherever_it_stands),
 		cmocka_unit_test(a_record_that_is_lost_or_answered_twice_is_found_by_the_check),
 	};
 
