@@ -3,6 +3,7 @@
  * reports are made of. Silent and 0 when all hold; each broken one is a line that names the day and the figures.
  */
 #include "clearing/clear.h"
+#include "clearing/settle.h"
 
 #include <inttypes.h>
 #include <errno.h>
@@ -400,6 +401,53 @@ static void adjust_row(struct checking *c, const struct day_row *day, const stru
 
 static void check_adjust(struct checking *c, const struct day_row *day) { each_adjustment(c, day, adjust_row, NULL); }
 
+/* ---- debits: each ride of a bank card is in one, and each is the sum of its rides ------------------------------------- */
+
+/* Of days that old versions built: one item a ride, called by terminal and serial. */
+static bool item_of_its_own(struct checking *c, const struct day_row *day, const struct iter *it, int64_t fen)
+{
+	char date[11], terminal[13], id[DEBIT_ID_BYTES];
+	struct item_row item;
+
+	day_format(day->day, date);
+	hex_encode(it->key + 5, 6, terminal);
+	snprintf(id, sizeof(id), "QF%.2s%.2s%.2s%s%08X", date + 2, date + 5, date + 8, terminal, be32_get(it->key + 11));
+	return item_get(c->t, SCHEME_BANK, id, &item) && item.amount_fen == fen;
+}
+
+static void debit_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	uint8_t key[CLEARED_KEY_BYTES];
+	char id[DEBIT_ID_BYTES];
+	struct item_row item;
+	bool inside = false;
+	int64_t sum = 0, fen;
+	struct iter rides;
+
+	(void)arg;
+	if (row->scheme != SCHEME_BANK || !verdict_info((enum verdict)row->verdict)->money || row->priced.charged.fen <= 0)
+		return;
+	if (!debit_of_ride(c->t, it->key, id)) {
+		if (!item_of_its_own(c, day, it, row->priced.charged.fen))
+			broken(c, day->day, "a ride of a bank card is in no debit");
+		return;
+	}
+	debit_rides_open(c->t, id, &rides);
+	while (debit_rides_next(&rides, key, &fen)) {
+		inside = inside || (memcmp(key, it->key, sizeof(key)) == 0 && fen == row->priced.charged.fen);
+		sum += fen;
+	}
+	iter_close(&rides);
+	if (!inside || !item_get(c->t, SCHEME_BANK, id, &item) || item.amount_fen != sum || item.day != day->day)
+		broken(c, day->day, "debit %s is not the sum of its rides", id);
+}
+
+static void check_debits(struct checking *c, const struct day_row *day)
+{
+	if (day->state >= DAY_BUILT)
+		each_row(c, day, debit_row, NULL);
+}
+
 /* ---- I6, I8 --------------------------------------------------------------------------------------------------- */
 
 static void check_digest(struct checking *c, const struct day_row *day)
@@ -464,6 +512,7 @@ const struct check_info check_list[] = {
 	{ "received", "收到 = 各类判定之和 received = sum over the verdicts" },
 	{ "folds", "总账与汇总 = 逐笔之和 postings and cubes are the sums of the rows" },
 	{ "adjust", "调整分录 = 调整前后之差 adjustments post what their fares differ by" },
+	{ "debits", "银行卡每次乘车恰在一笔扣款中, 扣款 = 乘车之和 each ride of a bank card is in one debit, which is their sum" },
 	{ "digest", "已清分日的摘要不变 a cleared day's digest never changes" },
 	{ "inbox", "收件箱无缺号 the inbox has no gap" },
 	{ "waiting", "待验记录 = 未验 - 已补验 what waits is what was not checked and not checked again" },
@@ -475,7 +524,7 @@ int check_run(struct store *s, const char *name, FILE *out)
 {
 	/* NULL: of the whole inbox */
 	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_codes, check_received, check_folds,
-		check_adjust,		check_digest, check_inbox, NULL, check_reports };
+		check_adjust, check_debits, check_digest, check_inbox, NULL, check_reports };
 	struct txn t;
 	struct checking c = { .store = s, .t = &t, .out = out };
 	bool found = false;

@@ -36,7 +36,7 @@ struct job {
 	struct work *work; size_t count, space;
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct work **order;
-	struct partner_event { char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
+	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct arena arena;
 	struct fold *fold;
 	struct sink *sink;

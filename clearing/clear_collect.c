@@ -155,6 +155,10 @@ static int partner_collect(struct job *j, const struct event *e)
 	if (wide == NULL)
 		return -ENOMEM;
 	j->partner = wide;
+	if (e->type == EVENT_BANK) {
+		wide[j->partner_count++] = (struct partner_event){ .bank_cards = true, .p = e->body, .n = e->bytes };
+		return 0;
+	}
 	if (e->bytes < 80)
 		return CLEARING_E_STORE;
 	p = &wide[j->partner_count++];
@@ -215,7 +219,7 @@ int clear_collect(struct job *j)
 	while (ret == 0 && inbox_next(&it, &e)) {
 		if (e.type == EVENT_BATCH)
 			ret = batch_collect(j, &e);
-		else if (e.type == EVENT_PARTNER)
+		else if (e.type == EVENT_PARTNER || e.type == EVENT_BANK)
 			ret = partner_collect(j, &e);
 		else if (e.type == EVENT_DEVICE)
 			ret = release_collect(j, &e);

@@ -224,7 +224,8 @@ static int partners_post(struct job *j)
 		struct partner_arg arg = { .fold = j->fold };
 		const struct partner_event *p = &j->partner[i];
 
-		ret = partner_file_post(&j->txn, p->partner, p->name, p->p, p->n, partner_emit, &arg);
+		ret = p->bank_cards ? bank_event_post(&j->txn, p->p, p->n, partner_emit, &arg)
+				    : partner_file_post(&j->txn, p->partner, p->name, p->p, p->n, partner_emit, &arg);
 		if (ret == 0)
 			ret = arg.error;
 	}

@@ -59,6 +59,9 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_CARD,	/* pan 10 | seq u64 | row u32 -> at u64, change u8, counted u8, counter u16, valid_to u64: changes of a card's life */
 	DB_CODE,	/* code 15 (tap_code_key) | day u32 -> business key 18, key check u8: which record a code rode with */
 	DB_ANSWER,	/* business key 18 -> day u32 | code answer: what a platform said of a record, by the day that cleared it */
+	DB_DEBIT,	/* item id | 0 | cleared key 25 -> fen i64: the rides of a debit */
+	DB_DEBITED,	/* cleared key 25 -> item id: a ride's debit */
+	DB_DENY,	/* pan 10 | reason u8 | item id -> seq u64 | fen i64: bank cards that ride no more */
 	DB_COUNT_
 };
 struct store;
@@ -125,6 +128,7 @@ enum event_type {			/* on disk */
 					 * kind u8 2 | zero 3 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 | SHA-256 32: a
 					 * person releases a record that was set aside on that day */
 	EVENT_CODE_ANSWER = 24,		/* answers of a code platform: clearing/code_route.h, docs/codes.md */
+	EVENT_BANK = 25,		/* CSV: action,pan,item,fen: a bank's list of cards, arrears paid */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -425,6 +429,20 @@ int report_write(struct store *s, int32_t day, const char *form, const char *for
  * in *ret_open. CLEARING_E_NO_DAY when none is cleared. */
 int report_month(struct store *s, int32_t first, int32_t last, const char *form, const char *format, FILE *out, uint32_t *ret_open) CLEARING_MUST_CHECK;
 int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out) CLEARING_MUST_CHECK;
+/* A debit at the bank: card masked, state, its rides. -ENOENT: none of this number. */
+int explain_debit(struct store *s, const char *id, bool json, FILE *out) CLEARING_MUST_CHECK;
+/* Bank cards that ride no more, one a line (JSON: NDJSON), numbers masked. */
+int denied_list(struct store *s, bool json, FILE *out) CLEARING_MUST_CHECK;
+/* An event of bank cards: deny and allow by the bank's list, arrears that were paid. As partner files, in three steps:
+ * check before it is appended (CLEARING_E_REFERENCE and the reason), apply in the transaction that appends it, post in
+ * the clear of its day. */
+int bank_event_check(struct txn *t, const void *p, size_t n, char *ret_error, size_t error_bytes) CLEARING_MUST_CHECK;
+int bank_event_apply(struct txn *t, const void *p, size_t n) CLEARING_MUST_CHECK;
+int bank_event_post(struct txn *t, const void *p, size_t n, posting_fn emit, void *arg) CLEARING_MUST_CHECK;
+/* The denied cards, over DB_DENY; the version changes with them. */
+struct denied { uint8_t pan[10]; enum deny_reason reason; char item[36]; uint64_t seq; int64_t fen; };
+bool denied_next(struct iter *it, struct denied *ret);
+uint64_t deny_table_version(struct txn *t);	/* 0: never any */
 /*
  * What a compromise of a key from a time on touches: every tap it verified or was waiting on, of cleared days from their
  * rows and of the others as they would be judged now. Nothing is written. Free rows with free().

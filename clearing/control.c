@@ -363,6 +363,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		do_metrics(d, out);
 	else if (strcmp(cmd, "load") == 0)
 		do_load(d, q, out);
+	else if (strcmp(cmd, "bank") == 0)
+		control_bank(d, q, out);
 	else if (strcmp(cmd, "entitlements") == 0)
 		control_entitlements(d, q, out);
 	else if (strcmp(cmd, "publish") == 0)
@@ -385,7 +387,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, entitlements, tariffs, publish, withdraw, rerate, key-compromise, device-release, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, device-release, day-close, day-settle and stop are known");
 	}
 }
 

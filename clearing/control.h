@@ -31,6 +31,8 @@ void control_compromise(struct daemon *d, const struct request *q, FILE *out);
 /* control_device.c */
 void control_device_release(struct daemon *d, const struct request *q, FILE *out);
 
+/* control_bank.c */
+void control_bank(struct daemon *d, const struct request *q, FILE *out);
 /* control_feed.c */
 void control_entitlements(struct daemon *d, const struct request *q, FILE *out);
 

@@ -4,6 +4,7 @@
  * the ride, so the explanation is the calculation and not a story about it.
  */
 #include "clearing/clear.h"
+#include "clearing/settle.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -487,9 +488,31 @@ static void json_adjustment(const struct case_file *f, const struct adjustment *
 	jsonw_object_end(j);
 }
 
+/* The debit this ride is part of. "": none, or the day is not built yet. */
+static void debit_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES], char ret_id[DEBIT_ID_BYTES])
+{
+	uint8_t at[CLEARED_KEY_BYTES];
+
+	be32_put(at, (uint32_t)f->day ^ 0x80000000u);
+	at[4] = CLEARED_RIDE;
+	memcpy(at + 5, key, TAP_KEY_BYTES);
+	be16_put(at + 5 + TAP_KEY_BYTES, f->nth);
+	if (!debit_of_ride(&f->t, at, ret_id))
+		ret_id[0] = '\0';
+}
+
+static void print_debit(struct case_file *f, const uint8_t key[TAP_KEY_BYTES], FILE *out)
+{
+	char id[DEBIT_ID_BYTES];
+
+	debit_find(f, key, id);
+	if (id[0] != '\0')
+		fprintf(out, "  银行扣款 %s  (qingfen explain debit)\n", id);
+}
+
 static void print_json(struct case_file *f, const char *id, const uint8_t key[TAP_KEY_BYTES], FILE *out)
 {
-	char time[32], pan[24], day[11];
+	char time[32], pan[24], day[11], debit[DEBIT_ID_BYTES];
 	struct jsonw j;
 
 	time_format(f->tap.time_ms, time);
@@ -515,6 +538,8 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
 	json_device(&j, f);
 	json_checks(&j, f);
+	debit_find(f, key, debit);
+	jsonw_kstr(&j, "debit", debit);
 	json_rules(&j, f);
 	jsonw_key(&j, "adjustments");
 	jsonw_array(&j);
@@ -560,6 +585,8 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 			print_json(f, id, key, out);
 		else
 			print_text(f, id, out);
+		if (!json)
+			print_debit(f, key, out);
 		if (!json)
 			each_adjustment(f, key, print_adjustment, out);
 		ret = f->t.error;

@@ -274,6 +274,8 @@ static int apply_answer(struct file *f, const struct layout *l, const char *line
 		return ret;
 	a.item.state = a.accepted ? ITEM_CONFIRMED : ITEM_REFUSED;
 	item_put(f->t, &a.item);
+	if (!a.accepted && a.item.scheme == SCHEME_BANK)
+		bank_refused(f->t, &a.item);
 	return f->t->error;
 }
 

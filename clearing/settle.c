@@ -129,6 +129,7 @@ struct build {
 	struct text tunion, bank;
 	uint32_t tunion_count, bank_count;
 	uint64_t bank_fen, account_sum;
+	struct debits debits;
 };
 
 static void hex_field(const struct layout *l, char *line, const char *field, const uint8_t *p, size_t n)
@@ -188,18 +189,18 @@ static void tunion_line(struct build *b, const uint8_t *cleared_key, const struc
 	fprintf(b->tunion.f, "%s\r\n", line);
 }
 
-static void bank_line(struct build *b, const uint8_t *cleared_key, const struct tap *tap)
+static void bank_line(struct build *b, const struct debit *d)
 {
 	const struct layout *l = layout_of("bank", "DSCL");
-	struct item_row item = { .scheme = SCHEME_BANK, .day = b->day, .amount_fen = tap->amount_fen };
-	char line[LAYOUT_BYTES_MAX + 1], terminal[13], digits[21], window[16];
+	struct item_row item = { .scheme = SCHEME_BANK, .day = b->day, .amount_fen = d->fen };
+	char line[LAYOUT_BYTES_MAX + 1], digits[21], text[48], fare_day[11];
 	const char *account = digits;
 
-	hex_encode(tap->terminal, 6, terminal);
-	snprintf(item.id, sizeof(item.id), "QF%s%s%08X", b->yymmdd, terminal, tap->terminal_serial);
-	memcpy(item.cleared_key, cleared_key, CLEARED_KEY_BYTES);
+	snprintf(item.id, sizeof(item.id), "%s", d->id);
+	memcpy(item.cleared_key, d->ride[0].cleared_key, CLEARED_KEY_BYTES);
 	item_put(b->t, &item);
-	pan_digits(tap->pan, digits);
+	debit_link(b->t, d);
+	pan_digits(d->ride[0].pan, digits);
 	while (*account == '0' && account[1] != '\0')
 		account++;
 	layout_blank(l, line);
@@ -207,14 +208,31 @@ static void bank_line(struct build *b, const uint8_t *cleared_key, const struct 
 	layout_number(l, line, "line", ++b->bank_count);
 	layout_text(l, line, "item", item.id);
 	layout_text(l, line, "account", account);
-	layout_number(l, line, "amount", tap->amount_fen);
+	layout_number(l, line, "amount", (uint64_t)d->fen);
 	layout_text(l, line, "value_date", b->date);
 	layout_text(l, line, "purpose", "TRAN");
-	snprintf(window, sizeof(window), "BUS%s", b->date);
-	layout_text(l, line, "window", window);
+	day_format(d->ride[0].fare_day, fare_day);
+	snprintf(text, sizeof(text), "RIDES %zu OF %s", d->rides, fare_day);
+	layout_text(l, line, "note", text);
+	snprintf(text, sizeof(text), "BUS%s", b->date);
+	layout_text(l, line, "window", text);
 	fprintf(b->bank.f, "%s\r\n", line);
-	b->bank_fen += tap->amount_fen;
+	b->bank_fen += (uint64_t)d->fen;
 	b->account_sum = (b->account_sum + strtoull(strlen(account) > 10 ? account + strlen(account) - 10 : account, NULL, 10)) % 10000000000ULL;
+}
+
+static int bank_lines(struct build *b)
+{
+	struct debit *list;
+	size_t count;
+	int ret = debits_make(&b->debits, b->yymmdd, &list, &count);
+
+	if (ret != 0)
+		return ret;
+	for (size_t i = 0; i < count; i++)
+		bank_line(b, &list[i]);
+	free(list);
+	return b->t->error;
 }
 
 static int rows_collect(struct build *b)
@@ -241,9 +259,10 @@ static int rows_collect(struct build *b)
 		memcpy(key, it.key, sizeof(key));
 		if (c.verdict == VERDICT_PENDING && c.scheme == SCHEME_TUNION)
 			tunion_line(b, key, &tap, &c);
-		else if (c.scheme == SCHEME_BANK && tap.amount_fen > 0)
-			bank_line(b, key, &tap);
-		ret = b->t->error;
+		else if (c.scheme == SCHEME_BANK && c.priced.charged.fen > 0)
+			ret = debits_add(&b->debits, key, &tap, c.priced.charged.fen);
+		if (ret == 0)
+			ret = b->t->error;
 	}
 	iter_close(&it);
 	return ret != 0 ? ret : b->t->error;
@@ -350,11 +369,14 @@ static int build_files(struct build *b)
 	if (ret == 0)
 		ret = rows_collect(b);
 	if (ret == 0)
+		ret = bank_lines(b);
+	if (ret == 0)
 		ret = tunion_file(b);
 	if (ret == 0)
 		ret = bank_file(b);
 	text_done(&b->tunion);
 	text_done(&b->bank);
+	debits_done(&b->debits);
 	return ret;
 }
 

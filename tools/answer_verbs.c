@@ -113,25 +113,28 @@ int verb_report(int argc, char **argv)
 
 int verb_explain(int argc, char **argv)
 {
-	static const char usage[] = "用法 usage: qingfen explain tap ID [--store DIR] [--json]\n"
-				    "  ID: 终端-流水-时间 terminal-serial-time, e.g. 428000000017-0000ABCD-20251103071530\n";
+	static const char usage[] = "用法 usage: qingfen explain tap ID | debit ITEM [--store DIR] [--json]\n"
+				    "  ID: 终端-流水-时间 terminal-serial-time, e.g. 428000000017-0000ABCD-20251103071530\n"
+				    "  ITEM: 银行扣款编号 number of a debit at the bank\n";
 	struct options o;
 	struct store *s;
 	uint8_t key[TAP_KEY_BYTES];
+	bool debit;
 	int ret = options_read(argc, argv, usage, &o);
 
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
-	if (o.first + 2 != argc || strcmp(argv[o.first], "tap") != 0 || !tap_id_parse(argv[o.first + 1], key)) {
+	debit = o.first + 2 == argc && strcmp(argv[o.first], "debit") == 0;
+	if (!debit && (o.first + 2 != argc || strcmp(argv[o.first], "tap") != 0 || !tap_id_parse(argv[o.first + 1], key))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
 	if (store_open_reading(&o, &s) != 0)
 		return EXIT_STORE;
-	ret = explain_tap(s, key, o.json, stdout);
+	ret = debit ? explain_debit(s, argv[o.first + 1], o.json, stdout) : explain_tap(s, key, o.json, stdout);
 	store_close(s);
 	if (ret != 0)
-		complain("%s: %s", argv[o.first + 1], ret == -ENOENT ? "no cleared tap has this id" : clearing_strerror(ret));
+		complain("%s: %s", argv[o.first + 1], ret == -ENOENT ? (debit ? "no debit has this number" : "no cleared tap has this id") : clearing_strerror(ret));
 	return exit_of_error(ret);
 }
 

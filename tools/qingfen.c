@@ -17,6 +17,7 @@ static const struct verb verbs[] = {
 	{ "taps", verb_taps, "导入与比对外部刷卡数据", "import and compare foreign taps" },
 	{ "load", verb_load, "装入终端、名单、权益、票价包", "load terminals, lists, entitlements, tariffs" },
 	{ "entitlements", verb_entitlements, "权益: 委办局签名批次、人员权益", "entitlements: bureaus' signed batches" },
+	{ "bank", verb_bank, "银行卡: 拒付名单、银行名单、欠费", "bank cards: deny list, the bank's list, arrears" },
 	{ "device", verb_device, "终端设备: 证书、吊销、限额外记录的放行", "devices: certificates, revocation, records beyond their cap" },
 	{ "status", verb_status, "清分服务状态", "state of the clearing daemon" },
 	{ "day", verb_day, "结算日: 列表、切日、清分、结算", "settlement days: list, show, close, settle" },

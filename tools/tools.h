@@ -31,6 +31,7 @@ int verb_backup(int argc, char **argv);
 int verb_restore(int argc, char **argv);
 int verb_load(int argc, char **argv);
 int verb_entitlements(int argc, char **argv);
+int verb_bank(int argc, char **argv);
 int verb_device(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_sim(int argc, char **argv);

@@ -147,6 +147,7 @@ enum posting_reason {			/* on disk */
 	POST_ADJUST_SUBSIDY = 11,	/* a treasury's part of a settled ride became another */
 	POST_ADJUST_REFUND = 12,	/* what the rider is owed of a settled ride became another */
 	POST_HOLD_BACK = 13,		/* a hold that was more than the fare: the operator owes the rider the rest */
+	POST_ARREARS_PAID = 16,		/* a debit the bank had refused was paid otherwise */
 };
 /* One leg pair: debit account, credit account, amount > 0. */
 struct posting { account_t debit, credit; struct money amount; uint8_t reason; uint16_t rule; };
