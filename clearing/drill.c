@@ -45,7 +45,7 @@ static uint8_t standing_of(enum verdict v, enum key_check check, bool cleared)
 		return DRILL_WRONG;
 	if (v == VERDICT_PENDING_TAC)
 		return DRILL_WAITING;
-	if (v == VERDICT_PENDING && check == KEY_CHECK_DISTRUSTED)
+	if ((v == VERDICT_PENDING || v == VERDICT_QUARANTINED) && check == KEY_CHECK_DISTRUSTED)
 		return cleared ? DRILL_WAITING : DRILL_OPEN;
 	return v == VERDICT_ACCEPTED && check == KEY_CHECK_GOOD ? (cleared ? DRILL_SETTLED : DRILL_OPEN) : 0;
 }

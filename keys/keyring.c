@@ -277,7 +277,7 @@ int keyring_parent(const struct keyring *ring, size_t i, struct mac_engine *engi
 	memcpy(key, s->key, KEY_BYTES);
 	for (size_t level = 0; ret == 0 && level + 1 < s->entry.levels; level++) {
 		key_factor_bytes(&s->entry, level, factor);
-		ret = key_diversify(engine, s->entry.alg, key, factor, key);
+		ret = key_diversify_kept(engine, s->entry.alg, key, factor, key);
 	}
 	if (ret == 0)
 		memcpy(ret_key, key, KEY_BYTES);

@@ -19,6 +19,9 @@ struct key_name { enum key_purpose purpose; uint8_t scheme; const uint8_t *issue
 int keyring_find(const struct keyring *ring, const struct key_name *name, size_t *ret_i) KEYS_MUST_CHECK;
 /* The key above the card's: one diversification by the card's factor is left to do. KEYS_E_NOT_FOUND: in a device. */
 int keyring_parent(const struct keyring *ring, size_t i, struct mac_engine *engine, uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
+/* As key_diversify, remembered by the engine: for the levels above the card, where few keys serve all cards. */
+int key_diversify_kept(struct mac_engine *engine, enum key_alg alg, const uint8_t parent[KEY_BYTES], const uint8_t factor[KEY_FACTOR_BYTES],
+		       uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
 /* KEY_CHECK_NONE and the key's number when there is a code to verify, else the answer. */
 enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *ret_i);
 

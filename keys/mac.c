@@ -1,11 +1,13 @@
 /*
  * mac - diversification and the purse codes MAC1, MAC2 and TAC, in 3DES and SM4.
  *
- * One engine per thread holds four contexts whose ciphers were fetched once; rekeying a context costs a
- * fraction of making one. Single DES is DES-EDE with both halves equal, so the legacy provider is never
- * needed. MAC: ISO/IEC 9797-1 algorithm 1, padding 2, IV 0, leftmost 4 bytes. docs/keys.md has the tables.
+ * One engine per thread. Everything is ECB of single blocks, chained here where a MAC asks for it, so that a context whose
+ * key is asked for again needs nothing at all: setting a key costs as much as two blocks. A few contexts of each algorithm
+ * keep the keys that come back (a root, an issuer's), the least used takes the next card's. Single DES is DES-EDE with
+ * both halves equal, so the legacy provider is never needed. MAC: ISO/IEC 9797-1 algorithm 1, padding 2, IV 0, leftmost
+ * 4 bytes. docs/keys.md has the tables.
  */
-#include "keys/keys.h"
+#include "keys/keyring.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,26 +17,35 @@
 #include <openssl/evp.h>
 
 #define MAC_INPUT_BYTES_MAX 48
+#define SLOTS 4
+#define KEPT 8
 
-enum { CTX_DES_ECB, CTX_DES_CBC, CTX_SM4_ECB, CTX_SM4_CBC, CTX_COUNT };
-static const char *const cipher_names[CTX_COUNT] = { "DES-EDE-ECB", "DES-EDE-CBC", "SM4-ECB", "SM4-CBC" };
+static const char *const cipher_names[2] = { "DES-EDE-ECB", "SM4-ECB" };	/* by enum key_alg */
 
+struct keyed { EVP_CIPHER_CTX *ctx; uint8_t key[KEY_BYTES]; bool is_keyed; uint64_t used; };
+struct kept { uint8_t parent[KEY_BYTES], factor[KEY_FACTOR_BYTES], key[KEY_BYTES]; uint8_t alg; bool is_there; };
 struct mac_engine {
-	EVP_CIPHER *cipher[CTX_COUNT];
-	EVP_CIPHER_CTX *ctx[CTX_COUNT];
+	EVP_CIPHER *cipher[2];
+	struct keyed slot[2][SLOTS];
+	uint64_t uses;
+	struct kept kept[KEPT]; unsigned kept_next;	/* levels above the card, which every card of an issuer asks for */
 };
 
-static int engine_context(struct mac_engine *e, int i)
+static int engine_context(struct mac_engine *e, int alg)
 {
 	static const uint8_t zero[KEY_BYTES];
 
-	e->cipher[i] = EVP_CIPHER_fetch(NULL, cipher_names[i], NULL);
-	e->ctx[i] = EVP_CIPHER_CTX_new();
-	if (e->cipher[i] == NULL || e->ctx[i] == NULL)
+	e->cipher[alg] = EVP_CIPHER_fetch(NULL, cipher_names[alg], NULL);
+	if (e->cipher[alg] == NULL)
 		return KEYS_E_CRYPTO;
-	if (EVP_EncryptInit_ex2(e->ctx[i], e->cipher[i], zero, zero, NULL) != 1)
-		return KEYS_E_CRYPTO;
-	EVP_CIPHER_CTX_set_padding(e->ctx[i], 0);
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct keyed *s = &e->slot[alg][i];
+
+		s->ctx = EVP_CIPHER_CTX_new();
+		if (s->ctx == NULL || EVP_EncryptInit_ex2(s->ctx, e->cipher[alg], zero, NULL, NULL) != 1)
+			return KEYS_E_CRYPTO;
+		EVP_CIPHER_CTX_set_padding(s->ctx, 0);
+	}
 	return 0;
 }
 
@@ -45,8 +56,8 @@ int mac_engine_new(struct mac_engine **ret_engine)
 
 	if (e == NULL)
 		return -ENOMEM;
-	for (int i = 0; ret == 0 && i < CTX_COUNT; i++)
-		ret = engine_context(e, i);
+	for (int alg = 0; ret == 0 && alg < 2; alg++)
+		ret = engine_context(e, alg);
 	if (ret != 0) {
 		mac_engine_free(e);
 		return ret;
@@ -59,10 +70,12 @@ void mac_engine_free(struct mac_engine *engine)
 {
 	if (engine == NULL)
 		return;
-	for (int i = 0; i < CTX_COUNT; i++) {
-		EVP_CIPHER_CTX_free(engine->ctx[i]);
-		EVP_CIPHER_free(engine->cipher[i]);
+	for (int alg = 0; alg < 2; alg++) {
+		for (size_t i = 0; i < SLOTS; i++)
+			EVP_CIPHER_CTX_free(engine->slot[alg][i].ctx);
+		EVP_CIPHER_free(engine->cipher[alg]);
 	}
+	key_wipe(engine, sizeof(*engine));
 	free(engine);
 }
 
@@ -74,16 +87,32 @@ bool key_alg_of_id(uint8_t alg_id, enum key_alg *ret_alg)
 	return true;
 }
 
-static int encrypt(struct mac_engine *e, int which, const uint8_t key[KEY_BYTES], const uint8_t *in, size_t n, uint8_t *out)
+/* The context that has this key, or the one longest unused, keyed anew. */
+static struct keyed *keyed_for(struct mac_engine *e, enum key_alg alg, const uint8_t key[KEY_BYTES])
 {
-	static const uint8_t iv[KEY_BYTES];
-	int got = 0;
+	struct keyed *slot = e->slot[alg], *oldest = slot;
 
-	if (EVP_EncryptInit_ex2(e->ctx[which], NULL, key, iv, NULL) != 1)
-		return KEYS_E_CRYPTO;
-	if (EVP_EncryptUpdate(e->ctx[which], out, &got, in, (int)n) != 1 || (size_t)got != n)
-		return KEYS_E_CRYPTO;
-	return 0;
+	e->uses++;
+	for (size_t i = 0; i < SLOTS; i++) {
+		if (slot[i].is_keyed && CRYPTO_memcmp(slot[i].key, key, KEY_BYTES) == 0) {
+			slot[i].used = e->uses;
+			return &slot[i];
+		}
+		if (slot[i].used < oldest->used)
+			oldest = &slot[i];
+	}
+	oldest->is_keyed = EVP_EncryptInit_ex2(oldest->ctx, NULL, key, NULL, NULL) == 1;
+	memcpy(oldest->key, key, KEY_BYTES);
+	oldest->used = e->uses;
+	return oldest->is_keyed ? oldest : NULL;
+}
+
+/* Whole blocks by ECB; EVP_Cipher is the cipher itself, without the buffering of an update. */
+static int encrypt(struct mac_engine *e, enum key_alg alg, const uint8_t key[KEY_BYTES], const uint8_t *in, size_t n, uint8_t *out)
+{
+	struct keyed *slot = keyed_for(e, alg, key);
+
+	return slot != NULL && EVP_Cipher(slot->ctx, out, in, (unsigned)n) > 0 ? 0 : KEYS_E_CRYPTO;
 }
 
 int key_diversify(struct mac_engine *engine, enum key_alg alg, const uint8_t parent[KEY_BYTES],
@@ -96,10 +125,35 @@ int key_diversify(struct mac_engine *engine, enum key_alg alg, const uint8_t par
 		in[i] = factor[i];
 		in[KEY_FACTOR_BYTES + i] = (uint8_t)~factor[i];
 	}
-	ret = encrypt(engine, alg == KEY_ALG_3DES ? CTX_DES_ECB : CTX_SM4_ECB, parent, in, sizeof(in), out);
+	ret = encrypt(engine, alg, parent, in, sizeof(in), out);
 	if (ret == 0)
 		memcpy(ret_key, out, sizeof(out));
 	key_wipe(out, sizeof(out));
+	return ret;
+}
+
+int key_diversify_kept(struct mac_engine *engine, enum key_alg alg, const uint8_t parent[KEY_BYTES],
+		       const uint8_t factor[KEY_FACTOR_BYTES], uint8_t ret_key[KEY_BYTES])
+{
+	struct kept *k;
+	int ret;
+
+	for (size_t i = 0; i < KEPT; i++) {
+		k = &engine->kept[i];
+		if (k->is_there && k->alg == alg && memcmp(k->factor, factor, KEY_FACTOR_BYTES) == 0 && CRYPTO_memcmp(k->parent, parent, KEY_BYTES) == 0) {
+			memcpy(ret_key, k->key, KEY_BYTES);
+			return 0;
+		}
+	}
+	k = &engine->kept[engine->kept_next++ % KEPT];
+	k->is_there = false;
+	memcpy(k->parent, parent, KEY_BYTES);
+	memcpy(k->factor, factor, KEY_FACTOR_BYTES);
+	k->alg = (uint8_t)alg;
+	ret = key_diversify(engine, alg, parent, factor, k->key);
+	k->is_there = ret == 0;
+	if (ret == 0)
+		memcpy(ret_key, k->key, KEY_BYTES);
 	return ret;
 }
 
@@ -108,17 +162,24 @@ static int cbc_mac(struct mac_engine *e, enum key_alg alg, const uint8_t key[KEY
 		   uint8_t ret_mac[MAC_BYTES])
 {
 	size_t block = alg == KEY_ALG_3DES ? 8 : 16, padded = (n / block + 1) * block;
-	uint8_t text[MAC_INPUT_BYTES_MAX] = { 0 }, out[MAC_INPUT_BYTES_MAX];
-	int ret;
+	uint8_t text[MAC_INPUT_BYTES_MAX] = { 0 }, chain[KEY_BYTES] = { 0 };
+	struct keyed *slot;
 
 	if (padded > sizeof(text))
 		return KEYS_E_CRYPTO;
 	memcpy(text, in, n);
 	text[n] = 0x80;
-	ret = encrypt(e, alg == KEY_ALG_3DES ? CTX_DES_CBC : CTX_SM4_CBC, key, text, padded, out);
-	if (ret == 0)
-		memcpy(ret_mac, out + padded - block, MAC_BYTES);
-	return ret;
+	slot = keyed_for(e, alg, key);
+	if (slot == NULL)
+		return KEYS_E_CRYPTO;
+	for (size_t at = 0; at < padded; at += block) {
+		for (size_t i = 0; i < block; i++)
+			chain[i] ^= text[at + i];
+		if (EVP_Cipher(slot->ctx, chain, chain, (unsigned)block) <= 0)
+			return KEYS_E_CRYPTO;
+	}
+	memcpy(ret_mac, chain, MAC_BYTES);
+	return 0;
 }
 
 static uint8_t *put_be32(uint8_t *p, uint32_t v)
@@ -151,7 +212,7 @@ static int session_key(struct mac_engine *e, enum key_alg alg, const uint8_t dpk
 	in[7] = (uint8_t)p->terminal_serial;
 	if (alg == KEY_ALG_SM4)
 		return key_diversify(e, alg, dpk, in, ret_key);
-	ret = encrypt(e, CTX_DES_ECB, dpk, in, sizeof(in), ret_key);
+	ret = encrypt(e, alg, dpk, in, sizeof(in), ret_key);
 	if (ret == 0)
 		memcpy(ret_key + 8, ret_key, 8);
 	return ret;
@@ -222,10 +283,7 @@ int mac_command(struct mac_engine *engine, enum key_alg alg, const uint8_t key[K
 	for (size_t at = 0; ret == 0 && at < padded; at += block) {
 		for (size_t i = 0; i < block; i++)
 			chain[i] ^= text[at + i];
-		if (alg == KEY_ALG_SM4)
-			ret = encrypt(engine, CTX_SM4_ECB, key, chain, block, chain);
-		else
-			ret = encrypt(engine, CTX_DES_ECB, at + block < padded ? left : key, chain, block, chain);
+		ret = encrypt(engine, alg, alg == KEY_ALG_SM4 || at + block == padded ? key : left, chain, block, chain);
 	}
 	if (ret == 0)
 		memcpy(ret_mac, chain, MAC_BYTES);
@@ -237,19 +295,19 @@ int mac_command(struct mac_engine *engine, enum key_alg alg, const uint8_t key[K
 static int cmac_zero(struct mac_engine *e, const uint8_t key[KEY_BYTES], uint8_t ret_mac[KEY_BYTES])
 {
 	uint8_t zero[KEY_BYTES] = { 0 }, l[KEY_BYTES], k1[KEY_BYTES];
-	int ret = encrypt(e, CTX_SM4_ECB, key, zero, sizeof(zero), l);
+	int ret = encrypt(e, KEY_ALG_SM4, key, zero, sizeof(zero), l);
 
 	for (size_t i = 0; i < KEY_BYTES; i++)
 		k1[i] = (uint8_t)(l[i] << 1 | (i + 1 < KEY_BYTES ? l[i + 1] >> 7 : 0));
 	if ((l[0] & 0x80) != 0)
 		k1[KEY_BYTES - 1] ^= 0x87;
-	return ret != 0 ? ret : encrypt(e, CTX_SM4_ECB, key, k1, sizeof(k1), ret_mac);
+	return ret != 0 ? ret : encrypt(e, KEY_ALG_SM4, key, k1, sizeof(k1), ret_mac);
 }
 
 int key_check_value(struct mac_engine *engine, enum key_alg alg, const uint8_t key[KEY_BYTES], uint8_t ret_kcv[3])
 {
 	uint8_t zero[8] = { 0 }, out[KEY_BYTES];
-	int ret = alg == KEY_ALG_SM4 ? cmac_zero(engine, key, out) : encrypt(engine, CTX_DES_ECB, key, zero, 8, out);
+	int ret = alg == KEY_ALG_SM4 ? cmac_zero(engine, key, out) : encrypt(engine, KEY_ALG_3DES, key, zero, 8, out);
 
 	if (ret == 0)
 		memcpy(ret_kcv, out, 3);

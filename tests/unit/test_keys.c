@@ -110,6 +110,45 @@ static void check_values_are_those_of_the_published_keys(void **state)
 	assert_memory_equal(kcv, expected, 3);
 }
 
+/* More keys than contexts and more issuers than are kept, in any order: what is remembered is never another's. */
+static void an_engine_that_remembers_keys_answers_as_a_new_one(void **state)
+{
+	enum { ISSUERS = 12, ASKED = 400 };
+	struct mac_engine *fresh;
+	struct keyring *ring;
+	unsigned seed = 17;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	assert_int_equal(keyring_new(&ring), 0);
+	for (uint8_t i = 0; i < ISSUERS; i++) {
+		struct key_entry e = { .purpose = KEY_TAC, .alg = i % 2 == 0 ? KEY_ALG_3DES : KEY_ALG_SM4, .version = i / 2 % 2, .issuer = { 2, 0x18, 0x42, i / 4 }, .levels = 2,
+				       .valid_to_ms = INT64_MAX };
+		uint8_t root[KEY_BYTES] = { i / 4, 1, 2, 3, i, 5, 6, 7, 8, 9 };
+
+		assert_int_equal(keyring_add(ring, &e, root), 0);
+	}
+	for (int n = 0; n < ASKED; n++) {
+		unsigned i = (unsigned)rand_r(&seed) % ISSUERS;
+		const uint8_t issuer[4] = { 2, 0x18, 0x42, (uint8_t)(i / 4) };
+		uint8_t pan[10] = { 3, 0x10, 0x47, 0x30, 0, 0, 0, 0, 0, (uint8_t)(rand_r(&seed) % 6) }, a[KEY_BYTES], b[KEY_BYTES], tac_a[MAC_BYTES], tac_b[MAC_BYTES];
+		struct purchase p = { .amount_fen = (uint32_t)n, .txn_type = 9 };
+		enum key_alg alg = i % 2 == 0 ? KEY_ALG_3DES : KEY_ALG_SM4;
+
+		assert_int_equal(mac_engine_new(&fresh), 0);
+		assert_int_equal(keyring_card_key(ring, engine, KEY_TAC, issuer, i / 2 % 2, (uint8_t)alg, 1, pan, a), 0);
+		assert_int_equal(keyring_card_key(ring, fresh, KEY_TAC, issuer, i / 2 % 2, (uint8_t)alg, 1, pan, b), 0);
+		assert_memory_equal(a, b, KEY_BYTES);
+		mac_engine_free(fresh);
+		assert_int_equal(mac_engine_new(&fresh), 0);
+		assert_int_equal(mac_purchase_tac(engine, alg, a, &p, tac_a), 0);
+		assert_int_equal(mac_purchase_tac(fresh, alg, b, &p, tac_b), 0);
+		assert_memory_equal(tac_a, tac_b, MAC_BYTES);
+		mac_engine_free(fresh);
+	}
+	keyring_free(ring);
+}
+
 static void digests_come_back(void **state)
 {
 	uint8_t d[32], expected[32];
@@ -207,6 +246,7 @@ int main(void)
 		cmocka_unit_test(the_end_to_end_tac_comes_back_and_altered_cards_fail),
 		cmocka_unit_test(no_random_tac_is_accepted),
 		cmocka_unit_test(check_values_are_those_of_the_published_keys),
+		cmocka_unit_test(an_engine_that_remembers_keys_answers_as_a_new_one),
 		cmocka_unit_test(digests_come_back),
 		cmocka_unit_test(the_published_sm2_signature_verifies_and_a_changed_one_does_not),
 		cmocka_unit_test(a_qr_code_lives_its_minute_and_no_changed_bit_passes),
