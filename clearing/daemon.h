@@ -134,7 +134,8 @@ int device_cap_start(struct daemon *d);
 /* secrets.c: the ring, and the device that keeps its secrets when one is configured; says loudly when none is. */
 #define SECRETS_WARNING "SOFTWARE KEYRING: the keys are in the memory of this process; production wants a key device"
 int secrets_open(struct daemon *d);
-void secrets_close(struct daemon *d);	/* after the last verifier */
+/* After the last verifier. False: a call hangs in the device; the process has to end without tidying up around it. */
+bool secrets_close(struct daemon *d);
 
 /* recheck.c: a thread that asks again about records whose key device did not answer, and hands what it says to the writer. */
 int recheck_start(struct daemon *d);

@@ -153,6 +153,8 @@ int main(int argc, char **argv)
 	refdata_free(d.ref);
 	crl_seen_free(d.crl_seen);
 	store_close(d.store);
-	secrets_close(&d);
-	return ret == 0 ? 0 : ret == CLEARING_E_BUSY ? 6 : 4;
+	ret = ret == 0 ? 0 : ret == CLEARING_E_BUSY ? 6 : 4;
+	if (!secrets_close(&d))
+		_exit(ret);
+	return ret;
 }

@@ -109,15 +109,16 @@ int secrets_open(struct daemon *d)
 	return 0;
 }
 
-void secrets_close(struct daemon *d)
+bool secrets_close(struct daemon *d)
 {
 	bool gone = key_device_free(d->device);
 
 	d->device = NULL;
 	if (!gone) {	/* a call hangs in the device and still reads the ring: it ends with the process */
 		log_event("key-device", "state=hanging action=\"left behind\"");
-		return;
+		return false;
 	}
 	keyring_free(d->keyring);
 	d->keyring = NULL;
+	return true;
 }

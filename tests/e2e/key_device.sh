@@ -122,4 +122,17 @@ for mode in "slow 400" lying sly absent; do
 	holds "a machine that was $mode: the invariants hold and the day recomputes" $day
 	stop
 done
+
+# ---- a machine that hangs, a device that is not configured, a configuration that asks for what is not there ------------
+echo good >"$dir/mode"; house machine; until_state key_device up; echo "slow 20000" >"$dir/mode"; sleep 0.2; from=$(date +%s)
+stop; code=$?; [ $code -eq 0 ] && [ $(($(date +%s) - from)) -lt 15 ] && grep -q 'event=key-device state=hanging' "$dir/log"; say "a call that hangs in the device does not hold the daemon's end" $? "$code $(tail -3 "$dir/log")"
+sed "s|^keyring:.*|keyring: machine.qfk|" "$dir/clearingd.conf" >"$dir/bare.conf"
+house bare; upload; waiting=$(state taps_waiting); q day close $day >/dev/null
+[ "$waiting" -gt 0 ] && grep -q 'no key device is configured' "$dir/log"; say "keys in a device and none configured: said, and the taps wait" $? "$(seen $?)"
+stop; echo good >"$dir/mode"; start machine; until_state taps_waiting 0; q day close $next >/dev/null
+is "configured, it settles them once, on the day of the answer" "$sums" "$(totals)"; stop
+{ cat "$dir/clearingd.conf"; echo 'key_backend: hsm'; } >"$dir/bad.conf"; n=$(wc -l <"$dir/bad.conf")
+"$B/clearingd" --check-config -c "$dir/bad.conf" 2>"$dir/err"; [ $? -eq 3 ] && grep -q "bad.conf:$n:14: key_backend: software, pkcs11 or sdf is needed: hsm" "$dir/err"; say "an unknown backend is refused with its place" $? "$(cat "$dir/err")"
+sed -i 's/hsm$/pkcs11/' "$dir/bad.conf"; "$B/clearingd" --check-config -c "$dir/bad.conf" 2>"$dir/err"; [ $? -eq 3 ] && grep -q "bad.conf:$n:14: .*key_module" "$dir/err"; say "a device without its library is refused too" $? "$(cat "$dir/err")"
+tools/softhsm.sh "$dir/hsm" again >/dev/null 2>&1; is "a token is made once" 9 $?
 exit $status
