@@ -269,6 +269,8 @@ struct known;
 int known_new(size_t places, struct known **ret_known) CLEARING_MUST_CHECK;
 void known_free(struct known *k);		/* NULL is fine */
 void known_forget(struct known *k);
+void known_prefetch(const struct known *k, const uint8_t pan[10]);	/* soon asked for */
+uint64_t known_person(const struct known *k, const uint8_t pan[10]);	/* as remembered; else as if nobody had registered the card */
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 
 /* ---- the URI of a device's certificate, in its subjectAltName ---------------------------------------- */

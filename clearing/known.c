@@ -14,6 +14,8 @@
 
 #include <xxhash.h>
 
+#include "clearing/table.h"
+
 #define HOLDS_MAX 1	/* who has more is asked for each time */
 
 struct place {
@@ -26,7 +28,7 @@ struct place {
 } __attribute__((aligned(64)));
 static_assert(sizeof(struct place) == 64, "one cache line a card");
 
-struct known { void *memory; struct place *place; size_t mask; uint32_t since; };	/* memory: zeroed pages, touched as they fill */
+struct known { struct place *place; size_t mask; uint32_t since; };	/* zeroed pages, touched as they fill */
 
 int known_new(size_t places, struct known **ret_known)
 {
@@ -35,12 +37,11 @@ int known_new(size_t places, struct known **ret_known)
 	assert(places > 0 && (places & (places - 1)) == 0);
 	if (k == NULL)
 		return -ENOMEM;
-	*k = (struct known){ .memory = calloc(places + 1, sizeof(*k->place)), .mask = places - 1, .since = 1 };
-	if (k->memory == NULL) {
-		known_free(k);
+	*k = (struct known){ .place = pages_take(places * sizeof(*k->place)), .mask = places - 1, .since = 1 };
+	if (k->place == NULL) {
+		free(k);
 		return -ENOMEM;
 	}
-	k->place = (struct place *)(((uintptr_t)k->memory + sizeof(*k->place) - 1) & ~(uintptr_t)(sizeof(*k->place) - 1));
 	*ret_known = k;
 	return 0;
 }
@@ -49,7 +50,7 @@ void known_free(struct known *k)
 {
 	if (k == NULL)
 		return;
-	free(k->memory);
+	pages_give(k->place, (k->mask + 1) * sizeof(*k->place));
 	free(k);
 }
 
@@ -72,6 +73,15 @@ static void place_put(struct place *p, const uint8_t pan[10], uint64_t person, c
 	*p = (struct place){ .person = person, .since = since, .birth = r->birth, .issued = r->issued, .home = r->home, .hold_count = r->hold_count };
 	memcpy(p->hold, r->hold, r->hold_count * sizeof(p->hold[0]));
 	memcpy(p->pan, pan, sizeof(p->pan));
+}
+
+void known_prefetch(const struct known *k, const uint8_t pan[10]) { __builtin_prefetch(&k->place[XXH3_64bits(pan, 10) & k->mask]); }
+
+uint64_t known_person(const struct known *k, const uint8_t pan[10])
+{
+	const struct place *p = &k->place[XXH3_64bits(pan, 10) & k->mask];
+
+	return p->since == k->since && memcmp(p->pan, pan, sizeof(p->pan)) == 0 ? p->person : card_person(pan);
 }
 
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)

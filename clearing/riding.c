@@ -1,0 +1,150 @@
+#include "clearing/riding.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clearing/table.h"
+
+#define WORDS (sizeof(struct rider_state) / sizeof(uint64_t))
+#define UNIT 16u			/* places are so many bytes or a multiple */
+#define UNITS_MAX ((WORDS + 2) / 2)	/* a mask and every word */
+#define CHUNK_UNITS 1048576u		/* 16 MiB, touched as they fill */
+#define NO_PLACE UINT32_MAX
+static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= 64, "a mask of one word tells which words follow");
+
+struct entry { uint64_t person; uint8_t used, units; uint32_t place; };
+struct riding {
+	struct table entry;
+	uint8_t **chunk; size_t chunks, units;	/* units taken of all chunks */
+	uint32_t free[UNITS_MAX + 1];		/* places given back, by size: each begins with the next */
+};
+
+int riding_new(struct riding **ret_riding)
+{
+	struct riding *r = calloc(1, sizeof(*r));
+
+	if (r == NULL || table_open(&r->entry, sizeof(uint64_t), sizeof(struct entry)) != 0) {
+		free(r);
+		return -ENOMEM;
+	}
+	memset(r->free, 0xFF, sizeof(r->free));
+	*ret_riding = r;
+	return 0;
+}
+
+void riding_free(struct riding *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->chunks; i++)
+		pages_give(r->chunk[i], (size_t)CHUNK_UNITS * UNIT);
+	free(r->chunk);
+	table_close(&r->entry);
+	free(r);
+}
+
+void riding_reset(struct riding *r)
+{
+	table_clear(&r->entry);
+	memset(r->free, 0xFF, sizeof(r->free));
+	r->units = 0;
+}
+
+size_t riding_bytes(const struct riding *r) { return r->units * UNIT; }
+
+int riding_room(struct riding *r)
+{
+	uint8_t **wide;
+
+	if (r->units + UNITS_MAX > r->chunks * CHUNK_UNITS) {
+		wide = realloc(r->chunk, (r->chunks + 1) * sizeof(*wide));
+		if (wide == NULL)
+			return -ENOMEM;
+		r->chunk = wide;
+		r->chunk[r->chunks] = pages_take((size_t)CHUNK_UNITS * UNIT);
+		if (r->chunk[r->chunks] == NULL)
+			return -ENOMEM;
+		r->chunks++;
+	}
+	return table_room(&r->entry);
+}
+
+static uint8_t *place_at(const struct riding *r, uint32_t place) { return r->chunk[place / CHUNK_UNITS] + (size_t)(place % CHUNK_UNITS) * UNIT; }
+
+static void place_give(struct riding *r, uint32_t place, unsigned units)
+{
+	memcpy(place_at(r, place), &r->free[units], sizeof(uint32_t));
+	r->free[units] = place;
+}
+
+static uint32_t place_take(struct riding *r, unsigned units)
+{
+	uint32_t place = r->free[units];
+
+	if (place != NO_PLACE) {
+		memcpy(&r->free[units], place_at(r, place), sizeof(uint32_t));
+		return place;
+	}
+	if (r->units % CHUNK_UNITS + units > CHUNK_UNITS) {	/* no place lies in two chunks: the rest of this one is given away */
+		unsigned rest = (unsigned)(CHUNK_UNITS - r->units % CHUNK_UNITS);
+
+		place_give(r, (uint32_t)r->units, rest);
+		r->units += rest;
+	}
+	place = (uint32_t)r->units;
+	r->units += units;
+	return place;
+}
+
+void riding_prefetch(const struct riding *r, uint64_t person) { table_prefetch(&r->entry, &person); }
+
+void riding_prefetch_state(const struct riding *r, uint64_t person)
+{
+	const struct entry *e = table_find(&r->entry, &person);
+
+	if (e == NULL)
+		return;
+	for (unsigned at = 0; at < e->units * UNIT; at += 64)
+		__builtin_prefetch(place_at(r, e->place) + at);
+}
+
+bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state)
+{
+	const struct entry *e = table_find(&r->entry, &person);
+	uint64_t mask, word[WORDS] = { 0 };
+	const uint8_t *p;
+
+	if (e == NULL)
+		return false;
+	p = place_at(r, e->place);
+	memcpy(&mask, p, sizeof(mask));
+	for (p += sizeof(mask); mask != 0; mask &= mask - 1, p += sizeof(word[0]))
+		memcpy(&word[__builtin_ctzll(mask)], p, sizeof(word[0]));
+	memcpy(ret_state, word, sizeof(word));
+	return true;
+}
+
+void riding_put(struct riding *r, uint64_t person, const struct rider_state *state)
+{
+	uint64_t word[WORDS], kept[WORDS + 1] = { 0 };
+	unsigned n = 0, units;
+	struct entry *e;
+	bool new;
+
+	memcpy(word, state, sizeof(word));
+	for (unsigned i = 0; i < WORDS; i++)
+		if (word[i] != 0) {
+			kept[0] |= UINT64_C(1) << i;
+			kept[++n] = word[i];
+		}
+	units = (n + 2) / 2;
+	e = table_at(&r->entry, &person, &new);
+	if (!new && e->units != units)
+		place_give(r, e->place, e->units);
+	if (new || e->units != units)
+		e->place = place_take(r, units);
+	e->units = (uint8_t)units;
+	memcpy(place_at(r, e->place), kept, (n + 1) * sizeof(kept[0]));
+}

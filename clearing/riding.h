@@ -1,0 +1,23 @@
+/*
+ * riding - the rider states of the open day, by person. Most of a state is zero, so only its words that are not are kept:
+ * about a hundred bytes a rider with one transfer window and two counters. Private to clearing/.
+ */
+#ifndef CLEARING_RIDING_H
+#define CLEARING_RIDING_H
+
+#include "clearing/clearing.h"
+
+struct riding;
+int riding_new(struct riding **ret_riding) CLEARING_MUST_CHECK;
+void riding_free(struct riding *r);	/* NULL is fine */
+void riding_reset(struct riding *r);	/* another day */
+int riding_room(struct riding *r) CLEARING_MUST_CHECK;	/* for one riding_put; -ENOMEM */
+/* The state last put for a person; false: none was. */
+bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state);
+void riding_put(struct riding *r, uint64_t person, const struct rider_state *state);	/* room was made */
+/* Soon asked for: first where the state lies, some time later the state. */
+void riding_prefetch(const struct riding *r, uint64_t person);
+void riding_prefetch_state(const struct riding *r, uint64_t person);
+size_t riding_bytes(const struct riding *r);	/* taken for states so far, the index apart */
+
+#endif

@@ -1,0 +1,154 @@
+#include "clearing/seen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clearing/table.h"
+
+#define BLOCK_MARKS 64u
+#define CHUNK_BLOCKS 512u	/* 768 KiB */
+
+struct block { struct seen_mark mark[BLOCK_MARKS]; };
+struct place { uint8_t key[10], used; uint32_t block; };	/* terminal 6, serial / BLOCK_MARKS */
+struct other { uint8_t key[TAP_KEY_BYTES], used; struct seen_mark mark; };	/* a serial used again at another time */
+struct terminal { uint8_t key[6], used; bool decided; uint32_t serial_max; };	/* of decided taps */
+struct seen {
+	struct table place, other, terminal;
+	struct block **chunk; size_t chunks, blocks;
+	uint64_t decided_rows;		/* of the index when the terminals were looked up */
+};
+
+int seen_new(struct seen **ret_seen)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+	int ret = s == NULL ? -ENOMEM : table_open(&s->place, sizeof(((struct place *)0)->key), sizeof(struct place));
+
+	if (ret == 0)
+		ret = table_open(&s->other, TAP_KEY_BYTES, sizeof(struct other));
+	if (ret == 0)
+		ret = table_open(&s->terminal, sizeof(((struct terminal *)0)->key), sizeof(struct terminal));
+	if (ret != 0)
+		seen_free(s);
+	else
+		*ret_seen = s;
+	return ret;
+}
+
+void seen_free(struct seen *s)
+{
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < s->chunks; i++)
+		free(s->chunk[i]);
+	free(s->chunk);
+	table_close(&s->place);
+	table_close(&s->other);
+	table_close(&s->terminal);
+	free(s);
+}
+
+void seen_reset(struct seen *s)
+{
+	table_clear(&s->place);
+	table_clear(&s->other);
+	table_clear(&s->terminal);
+	s->blocks = 0;
+}
+
+static int block_room(struct seen *s)
+{
+	struct block **wide;
+
+	if (s->blocks < s->chunks * CHUNK_BLOCKS)
+		return 0;
+	wide = realloc(s->chunk, (s->chunks + 1) * sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	s->chunk = wide;
+	s->chunk[s->chunks] = malloc(CHUNK_BLOCKS * sizeof(struct block));
+	if (s->chunk[s->chunks] == NULL)
+		return -ENOMEM;
+	s->chunks++;
+	return 0;
+}
+
+int seen_room(struct seen *s)
+{
+	int ret = block_room(s);
+
+	if (ret == 0)
+		ret = table_room(&s->place);
+	if (ret == 0)
+		ret = table_room(&s->other);
+	return ret == 0 ? table_room(&s->terminal) : ret;
+}
+
+static struct block *block_of(struct seen *s, const struct tap *tap)
+{
+	struct block *block;
+	struct place *place;
+	uint8_t key[10];
+	bool new;
+
+	memcpy(key, tap->terminal, 6);
+	be32_put(key + 6, tap->terminal_serial / BLOCK_MARKS);
+	place = table_at(&s->place, key, &new);
+	if (new)
+		place->block = (uint32_t)s->blocks++;
+	block = &s->chunk[place->block / CHUNK_BLOCKS][place->block % CHUNK_BLOCKS];
+	if (new)
+		memset(block, 0, sizeof(*block));
+	return block;
+}
+
+struct seen_mark *seen_at(struct seen *s, const struct tap *tap)
+{
+	struct seen_mark *mark = &block_of(s, tap)->mark[tap->terminal_serial % BLOCK_MARKS];
+	uint8_t key[TAP_KEY_BYTES];
+	bool new;
+
+	if (!mark->used)
+		mark->time_ms = tap->time_ms;
+	if (mark->time_ms == tap->time_ms)
+		return mark;
+	tap_key(tap, key);
+	return &((struct other *)table_at(&s->other, key, &new))->mark;
+}
+
+/* What is known of a terminal holds as long as the index has as many rows: a clear adds some. */
+static const struct terminal *terminal_of(struct seen *s, struct txn *t, const struct tap *tap)
+{
+	uint8_t last[TAP_KEY_BYTES];
+	uint64_t rows = txn_rows(t, DB_TAPKEY);
+	struct terminal *terminal;
+	const uint8_t *key;
+	const void *val;
+	size_t n;
+	bool new;
+
+	if (rows != s->decided_rows)
+		table_clear(&s->terminal);
+	s->decided_rows = rows;
+	terminal = table_at(&s->terminal, tap->terminal, &new);
+	if (!new)
+		return terminal;
+	memset(last, 0xFF, sizeof(last));
+	memcpy(last, tap->terminal, 6);
+	terminal->decided = txn_get_last_at(t, DB_TAPKEY, last, sizeof(last), 6, &key, &val, &n);
+	terminal->serial_max = terminal->decided ? be32_get(key + 6) : 0;
+	return terminal;
+}
+
+bool seen_earlier(struct seen *s, struct txn *t, const struct tap *tap, int32_t day)
+{
+	const struct terminal *terminal = terminal_of(s, t, tap);
+	uint8_t key[TAP_KEY_BYTES];
+	const void *val;
+	size_t n;
+
+	if (!terminal->decided || tap->terminal_serial > terminal->serial_max)
+		return false;
+	tap_key(tap, key);
+	return txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) && n >= 4 && (int32_t)be32_get(val) < day;
+}

@@ -1,0 +1,25 @@
+/*
+ * seen - which business keys the open day has brought, and whether a day before decided one. Terminals number their taps
+ * one after the other, so marks lie in blocks by terminal and serial and those of a batch beside each other. Private to
+ * clearing/.
+ */
+#ifndef CLEARING_SEEN_H
+#define CLEARING_SEEN_H
+
+#include "clearing/clearing.h"
+
+struct seen_mark { int64_t time_ms; uint64_t content; bool used, grey; };	/* content: hash of the record; used, grey: the owner's */
+struct seen;
+int seen_new(struct seen **ret_seen) CLEARING_MUST_CHECK;
+void seen_free(struct seen *s);		/* NULL is fine */
+void seen_reset(struct seen *s);	/* another day */
+int seen_room(struct seen *s) CLEARING_MUST_CHECK;	/* for one mark more; -ENOMEM */
+/* The mark of a tap's business key, not used when it is new; room was made. Holds until the next call. */
+struct seen_mark *seen_at(struct seen *s, const struct tap *tap);
+/*
+ * Whether a settlement day before this one decided the tap's business key. Serials rise: one above all that were decided
+ * for its terminal is new without a look into the index.
+ */
+bool seen_earlier(struct seen *s, struct txn *t, const struct tap *tap, int32_t day);
+
+#endif

@@ -1,0 +1,121 @@
+#include "clearing/table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <xxhash.h>
+
+#define SLOTS_FIRST 4096
+#define LARGE_BYTES (2u << 20)	/* of a large page */
+
+void *pages_take(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (bytes >= LARGE_BYTES)
+		madvise(p, bytes, MADV_HUGEPAGE);	/* refused: the pages are small ones */
+	return p;
+}
+
+void pages_give(void *pages, size_t bytes)
+{
+	if (pages != NULL)
+		munmap(pages, bytes);
+}
+
+static size_t bytes_of(const struct table *t) { return (t->mask + 1) * t->entry_bytes; }
+
+int table_open(struct table *t, size_t key_bytes, size_t entry_bytes)
+{
+	assert(entry_bytes > key_bytes);
+	*t = (struct table){ .key_bytes = key_bytes, .entry_bytes = entry_bytes, .mask = SLOTS_FIRST - 1 };
+	t->memory = pages_take(bytes_of(t));
+	return t->memory != NULL ? 0 : -ENOMEM;
+}
+
+void table_close(struct table *t)
+{
+	pages_give(t->memory, bytes_of(t));
+	t->memory = NULL;
+}
+
+void table_clear(struct table *t)
+{
+	if (madvise(t->memory, bytes_of(t), MADV_DONTNEED) != 0)
+		memset(t->memory, 0, bytes_of(t));
+	t->count = 0;
+}
+
+static uint8_t *slot_of(const struct table *t, const void *key)
+{
+	size_t at = XXH3_64bits(key, t->key_bytes) & t->mask;
+	uint8_t *slot;
+
+	for (;; at = (at + 1) & t->mask) {
+		slot = t->memory + at * t->entry_bytes;
+		if (slot[t->key_bytes] == 0 || memcmp(slot, key, t->key_bytes) == 0)
+			return slot;
+	}
+}
+
+int table_room(struct table *t)
+{
+	struct table wide = *t;
+
+	if (t->count * 2 < t->mask)
+		return 0;
+	wide.mask = t->mask * 2 + 1;
+	wide.memory = pages_take(bytes_of(&wide));
+	if (wide.memory == NULL)
+		return -ENOMEM;
+	for (size_t at = 0; at <= t->mask; at++) {
+		const uint8_t *slot = t->memory + at * t->entry_bytes;
+
+		if (slot[t->key_bytes] != 0)
+			memcpy(slot_of(&wide, slot), slot, t->entry_bytes);
+	}
+	table_close(t);
+	*t = wide;
+	return 0;
+}
+
+void *table_find(const struct table *t, const void *key)
+{
+	uint8_t *slot = slot_of(t, key);
+
+	return slot[t->key_bytes] != 0 ? slot : NULL;
+}
+
+void *table_at(struct table *t, const void *key, bool *ret_new)
+{
+	uint8_t *slot = slot_of(t, key);
+
+	*ret_new = slot[t->key_bytes] == 0;
+	if (!*ret_new)
+		return slot;
+	assert(t->count < t->mask);
+	memcpy(slot, key, t->key_bytes);
+	slot[t->key_bytes] = 1;
+	t->count++;
+	return slot;
+}
+
+void table_prefetch(const struct table *t, const void *key)
+{
+	__builtin_prefetch(t->memory + (XXH3_64bits(key, t->key_bytes) & t->mask) * t->entry_bytes);
+}
+
+void *table_next(const struct table *t, size_t *at)
+{
+	while (*at <= t->mask) {
+		uint8_t *slot = t->memory + (*at)++ * t->entry_bytes;
+
+		if (slot[t->key_bytes] != 0)
+			return slot;
+	}
+	return NULL;
+}

@@ -1,0 +1,34 @@
+/*
+ * table - entries of one size, found by the bytes they begin with. It grows, and is emptied as a whole; memory comes in
+ * zeroed pages of its own, large ones where the system has them. Private to clearing/.
+ *
+ * An entry is a struct that begins with its key and goes on with one byte "used", which the table sets; the rest is the
+ * owner's, zero when the entry is new. Not for several threads.
+ */
+#ifndef CLEARING_TABLE_H
+#define CLEARING_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Zeroed pages, large ones where the system has them; NULL: no memory. Given back with the same size. */
+void *pages_take(size_t bytes);
+void pages_give(void *pages, size_t bytes);
+
+struct table { uint8_t *memory; size_t key_bytes, entry_bytes, count, mask; };
+int table_open(struct table *t, size_t key_bytes, size_t entry_bytes);	/* -ENOMEM */
+void table_close(struct table *t);
+void table_clear(struct table *t);
+/* For one entry more: an entry's address holds until the next call. -ENOMEM: nothing is lost. */
+int table_room(struct table *t);
+/* The entry of a key; NULL: none. */
+void *table_find(const struct table *t, const void *key);
+/* The same, made when there is none; room was made. */
+void *table_at(struct table *t, const void *key, bool *ret_new);
+/* Soon asked for. */
+void table_prefetch(const struct table *t, const void *key);
+/* The entries in no order; start with *at = 0. NULL: no more. */
+void *table_next(const struct table *t, size_t *at);
+
+#endif

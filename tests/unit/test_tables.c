@@ -1,0 +1,188 @@
+/* What the writer remembers of a day, against plain arrays that remember the same. Random; the seed is printed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/house.h"
+
+#include "clearing/riding.h"
+#include "clearing/seen.h"
+#include "clearing/table.h"
+
+static uint64_t seed, x;
+
+static uint64_t draw(uint64_t below)
+{
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return x % below;
+}
+
+struct item { uint8_t key[5], used; uint64_t value; };
+
+static void test_a_table_finds_what_was_put_and_nothing_else(void **state)
+{
+	static uint64_t plain[60000];
+	struct table t;
+	size_t at = 0, kept = 0;
+	uint64_t sum = 0, seen = 0;
+	struct item *i;
+	bool new;
+
+	(void)state;
+	assert_int_equal(table_open(&t, sizeof(i->key), sizeof(*i)), 0);
+	for (int round = 0; round < 2; round++) {
+		memset(plain, 0, sizeof(plain));
+		for (int n = 0; n < 100000; n++) {
+			uint64_t k = draw(60000);
+			uint8_t k5[5] = { 0, (uint8_t)(k >> 16), 0, (uint8_t)(k >> 8), (uint8_t)k };
+
+			i = table_find(&t, k5);
+			assert_int_equal(i != NULL, plain[k] != 0);
+			assert_true(i == NULL || i->value == plain[k]);
+			assert_int_equal(table_room(&t), 0);
+			i = table_at(&t, k5, &new);
+			assert_int_equal(new, plain[k] == 0);
+			i->value = plain[k] = draw(1000000) + 1;
+		}
+		for (size_t k = 0; k < 60000; k++)
+			kept += plain[k] != 0, sum += plain[k];
+		assert_int_equal(t.count, kept);
+		for (at = 0; (i = table_next(&t, &at)) != NULL;)
+			seen += i->value;
+		assert_int_equal(seen, sum);
+		table_clear(&t);
+		assert_int_equal(t.count, 0);
+		kept = 0;
+		sum = seen = 0;
+	}
+	table_close(&t);
+}
+
+static void state_draw(struct rider_state *s)
+{
+	uint8_t *p = (uint8_t *)s;
+
+	memset(s, 0, sizeof(*s));
+	for (uint64_t n = draw(60), i = 0; i < n; i++)
+		p[draw(sizeof(*s))] = (uint8_t)draw(256);
+}
+
+static void test_a_rider_gets_back_the_state_last_put_for_him(void **state)
+{
+	enum { PEOPLE = 3000 };
+	static struct rider_state plain[PEOPLE];
+	static bool put[PEOPLE];
+	struct rider_state got;
+	struct riding *r;
+	size_t bytes = 0;
+
+	(void)state;
+	assert_int_equal(riding_new(&r), 0);
+	for (int n = 0; n < 200000; n++) {
+		uint64_t person = draw(PEOPLE);
+
+		assert_int_equal(riding_get(r, person * 7919, &got), put[person]);
+		assert_true(!put[person] || memcmp(&got, &plain[person], sizeof(got)) == 0);
+		state_draw(&plain[person]);
+		assert_int_equal(riding_room(r), 0);
+		riding_put(r, person * 7919, &plain[person]);
+		put[person] = true;
+		bytes = n == 100000 ? riding_bytes(r) : bytes;
+	}
+	assert_true(riding_bytes(r) < bytes + bytes / 4);	/* places given back are used again */
+	riding_reset(r);
+	assert_false(riding_get(r, 7919, &got));
+	riding_free(r);
+}
+
+static void test_a_mark_belongs_to_terminal_serial_and_time(void **state)
+{
+	enum { TAPS = 4000 };
+	static struct tap tap[TAPS];
+	static uint64_t content[TAPS];
+	struct seen *s;
+
+	(void)state;
+	assert_int_equal(seen_new(&s), 0);
+	for (int i = 0; i < TAPS; i++) {	/* 5 terminals, 400 serials, 2 times */
+		tap[i] = (struct tap){ .terminal = { 0x42, (uint8_t)(i % 5) }, .terminal_serial = (uint32_t)(i / 10) * 3, .time_ms = 1000 + (i / 5 % 2) };
+	}
+	for (int round = 0; round < 2; round++) {
+		memset(content, 0, sizeof(content));
+		for (int n = 0; n < 40000; n++) {
+			uint64_t i = draw(TAPS);
+			struct seen_mark *m;
+
+			assert_int_equal(seen_room(s), 0);
+			m = seen_at(s, &tap[i]);
+			assert_int_equal(m->used, content[i] != 0);
+			assert_true(!m->used || m->content == content[i]);
+			m->used = true;
+			m->content = content[i] = draw(1u << 30) + 1;
+		}
+		seen_reset(s);
+	}
+	seen_free(s);
+}
+
+static void put_key(struct txn *t, const struct tap *tap, int32_t day)
+{
+	uint8_t business[TAP_KEY_BYTES], val[4];
+
+	tap_key(tap, business);
+	be32_put(val, (uint32_t)day);
+	txn_put(t, DB_TAPKEY, business, sizeof(business), val, sizeof(val));
+}
+
+/* The terminal's highest serial spares the look into the index, and must never hide what a day decided. */
+static void test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile(void **state)
+{
+	struct house h;
+	struct seen *s;
+	struct txn t;
+
+	(void)state;
+	house_open(&h);
+	assert_int_equal(seen_new(&s), 0);
+	assert_int_equal(txn_begin(h.store, true, &t), 0);
+	for (uint32_t serial = 1; serial <= 40; serial++) {
+		struct tap tap = { .terminal = { 0x42, (uint8_t)(serial % 3) }, .terminal_serial = serial, .time_ms = 5000 };
+		struct tap later = tap;
+
+		later.time_ms = 6000;
+		assert_int_equal(seen_room(s), 0);
+		assert_false(seen_earlier(s, &t, &tap, DAY0));
+		put_key(&t, &tap, serial % 2 != 0 ? DAY0 - 1 : DAY0);
+		assert_int_equal(seen_earlier(s, &t, &tap, DAY0), serial % 2 != 0);	/* what the day itself decided is not earlier */
+		assert_false(seen_earlier(s, &t, &later, DAY0));
+		tap.terminal_serial = 0;
+		assert_false(seen_earlier(s, &t, &tap, DAY0));
+	}
+	txn_abort(&t);
+	seen_free(s);
+	house_close(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_table_finds_what_was_put_and_nothing_else),
+		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
+		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
+		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),
+	};
+	const char *given = getenv("QINGFEN_SEED");
+
+	seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	x = seed * 2 + 88172645463325253ULL;
+	print_message("# seed %llu\n", (unsigned long long)seed);
+	return cmocka_run_group_tests(tests, packs_make, packs_free);
+}
