@@ -29,6 +29,7 @@ static const struct option options[] = {
 	{ "crl_grace_h", OPTION_INT, AT(crl_grace_h), 0, 8760, "24", "hours an expired revocation list is still used, with alarms" },
 	{ "crl_stale_accept", OPTION_INT, AT(crl_stale_accept), 0, 1, "0", "after the grace, new connections are 0: refused, 1: accepted" },
 	{ "device_binding", OPTION_INT, AT(device_binding), 0, 1, "0", "1: a certificate must name its terminal and PSAM; 0: one that names none is accepted" },
+	{ "renewals", OPTION_PATH, AT(renewals), 0, 0, "", "directory where devices' requests for certificates wait and the certificates are found; empty: they are not taken" },
 	{ "unproven_fen_max", OPTION_INT, AT(unproven_fen_max), 0, 1000000000000, "0", "fen a device may bring in a day that no key has proven; what comes beyond is set aside; 0: no cap" },
 	{ "keyring", OPTION_PATH, AT(keyring), 0, 0, NULL, "encrypted keyring with the issuer's TAC roots" },
 	{ "passphrase_file", OPTION_PATH, AT(passphrase_file), 0, 0, NULL, "file whose first line opens the keyring" },

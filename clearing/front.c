@@ -27,6 +27,7 @@
 #include <openssl/ssl.h>
 
 #include "clearing/device.h"
+#include "clearing/renewal.h"
 #include "clearing/trust.h"
 
 #define ACCEPT_PAUSE_MS 100
@@ -127,6 +128,7 @@ static bool on_hello(struct conn *c, const struct frame *f)
 	struct daemon *d = c->front->daemon;
 	struct welcome w = { .protocol = 1, .clock_ms = clock_ms(), .batch_taps_max = BATCH_TAPS_MAX };
 	struct hello m;
+	char *certificate;
 	size_t bytes;
 
 	if (hello_decode(f, &m) != 0) {
@@ -145,9 +147,44 @@ static bool on_hello(struct conn *c, const struct frame *f)
 	w.list_version = refdata_list_version(d->ref);
 	refdata_tariff_blob_at(d->ref, clock_ms(), &w.tariff_version, &bytes);
 	pthread_rwlock_unlock(&d->ref_lock);
+	w.renewals = d->conf.renewals[0] != '\0';
+	if (w.renewals && renewal_certificate(d->conf.renewals, c->device, &certificate, &bytes, &w.certificate) == 0)
+		free(certificate);
 	c->greeted = true;
 	conn_send(c, welcome_encode(&w, c->front->out, sizeof(c->front->out)));
 	return true;
+}
+
+/* The device's own; no bytes while there is none. */
+static void certificate_send(struct conn *c)
+{
+	struct part m = { .what = "certificate" };
+	char *p = NULL;
+	size_t n = 0;
+
+	if (renewal_certificate(c->front->daemon->conf.renewals, c->device, &p, &n, &m.version) == 0) {
+		m.total = m.n = (uint32_t)n;
+		m.p = (const uint8_t *)p;
+	}
+	conn_send(c, part_encode(&m, c->front->out, sizeof(c->front->out)));
+	free(p);
+}
+
+static void on_certify(struct conn *c, const struct frame *f)
+{
+	const char *dir = c->front->daemon->conf.renewals, *why = "requests are not taken here";
+	struct certify m;
+
+	if (certify_decode(f, &m) != 0)
+		why = "the request cannot be read";
+	else if (dir[0] != '\0')
+		why = renewal_keep(dir, c->device, SSL_get0_peer_certificate(bufferevent_openssl_get_ssl(c->bev)), m.p, m.n);
+	log_event(why == NULL ? "renewal-asked" : "renewal-refused", "device=%s%s%s%s", c->device, why == NULL ? "" : " reason=\"", why == NULL ? "" : why,
+		  why == NULL ? "" : "\"");
+	if (why == NULL)
+		certificate_send(c);
+	else
+		send_refuse(c, 0, TAP_E_RANGE, why, true);
 }
 
 static void on_get(struct conn *c, const struct frame *f)
@@ -160,6 +197,10 @@ static void on_get(struct conn *c, const struct frame *f)
 
 	if (get_decode(f, &g) != 0) {
 		send_refuse(c, 0, TAP_E_SYNTAX, "get cannot be read", false);
+		return;
+	}
+	if (strcmp(g.what, "certificate") == 0 && d->conf.renewals[0] != '\0') {
+		certificate_send(c);
 		return;
 	}
 	pthread_rwlock_rdlock(&d->ref_lock);
@@ -246,6 +287,7 @@ static bool on_frame(struct conn *c, const struct frame *f)
 	case FRAME_HELLO: return on_hello(c, f);
 	case FRAME_BATCH: on_batch(c, f); return true;
 	case FRAME_GET: on_get(c, f); return true;
+	case FRAME_CERTIFY: on_certify(c, f); return true;
 	case FRAME_PING:
 		frame_head(FRAME_PONG, 1, pong);
 		pong[FRAME_HEAD_BYTES] = 0x90;

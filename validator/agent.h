@@ -21,7 +21,7 @@ struct agent_conf {
 	char keyring[PATH_MAX], passphrase_file[PATH_MAX], tariff[PATH_MAX], blacklist[PATH_MAX];
 	char line[LINE_BYTES_MAX + 1], vehicle[16];
 	uint8_t terminal[6], acquirer[4], city[2];
-	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s;
+	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s;
 };
 /* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */
 int agent_conf_read(const char *path, struct agent_conf *ret_conf);
@@ -66,6 +66,7 @@ int agent_renewal(const struct agent_conf *conf, char **ret_request);
 /* NULL: taken, beside tls_cert ("next") until the daemon has welcomed it; the first one at once. Else why not. */
 const char *agent_certificate_take(const struct agent_conf *conf, const char *certificate);
 bool agent_next_ready(const struct agent_conf *conf, char ret_cert[PATH_MAX], char ret_key[PATH_MAX]);	/* a new pair that fits */
+bool agent_next_waits(const struct agent_conf *conf);		/* a key that waits for its certificate */
 void agent_next_commit(const struct agent_conf *conf);		/* it takes the place of the old */
 void agent_pair_repair(const struct agent_conf *conf);		/* at the start */
 int64_t agent_certificate_end(const struct agent_conf *conf);	/* ms; 0: none that fits */

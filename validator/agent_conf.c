@@ -48,6 +48,8 @@ static const struct option options[] = {
 	BCD("city", city, "0000", "acceptance city, 4 digits"),
 	INT("batch_taps", batch_taps, 1, BATCH_TAPS_MAX, "256", "taps in one batch at most"),
 	INT("back_off_s", back_off_s, 1, 3600, "60", "longest pause between two attempts to connect"),
+	INT("renew_days", renew_days, 0, 3650, "30", "days before its certificate ends that the next is asked for; 0: never by itself"),
+	INT("renew_check_s", renew_check_s, 1, 86400, "3600", "seconds between two looks at that"),
 	INT("answer_s", answer_s, 1, 3600, "30", "seconds without an answer before connecting again"),
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))

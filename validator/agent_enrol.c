@@ -199,6 +199,14 @@ bool agent_next_ready(const struct agent_conf *c, char ret_cert[PATH_MAX], char 
 	return ready;
 }
 
+bool agent_next_waits(const struct agent_conf *c)
+{
+	char key[PATH_MAX];
+
+	beside(c->tls_key, "next", key);
+	return access(key, F_OK) == 0;
+}
+
 void agent_next_commit(const struct agent_conf *c)
 {
 	char cert[PATH_MAX], key[PATH_MAX], request[PATH_MAX];

@@ -39,7 +39,9 @@ struct agent_link {
 	int64_t connect_at_ms, send_at_ms, heard_ms;	/* steady clock */
 	int64_t back_off_ms;
 	bool broken;			/* said in a callback: hang up when it is safe */
-	struct download list, tariff;
+	struct download list, tariff, certificate;
+	bool renewals;			/* the daemon takes requests for certificates */
+	int64_t renew_at_ms;		/* steady clock: look at the certificate again */
 	uint64_t jitter;
 };
 
@@ -47,6 +49,35 @@ static void end(struct agent_link *l, int result)
 {
 	l->agent->result = result;
 	event_base_loopbreak(l->agent->base);
+}
+
+/* ---- certificates ----------------------------------------------------------------------------------- */
+
+static SSL_CTX *tls_new(const struct agent_conf *c, const char *cert, const char *key)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+
+	if (tls == NULL)
+		return NULL;
+	SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+	if (SSL_CTX_use_certificate_chain_file(tls, cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1 &&
+	    SSL_CTX_check_private_key(tls) == 1 && SSL_CTX_load_verify_locations(tls, c->tls_ca, NULL) == 1)
+		return tls;
+	agent_log("tls-files", "cert=%s key=%s ca=%s reason=\"%s\"", cert, key, c->tls_ca,
+		  ERR_reason_error_string(ERR_peek_last_error()));
+	SSL_CTX_free(tls);
+	return NULL;
+}
+
+/* A new pair is tried at the next connection. */
+static void next_open(struct agent_link *l)
+{
+	char cert[PATH_MAX], key[PATH_MAX];
+
+	if (l->tls_next == NULL && agent_next_ready(&l->agent->conf, cert, key))
+		l->tls_next = tls_new(&l->agent->conf, cert, key);
 }
 
 /* ---- downloads ------------------------------------------------------------------------------------- */
@@ -67,10 +98,33 @@ static void download_start(struct agent_link *l, struct download *d, uint32_t ve
 	uplink_ask(l->uplink, d->what, version, 0);
 }
 
+/* Nothing yet, or the next certificate: it is tried once the line is quiet. */
+static void certificate_end(struct agent_link *l, struct download *d)
+{
+	char *text = malloc(d->total + 1);
+	const char *why;
+
+	if (text != NULL && d->total > 0) {
+		memcpy(text, d->p, d->total);
+		text[d->total] = '\0';
+		why = agent_certificate_take(&l->agent->conf, text);
+		agent_log("certificate", "version=%u %s%s%s", d->version, why == NULL ? "taken=1" : "reason=\"", why == NULL ? "" : why, why == NULL ? "" : "\"");
+		next_open(l);
+	}
+	free(text);
+	download_reset(d);
+}
+
 static void download_end(struct agent_link *l, struct download *d)
 {
 	struct agent *a = l->agent;
-	int ret = d == &l->list ? agent_list_take(&a->conf, &a->lists, d->version, d->p, d->total)
+	int ret;
+
+	if (d == &l->certificate) {
+		certificate_end(l, d);
+		return;
+	}
+	ret = d == &l->list ? agent_list_take(&a->conf, &a->lists, d->version, d->p, d->total)
 				: agent_tariff_take(&a->conf, &a->lists, d->p, d->total);
 
 	agent_log("list-taken", "what=%s version=%u bytes=%zu code=%d", d->what, d->version, d->total, ret);
@@ -92,7 +146,7 @@ static bool part_fits(struct download *d, const struct part *m)
 static void on_part(void *arg, const struct part *m)
 {
 	struct agent_link *l = arg;
-	struct download *d = strcmp(m->what, l->list.what) == 0 ? &l->list : &l->tariff;
+	struct download *d = strcmp(m->what, l->list.what) == 0 ? &l->list : strcmp(m->what, l->tariff.what) == 0 ? &l->tariff : &l->certificate;
 
 	if (!d->active || strcmp(m->what, d->what) != 0)
 		return;
@@ -144,6 +198,26 @@ static void next_welcome(struct agent_link *l)
 	l->next_on = l->next_met = false;
 }
 
+/* Now and then: is the certificate's end near? The request is answered with the certificate as soon as there is one. */
+static void renewal_look(struct agent_link *l)
+{
+	const struct agent_conf *c = &l->agent->conf;
+	char *request = NULL;
+
+	if (!l->renewals || c->renew_days == 0 || l->tls_next != NULL || l->certificate.active || agent_steady_ms() < l->renew_at_ms)
+		return;
+	l->renew_at_ms = agent_steady_ms() + c->renew_check_s * 1000;
+	if (agent_certificate_end(c) - agent_clock_ms() > c->renew_days * 86400000 || agent_renewal(c, &request) != 0)
+		return;
+	if (uplink_certify(l->uplink, request) == 0) {
+		download_reset(&l->certificate);
+		l->certificate.active = true;
+		l->certificate.version = 0;
+		agent_log("renewal-asked", "device=%s", c->device);
+	}
+	free(request);
+}
+
 static void on_welcome(void *arg, const struct welcome *m)
 {
 	struct agent_link *l = arg;
@@ -161,6 +235,11 @@ static void on_welcome(void *arg, const struct welcome *m)
 		download_start(l, &l->list, m->list_version);
 	if (m->tariff_version != 0 && m->tariff_version != tariff)
 		download_start(l, &l->tariff, m->tariff_version);
+	l->renewals = m->renewals;
+	if (m->certificate != 0 && l->tls_next == NULL && agent_next_waits(&a->conf))
+		download_start(l, &l->certificate, m->certificate);
+	else
+		renewal_look(l);
 }
 
 static void on_receipt(void *arg, const struct receipt *m)
@@ -191,6 +270,7 @@ static void on_refused(void *arg, const struct refuse *m)
 	if (m->file_serial == 0) {
 		download_reset(&l->list);
 		download_reset(&l->tariff);
+		download_reset(&l->certificate);
 	}
 	l->send_at_ms = agent_steady_ms() + (m->retry ? 1000 : REFUSED_PAUSE_MS);
 	if (!m->retry && l->agent->once)
@@ -229,6 +309,7 @@ static void link_lost(struct agent_link *l, const char *reason)
 	uplink_lost(l->uplink);
 	download_reset(&l->list);
 	download_reset(&l->tariff);
+	download_reset(&l->certificate);
 	l->jitter = l->jitter * 6364136223846793005ULL + 1442695040888963407ULL;
 	l->connect_at_ms = agent_steady_ms() + l->back_off_ms + (int64_t)(l->jitter >> 33) % (l->back_off_ms / 2 + 1);
 	agent_log("disconnected", "reason=\"%s\" back_off_ms=%lld", reason, (long long)l->back_off_ms);
@@ -249,7 +330,7 @@ static void link_flush(struct agent_link *l)
 static bool link_done(const struct agent_link *l)
 {
 	return l->agent->once && uplink_state(l->uplink) == UPLINK_IDLE && spool_waiting(l->agent->spool) == 0 && !l->list.active &&
-	       !l->tariff.active;
+	       !l->tariff.active && !l->certificate.active;
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
@@ -347,7 +428,7 @@ static void link_connect(struct agent_link *l)
 static bool link_stuck(const struct agent_link *l, int64_t now)
 {
 	enum uplink_state s = uplink_state(l->uplink);
-	bool asking = s == UPLINK_NEW || s == UPLINK_HELLO || s == UPLINK_WAITING || l->list.active || l->tariff.active;
+	bool asking = s == UPLINK_NEW || s == UPLINK_HELLO || s == UPLINK_WAITING || l->list.active || l->tariff.active || l->certificate.active;
 
 	return asking && now - l->heard_ms > l->agent->conf.answer_s * 1000;
 }
@@ -370,6 +451,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	if (now >= l->send_at_ms)
 		uplink_retry(l->uplink);
+	if (uplink_state(l->uplink) == UPLINK_IDLE && l->tls_next != NULL && !l->next_on) {
+		link_lost(l, "the next certificate is tried");
+		return;
+	}
+	if (uplink_state(l->uplink) == UPLINK_IDLE)
+		renewal_look(l);
 	if (uplink_state(l->uplink) == UPLINK_IDLE && now - l->heard_ms > PING_AFTER_MS) {
 		uplink_ping(l->uplink);
 		l->heard_ms = now;
@@ -380,33 +467,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
-
-static SSL_CTX *tls_new(const struct agent_conf *c, const char *cert, const char *key)
-{
-	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
-
-	if (tls == NULL)
-		return NULL;
-	SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
-	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
-	if (SSL_CTX_use_certificate_chain_file(tls, cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_check_private_key(tls) == 1 && SSL_CTX_load_verify_locations(tls, c->tls_ca, NULL) == 1)
-		return tls;
-	agent_log("tls-files", "cert=%s key=%s ca=%s reason=\"%s\"", cert, key, c->tls_ca,
-		  ERR_reason_error_string(ERR_peek_last_error()));
-	SSL_CTX_free(tls);
-	return NULL;
-}
-
-/* A new pair is tried at the next connection. */
-static void next_open(struct agent_link *l)
-{
-	char cert[PATH_MAX], key[PATH_MAX];
-
-	if (l->tls_next == NULL && agent_next_ready(&l->agent->conf, cert, key))
-		l->tls_next = tls_new(&l->agent->conf, cert, key);
-}
 
 static int link_uplink(struct agent_link *l)
 {
@@ -430,6 +490,7 @@ int agent_link_new(struct agent *a, struct agent_link **ret_link)
 	l->agent = a;
 	l->list.what = "blacklist";
 	l->tariff.what = "tariff";
+	l->certificate.what = "certificate";
 	l->taps_max = (uint32_t)a->conf.batch_taps;
 	l->back_off_ms = BACK_OFF_MS_FIRST;
 	for (const char *p = a->conf.device; *p != '\0'; p++)
@@ -460,6 +521,7 @@ void agent_link_free(struct agent_link *l)
 	uplink_free(l->uplink);
 	download_reset(&l->list);
 	download_reset(&l->tariff);
+	download_reset(&l->certificate);
 	SSL_CTX_free(l->tls);
 	SSL_CTX_free(l->tls_next);
 	free(l);

@@ -69,12 +69,14 @@ int welcome_encode(const struct welcome *m, uint8_t *out, size_t n)
 {
 	struct writer_cursor c = body_start(out, n);
 
-	put_array(&c, 5);
+	put_array(&c, 7);
 	put_uint(&c, m->protocol);
 	put_int(&c, m->clock_ms);
 	put_uint(&c, m->list_version);
 	put_uint(&c, m->tariff_version);
 	put_uint(&c, m->batch_taps_max);
+	put_uint(&c, m->renewals);
+	put_uint(&c, m->certificate);
 	return body_end(&c, FRAME_WELCOME, out);
 }
 
@@ -88,7 +90,9 @@ int welcome_decode(const struct frame *f, struct welcome *ret)
 	ret->list_version = (uint32_t)cursor_uint(&c, UINT32_MAX);
 	ret->tariff_version = (uint32_t)cursor_uint(&c, UINT32_MAX);
 	ret->batch_taps_max = (uint32_t)cursor_uint(&c, BATCH_TAPS_MAX);
-	return body_close(&c, count, 5);
+	ret->renewals = count >= 7 && cursor_uint(&c, 1) == 1;		/* a daemon before this version ends here */
+	ret->certificate = count >= 7 ? (uint32_t)cursor_uint(&c, UINT32_MAX) : 0;
+	return body_close(&c, count, count >= 7 ? 7 : 5);
 }
 
 int receipt_encode(const struct receipt *m, uint8_t *out, size_t n)
@@ -213,5 +217,23 @@ int busy_decode(const struct frame *f, struct busy *ret)
 	uint32_t count = body_open(f, FRAME_BUSY, 1, &c);
 
 	ret->retry_ms = (uint32_t)cursor_uint(&c, UINT32_MAX);
+	return body_close(&c, count, 1);
+}
+
+int certify_encode(const struct certify *m, uint8_t *out, size_t n)
+{
+	struct writer_cursor c = body_start(out, n);
+
+	put_array(&c, 1);
+	put_bin(&c, m->p, m->n);
+	return body_end(&c, FRAME_CERTIFY, out);
+}
+
+int certify_decode(const struct frame *f, struct certify *ret)
+{
+	struct reader_cursor c;
+	uint32_t count = body_open(f, FRAME_CERTIFY, 1, &c);
+
+	ret->p = cursor_bin(&c, &ret->n, ENROL_REQUEST_BYTES_MAX);
 	return body_close(&c, count, 1);
 }

@@ -160,6 +160,20 @@ int uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t of
 	return 0;
 }
 
+int uplink_certify(struct uplink *u, const char *text)
+{
+	struct certify m = { .p = (const uint8_t *)text, .n = (uint32_t)strlen(text) };
+	size_t space = FRAME_HEAD_BYTES + 8 + (size_t)m.n;
+	uint8_t *room = bytes_room(&u->out, space);
+	int n = room != NULL ? certify_encode(&m, room, space) : -ENOMEM;
+
+	if (n <= 0)
+		return n;
+	u->out.n += (size_t)n;
+	u->asked++;
+	return 0;
+}
+
 static int on_welcome(struct uplink *u, const struct frame *f)
 {
 	struct welcome m;

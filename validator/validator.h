@@ -200,7 +200,7 @@ int batch_check(const struct batch *b) VALIDATOR_MUST_CHECK;
 #define FRAME_BYTES_MAX (256 * 1024)
 enum frame_type {
 	FRAME_HELLO = 1, FRAME_WELCOME = 2, FRAME_BATCH = 3, FRAME_RECEIPT = 4, FRAME_REFUSE = 5,
-	FRAME_GET = 6, FRAME_PART = 7, FRAME_PING = 8, FRAME_PONG = 9, FRAME_BUSY = 10,
+	FRAME_GET = 6, FRAME_PART = 7, FRAME_PING = 8, FRAME_PONG = 9, FRAME_BUSY = 10, FRAME_CERTIFY = 11,
 };
 struct frame { uint8_t type; const uint8_t *body; uint32_t bytes; };
 /* 1: a frame lies in p, *ret_used bytes of it; 0: more bytes needed; TAP_E_FRAME: impossible. */
@@ -208,7 +208,8 @@ int frame_next(const uint8_t *p, size_t n, struct frame *ret_frame, size_t *ret_
 void frame_head(uint8_t type, uint32_t body_bytes, uint8_t ret_head[FRAME_HEAD_BYTES]);
 
 struct hello { uint32_t protocol; char device[DEVICE_BYTES_MAX + 1]; uint8_t terminal[6]; char software[32]; int64_t clock_ms; };
-struct welcome { uint32_t protocol; int64_t clock_ms; uint32_t list_version, tariff_version; uint32_t batch_taps_max; };
+/* renewals: requests for certificates are taken; certificate: version of one that waits for this device, 0 none. */
+struct welcome { uint32_t protocol; int64_t clock_ms; uint32_t list_version, tariff_version; uint32_t batch_taps_max; bool renewals; uint32_t certificate; };
 /* Receipt: everything in it is durable. verdict[i] belongs to tap i (enum verdict of clearing/). */
 struct receipt { uint32_t file_serial; uint64_t inbox_seq; uint32_t accepted, pending, duplicate, refused;
 	uint32_t count; uint8_t verdict[BATCH_TAPS_MAX]; bool repeated; };
@@ -216,6 +217,7 @@ struct refuse { uint32_t file_serial; int32_t code; char text[128]; bool retry; 
 struct get { char what[16]; uint32_t version; uint32_t offset; };	/* "blacklist", "tariff" */
 struct part { char what[16]; uint32_t version, offset, total; const uint8_t *p; uint32_t n; };
 struct busy { uint32_t retry_ms; };
+struct certify { const uint8_t *p; uint32_t n; };	/* for a certificate, PEM (enrol_renewal_new); answered by the part "certificate" */
 /* Each encode returns the whole frame's length (head included) or TAP_E_SPACE. */
 int hello_encode(const struct hello *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
 int hello_decode(const struct frame *f, struct hello *ret) VALIDATOR_MUST_CHECK;
@@ -229,6 +231,8 @@ int get_encode(const struct get *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK
 int get_decode(const struct frame *f, struct get *ret) VALIDATOR_MUST_CHECK;
 int part_encode(const struct part *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
 int part_decode(const struct frame *f, struct part *ret) VALIDATOR_MUST_CHECK;	/* p borrowed */
+int certify_encode(const struct certify *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int certify_decode(const struct frame *f, struct certify *ret) VALIDATOR_MUST_CHECK;	/* p borrowed */
 int busy_encode(const struct busy *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
 int busy_decode(const struct frame *f, struct busy *ret) VALIDATOR_MUST_CHECK;
 
@@ -478,6 +482,8 @@ void uplink_ping(struct uplink *u);		/* keeps an idle connection; the pong needs
 void uplink_clock(struct uplink *u, int64_t clock_ms);
 /* Ask for a list or the tariff from this offset; the answer comes as part. TAP_E_SPACE or -ENOMEM: not asked. */
 int uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset);
+/* Send a request for a certificate; the answer comes as part "certificate", of no bytes while there is none. -ENOMEM. */
+int uplink_certify(struct uplink *u, const char *text);
 enum uplink_state uplink_state(const struct uplink *u);
 
 #endif

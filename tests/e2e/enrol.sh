@@ -10,7 +10,8 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$B/qingfen" sim city --out "$dir" --seed 7 --lines 4 --devices 4 --taps 100 >/dev/null 2>&1 || exit 1
 sed -i -e "s|^store:.*|store: store|" -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e "s|^control_socket:.*|control_socket: clearingd.sock|" \
 	-e "s|^open_day:.*|open_day: $(TZ=UTC-8 date +%F)|" -e "s|^tls_client_ca:.*|tls_client_ca: ca/ca.crt|" -e '/^partners:/,$d' "$dir/clearingd.conf"
-printf 'tls_client_crl: crl.pem\ndevice_binding: 1\n' >>"$dir/clearingd.conf"	# the sweep is the default one
+mkdir "$dir/renewals"
+printf 'tls_client_crl: crl.pem\ndevice_binding: 1\nrenewals: renewals\n' >>"$dir/clearingd.conf"	# the sweep is the default one
 IFS=, read -r terminal psam device _ < <(sed -n 2p "$dir/terminals.csv")
 IFS=, read -r terminal2 psam2 device2 _ < <(sed -n 3p "$dir/terminals.csv")
 bus() { # file, device, terminal
@@ -99,12 +100,34 @@ q enrol --device "$device" --terminal "$terminal" --psam "$psam" "${person[@]}" 
 q enrol --csr "$dir/one.crt.request" "${signs[@]}" --out "$dir/new.crt" 2>/dev/null; is "a device that lost its key is enrolled anew" 0 $?
 is "and what it had is taken back" "2 superseded" "$(q show "$device" --json | grep -c '"reason":"superseded"') $(q show "$device" --json | head -1 | grep -o superseded)"
 
+# renewal over the connection, by itself: the CA's keeper only empties a folder
+"$B/validatord" -c "$dir/one.conf" --certificate "$dir/new.crt" 2>/dev/null
+printf 'renew_days: 400\nrenew_check_s: 1\n' >>"$dir/one.conf"
+"$B/validatord" -c "$dir/one.conf" 2>"$dir/renewing" & agents+=($!)
+until_seen() { for _ in $(seq 100); do grep -q "$1" "$2" && return 0; sleep 0.1; done; return 1; }
+until_seen "renewal-asked device=$device" "$dir/log" && [ -s "$dir/renewals/$device.request" ]; say "a device whose certificate nears its end asks over its connection" $? "$(cat "$dir/renewing")"
+cp "$dir/thief/one.crt.request" "$dir/renewals/$device2.request"
+q renew --in "$dir/renewals" "${signs[@]}" >"$dir/out" 2>"$dir/err"; is "a request in the folder that nobody vouches for is put aside" "8 1" "$? $(ls "$dir/renewals" | grep -c "$device2.request.refused")"
+until_seen certificate-renewed "$dir/renewing" && cmp -s "$dir/one.crt" "$dir/renewals/$device.crt" && ! cmp -s "$dir/one.crt" "$dir/new.crt"
+say "the device gets its certificate, is welcome with it and keeps it" $? "$(cat "$dir/renewing")"
+is "the old one is valid to its end" 2 "$(q show "$device" --json | grep -c '"state":"valid"')"
+kill -9 ${agents[1]}; wait ${agents[1]} 2>/dev/null
+! grep -q "certificate-not-welcome" "$dir/renewing"; say "no connection was refused on the way" $? "$(cat "$dir/renewing")"
+
+# a new pair that the house does not trust: the old one goes on
+QINGFEN_DEVICE_CA=$dir/strange q init-ca --name strange --persons "$dir/persons.csv" "${signs[@]}" >/dev/null
+sed -i 's/^renew_days:.*/renew_days: 0/' "$dir/one.conf"
+"$B/validatord" -c "$dir/one.conf" --renew 2>/dev/null
+openssl x509 -req -in "$dir/one.crt.request" -CA "$dir/strange/ca.crt" -CAkey "$dir/strange/ca.key" -passin "file:$dir/pass" -days 9 -set_serial 7 -out "$dir/strange.crt" 2>/dev/null
+"$B/validatord" -c "$dir/one.conf" --certificate "$dir/strange.crt" 2>/dev/null; cp "$dir/one.crt" "$dir/before.crt"
+run one && grep -q "certificate-not-welcome alarm=1" "$dir/err" && cmp -s "$dir/one.crt" "$dir/before.crt"; say "a certificate that is not welcome locks nobody out" $? "$(cat "$dir/err")"
+
 # the register
-lines=$(wc -l <"$dir/ca/register.jsonl"); cp "$dir/ca/register.jsonl" "$dir/register"
+cp "$dir/ca/register.jsonl" "$dir/register"
 tampered() { sed "$1" "$dir/register" >"$dir/ca/register.jsonl"; q list >/dev/null 2>"$dir/err"; [ $? -eq 4 ] && grep -q "register.jsonl:$2:1:" "$dir/err"; }
 tampered '3s/"by":"zhang"/"by":"wangx"/' 3 && tampered 2d 2 && tampered '4{p;}' 5; say "a line changed, taken out or put in is found" $? "$(cat "$dir/err")"
 cp "$dir/register" "$dir/ca/register.jsonl"
-is "every act is there" "1 3 4 3" "$(for a in ca invite issue revoke; do grep -c "\"act\":\"$a\"" "$dir/register"; done | xargs)"
+is "every act is there" "1 3 5 3" "$(for a in ca invite issue revoke; do grep -c "\"act\":\"$a\"" "$dir/register"; done | xargs)"
 echo wrong >"$dir/wrong"; q crl "${person[@]}" --passphrase-file "$dir/wrong" >/dev/null 2>&1; is "without the passphrase nothing is signed" 3 $?
 
 for _ in $(seq 600); do grep -q "connection-closed device=$device2 reason=.certificate revoked" "$dir/log" && break; sleep 0.1; done

@@ -50,18 +50,20 @@ static void impossible_lengths_and_types_are_refused_at_once(void **state)
 	assert_int_equal(frame_next(out, FRAME_BYTES_MAX + 4, &f, &used), 1);	/* at the bound */
 	frame_head(0, 1, out);
 	assert_int_equal(frame_next(out, 5, &f, &used), TAP_E_FRAME);
-	frame_head(FRAME_BUSY + 1, 1, out);
+	frame_head(FRAME_CERTIFY + 1, 1, out);
 	assert_int_equal(frame_next(out, 5, &f, &used), TAP_E_FRAME);
 }
 
 static void messages_there_and_back(void **state)
 {
 	struct hello hello = { .protocol = 1, .device = "V-00017", .terminal = { 0x42, 0x80 }, .software = "t", .clock_ms = SAMPLE_TIME_MS }, h;
-	struct welcome welcome = { .protocol = 1, .clock_ms = -5, .list_version = 7, .tariff_version = 9, .batch_taps_max = 512 }, w;
+	struct welcome welcome = { .protocol = 1, .clock_ms = -5, .list_version = 7, .tariff_version = 9, .batch_taps_max = 512,
+		.renewals = true, .certificate = 77 }, w;
 	struct get get = { .what = "blacklist", .version = 3, .offset = 70000 }, g;
 	struct part part = { .what = "tariff", .version = 3, .offset = 5, .total = 9, .p = (const uint8_t *)"abcd", .n = 4 }, p;
 	struct refuse refuse = { .file_serial = 4, .code = TAP_E_DIGEST, .text = "摘要不符", .retry = true }, r;
 	struct busy busy = { .retry_ms = 200 }, b;
+	struct certify certify = { .p = (const uint8_t *)"PEM", .n = 3 }, c;
 	struct frame f;
 
 	(void)state;
@@ -73,6 +75,16 @@ static void messages_there_and_back(void **state)
 	assert_int_equal(welcome_decode(&f, &w), 0);
 	assert_int_equal(w.clock_ms, -5);
 	assert_int_equal(w.tariff_version, 9);
+	assert_true(w.renewals);
+	assert_int_equal(w.certificate, 77);
+	out[FRAME_HEAD_BYTES] = 0x95;			/* as a daemon before renewals sent it: five members */
+	f.bytes -= 2;
+	assert_int_equal(welcome_decode(&f, &w), 0);
+	assert_false(w.renewals);
+	assert_int_equal(w.certificate, 0);
+	f = frame_of(certify_encode(&certify, out, sizeof(out)));
+	assert_int_equal(certify_decode(&f, &c), 0);
+	assert_memory_equal(c.p, "PEM", 3);
 	f = frame_of(get_encode(&get, out, sizeof(out)));
 	assert_int_equal(get_decode(&f, &g), 0);
 	assert_int_equal(g.offset, 70000);
