@@ -143,6 +143,24 @@ static void once_key(struct checking *c, const struct day_row *day, const uint8_
 		broken(c, day->day, "a tap is money on a day that did not decide its business key");
 }
 
+/* What is over is owed or kept, and whatever is over or under has a reason. */
+static void differ_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+{
+	const struct priced *p = &row->priced;
+	int64_t refund = 0;
+
+	(void)it;
+	(void)arg;
+	for (uint8_t i = 0; i < p->posting_count; i++)
+		refund += ACCOUNT_CLASS(p->posting[i].credit) == ACCOUNT_RIDER_REFUND ? p->posting[i].amount.fen : 0;
+	if (verdict_info((enum verdict)row->verdict)->money && refund != p->overcharge.fen - p->kept.fen)
+		broken(c, day->day, "a tap owes the rider %" PRId64 " fen, charged beyond and not kept are %" PRId64, refund, p->overcharge.fen - p->kept.fen);
+	if (p->reason != 0 && (p->overcharge.fen > 0) == (p->undercharge.fen > 0))
+		broken(c, day->day, "a tap has the reason of a difference, and is not charged otherwise");
+}
+
+static void check_differences(struct checking *c, const struct day_row *day) { each_row(c, day, differ_row, NULL); }
+
 /* Also: of the rows of one business key, of this day and of all days, at most one is money, so nothing is settled twice. */
 static void check_once(struct checking *c, const struct day_row *day)
 {
@@ -270,7 +288,8 @@ static void fold_add(struct checking *c, const struct day_row *day, const struct
 
 static bool from_taps(const struct posting_row *p)
 {
-	return (p->reason >= POST_FARE && p->reason <= POST_PENDING) || (p->reason >= POST_ADJUST_FARE && p->reason <= POST_HOLD_BACK);
+	return (p->reason >= POST_FARE && p->reason <= POST_PENDING) || (p->reason >= POST_ADJUST_FARE && p->reason <= POST_HOLD_BACK) ||
+	       p->reason == POST_KEPT;
 }
 
 /* Every adjustment booked in a day. */
@@ -366,7 +385,7 @@ static bool stood_before(struct checking *c, const struct adjustment *a, struct 
 	if (!txn_get(c->t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row))
 		return false;
 	*ret = (struct adjustment){ .verdict = row.verdict, .fare = row.fare, .charged_fen = row.priced.charged.fen,
-				    .refund_fen = verdict_info((enum verdict)row.verdict)->money ? row.priced.overcharge.fen : 0 };
+				    .refund_fen = verdict_info((enum verdict)row.verdict)->money ? row.priced.overcharge.fen - row.priced.kept.fen : 0 };
 	return true;
 }
 
@@ -509,6 +528,7 @@ const struct check_info check_list[] = {
 	{ "fare-split", "应收票价 = 规则应付 + 补贴 + 企业承担 published = rated + subsidies + absorbed" },
 	{ "once", "每笔恰好入账一次 each accepted tap is posted exactly once" },
 	{ "codes", "一码只入账一次 a code is money once" },
+	{ "differences", "多扣 = 应退 + 留企业, 差异均有原因 overcharges are owed or kept, differences have their reason" },
 	{ "received", "收到 = 各类判定之和 received = sum over the verdicts" },
 	{ "folds", "总账与汇总 = 逐笔之和 postings and cubes are the sums of the rows" },
 	{ "adjust", "调整分录 = 调整前后之差 adjustments post what their fares differ by" },
@@ -523,8 +543,8 @@ const size_t check_count = sizeof(check_list) / sizeof(check_list[0]);
 int check_run(struct store *s, const char *name, FILE *out)
 {
 	/* NULL: of the whole inbox */
-	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_codes, check_received, check_folds,
-		check_adjust, check_debits, check_digest, check_inbox, NULL, check_reports };
+	static void (*const run[])(struct checking *, const struct day_row *) = { check_legs, check_split, check_once, check_codes,
+		check_differences, check_received, check_folds, check_adjust, check_debits, check_digest, check_inbox, NULL, check_reports };
 	struct txn t;
 	struct checking c = { .store = s, .t = &t, .out = out };
 	bool found = false;

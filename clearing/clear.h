@@ -71,6 +71,8 @@ int clear_rate(struct job *j);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */
 int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state);
 struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day);
+/* tariff_differ() with the pack the record names, where that is another one. */
+struct difference tap_differ(const struct refdata *ref, const struct tap *tap, const struct difference_ask *ask);
 enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated);
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret);	/* at the close of a day or the last before */
 struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap);

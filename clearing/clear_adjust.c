@@ -262,22 +262,31 @@ static void settled_before(struct job *j, const struct past *p, const struct cle
 	ret->was = row->verdict;
 	ret->was_version = row->tariff_version;
 	ret->before = row->fare;
-	ret->refund_fen = verdict_info((enum verdict)row->verdict)->money ? row->priced.overcharge.fen : 0;
+	ret->refund_fen = verdict_info((enum verdict)row->verdict)->money ? row->priced.overcharge.fen - row->priced.kept.fen : 0;
 }
 
 static bool is_money(uint8_t verdict) { return verdict_info((enum verdict)verdict)->money; }
 
-static int adjust_add(struct replay *r, const struct past *p, struct adjustment *a, const struct tariff *t)
+/* The pack's policy for rides rated anew by this cause. */
+static struct adjust_policy policy_of(const struct tariff *t, enum adjust_cause cause)
 {
-	struct tariff_late late = t != NULL ? tariff_late(t) : (struct tariff_late){ 0 };
+	enum difference_reason reason = cause == ADJUST_RERATE ? DIFFER_RERATE : cause == ADJUST_LATE_HOLD ? DIFFER_LATE_HOLD : DIFFER_LATE_TAP;
+	struct tariff_policy p = t != NULL ? tariff_policy(t, reason) : (struct tariff_policy){ 0 };
+
+	return (struct adjust_policy){ p.absorb, p.refund_from_fen };
+}
+
+static int adjust_add(struct replay *r, const struct past *p, struct adjustment *a, const struct tariff *t, int64_t kept_fen)
+{
 	struct adjust_input in = { .before = is_money(a->was) ? &a->before : NULL, .after = is_money(a->verdict) ? &a->fare : NULL,
 				   .charged_fen = a->charged_fen, .refund_fen = a->refund_fen, .scheme = (enum scheme)a->scheme,
-				   .operator_id = a->operator_id, .policy = { late.absorb, late.refund_from_fen } };
+				   .operator_id = a->operator_id, .kept_fen = kept_fen };
 	struct job *j = r->job;
 
 	a->cause = p->known == j->day.day ? p->cause : r->late_key != NULL ? ADJUST_LATE_TAP : r->asked_cause;
 	if (a->cause == ADJUST_LATE_TAP)
 		memcpy(a->cause_key, r->late_key, TAP_KEY_BYTES);
+	in.policy = policy_of(t, (enum adjust_cause)a->cause);
 	a->posting_count = post_adjust(&in, a->posting, &a->refund_fen);
 	if (j->adjust_count == j->adjust_space) {
 		size_t space = j->adjust_space ? j->adjust_space * 2 : 256;
@@ -331,7 +340,7 @@ static int past_rate(struct replay *r, const struct past *p, struct rider_state 
 	if (row.verdict == VERDICT_PENDING || same_fare(&a))
 		return j->txn.error;
 	memcpy(a.pan, tap.pan, sizeof(a.pan));
-	ret = adjust_add(r, p, &a, t);
+	ret = adjust_add(r, p, &a, t, is_money(row.verdict) ? row.priced.kept.fen : 0);
 	return ret != 0 ? ret : j->txn.error;
 }
 

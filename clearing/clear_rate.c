@@ -118,13 +118,34 @@ struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t oper
 	return ride;
 }
 
+struct difference tap_differ(const struct refdata *ref, const struct tap *tap, const struct difference_ask *ask)
+{
+	struct difference_ask whole = *ask;
+	bool other = tap->tariff_version != 0 && tap->tariff_version != tariff_version(ask->t);
+
+	whole.terminal = other ? refdata_tariff_version(ref, tap->tariff_version) : NULL;
+	whole.terminal_unknown = other && whole.terminal == NULL;
+	return tariff_differ(&whole);
+}
+
 enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated)
 {
 	return fare->reject == FARE_OK ? rated : fare->reject == FARE_REPEAT_TAP ? VERDICT_REPEAT_TAP : VERDICT_NO_TARIFF;
 }
 
+/* Posted once more when the terminal charged otherwise: by the reason of it, and what the pack makes of that. */
+static void difference_post(const struct refdata *ref, const struct tap *tap, const struct difference_ask *ask, struct cleared *c)
+{
+	struct difference d = tap_differ(ref, tap, ask);
+	struct tariff_policy p = tariff_policy(ask->t, d.reason);
+	struct charge_policy policy = { .reason = (uint8_t)d.reason, .absorb = p.absorb, .refund_from_fen = p.refund_from_fen };
+
+	post_fare(&c->fare, tap, (enum scheme)c->scheme, c->pending, c->operator_id, &policy, &c->priced);
+}
+
 int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state)
 {
+	const struct rider_state before = *state;
 	const struct tariff *t;
 	struct ride ride;
 	struct cleared c;
@@ -145,7 +166,10 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct r
 	c.verdict = w->verdict;
 	if (rateable(w)) {
 		c.pending = w->verdict == VERDICT_PENDING;
-		post_fare(&c.fare, &tap, (enum scheme)c.scheme, c.pending, c.operator_id, &c.priced);
+		post_fare(&c.fare, &tap, (enum scheme)c.scheme, c.pending, c.operator_id, NULL, &c.priced);
+		if (c.priced.difference != DIFF_NONE)
+			difference_post(j->ref, &tap, &(struct difference_ask){ .t = t, .rider = rider, .state = &before, .ride = &ride,
+										.charged_fen = c.priced.charged.fen }, &c);
 	}
 	return row_make(j, w, &c);
 }

@@ -54,6 +54,7 @@ static void get_bytes(struct in *i, void *to, size_t n)
 
 #define CLEARED_VERSION 1
 #define CLEARED_VERSION_HOLD 2		/* the same with a hold after the postings */
+#define CLEARED_VERSION_DIFFERENCE 3	/* and with the reason of a difference and what of it stays with the operator */
 
 static void put_fare(struct out *o, const struct fare *f)
 {
@@ -153,8 +154,9 @@ static void get_priced(struct in *i, struct priced *p)
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 {
 	struct out o = { out, out + out_bytes, false };
+	uint8_t version = c->priced.reason != 0 ? CLEARED_VERSION_DIFFERENCE : c->priced.hold.fen != 0 ? CLEARED_VERSION_HOLD : CLEARED_VERSION;
 
-	put(&o, c->priced.hold.fen != 0 ? CLEARED_VERSION_HOLD : CLEARED_VERSION, 1);
+	put(&o, version, 1);
 	put(&o, c->verdict, 1);
 	put(&o, c->check, 1);
 	put(&o, c->scheme, 1);
@@ -166,8 +168,12 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 	put_bytes(&o, c->device, sizeof(c->device));
 	put_fare(&o, &c->fare);
 	put_priced(&o, &c->priced);
-	if (c->priced.hold.fen != 0)
+	if (version >= CLEARED_VERSION_HOLD)
 		put(&o, (uint64_t)c->priced.hold.fen, 8);
+	if (version >= CLEARED_VERSION_DIFFERENCE) {
+		put(&o, c->priced.reason, 1);
+		put(&o, (uint64_t)c->priced.kept.fen, 8);
+	}
 	put(&o, c->raw_bytes, 4);
 	put_bytes(&o, c->raw, c->raw_bytes);
 	return o.full ? TAP_E_SPACE : (int)(o.p - out);
@@ -179,7 +185,7 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 	struct cleared c = { 0 };
 	uint8_t version = (uint8_t)get(&i, 1);
 
-	if (version != CLEARED_VERSION && version != CLEARED_VERSION_HOLD)
+	if (version < CLEARED_VERSION || version > CLEARED_VERSION_DIFFERENCE)
 		return false;
 	c.verdict = (uint8_t)get(&i, 1);
 	c.check = (uint8_t)get(&i, 1);
@@ -192,15 +198,20 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 	get_bytes(&i, c.device, sizeof(c.device));
 	get_fare(&i, &c.fare);
 	get_priced(&i, &c.priced);
-	if (version == CLEARED_VERSION_HOLD)
+	if (version >= CLEARED_VERSION_HOLD)
 		c.priced.hold.fen = (int64_t)get(&i, 8);
+	if (version >= CLEARED_VERSION_DIFFERENCE) {
+		c.priced.reason = (uint8_t)get(&i, 1);
+		c.priced.kept.fen = (int64_t)get(&i, 8);
+	}
 	c.priced.published = c.fare.published;
 	c.priced.rated = c.fare.paid;
 	c.priced.absorbed = c.fare.absorbed;
 	c.fare.moved = money_add(c.fare.paid, c.priced.hold);
 	c.raw_bytes = (uint32_t)get(&i, 4);
 	c.raw = i.p;
-	if (i.short_ || (size_t)(i.end - i.p) != c.raw_bytes || c.verdict >= VERDICT_COUNT || c.device[DEVICE_BYTES_MAX] != '\0')
+	if (i.short_ || (size_t)(i.end - i.p) != c.raw_bytes || c.verdict >= VERDICT_COUNT || c.priced.reason >= DIFFERENCE_COUNT ||
+	    c.device[DEVICE_BYTES_MAX] != '\0')
 		return false;
 	*ret = c;
 	return true;
@@ -286,6 +297,10 @@ size_t cube_key(const struct cube *c, uint8_t out[CUBE_KEY_BYTES_MAX])
 	put(&o, c->fund_rule, 2);
 	put(&o, c->tariff_version, 4);
 	put_bytes(&o, c->line, strlen(c->line));
+	if (c->reason != 0) {	/* behind the end of the line, so that cubes without a difference lie as they always did */
+		put(&o, 0, 1);
+		put(&o, c->reason, 1);
+	}
 	return (size_t)(o.p - out);
 }
 
@@ -306,8 +321,10 @@ size_t cube_value(const struct cube *c, uint8_t out[CUBE_VALUE_BYTES_MAX])
 		put(&o, c->funder[i].treasury, 2);
 		put(&o, (uint64_t)c->funder[i].fen, 8);
 	}
-	if (c->hold_fen != 0)
+	if (c->hold_fen != 0 || c->kept_fen != 0)
 		put(&o, (uint64_t)c->hold_fen, 8);
+	if (c->kept_fen != 0)
+		put(&o, (uint64_t)c->kept_fen, 8);
 	return (size_t)(o.p - out);
 }
 
@@ -328,7 +345,11 @@ bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_
 	c.fund_rule = (uint16_t)get(&k, 2);
 	c.tariff_version = (uint32_t)get(&k, 4);
 	line = (size_t)(k.end - k.p);
-	if (k.short_ || line > LINE_BYTES_MAX || c.verdict >= VERDICT_COUNT)
+	if (line >= 2 && k.end[-2] == '\0') {
+		c.reason = k.end[-1];
+		line -= 2;
+	}
+	if (k.short_ || line > LINE_BYTES_MAX || c.verdict >= VERDICT_COUNT || c.reason >= DIFFERENCE_COUNT)
 		return false;
 	memcpy(c.line, k.p, line);
 	c.taps = get(&v, 8);
@@ -348,6 +369,8 @@ bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_
 	}
 	if (!v.short_ && v.p != v.end)
 		c.hold_fen = (int64_t)get(&v, 8);
+	if (!v.short_ && v.p != v.end)
+		c.kept_fen = (int64_t)get(&v, 8);
 	if (v.short_ || v.p != v.end)
 		return false;
 	*ret = c;

@@ -45,7 +45,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_PERSON,	/* pan 10 | seq u64 -> person u64, and from the media register medium u8, from u32, to u32 */
 	DB_RIDER,	/* person u64 | seq u64 -> struct rider packed */
 	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 | tariff version u32 -> count, sum, digest */
-	DB_CUBE,	/* day u32 | verdict u8 | operator u32 | scheme, medium, card class u8 | group, rule, fund rule u16 | tariff version u32 | line text -> measures */
+	DB_CUBE,	/* day u32 | verdict u8 | operator u32 | scheme, medium, card class u8 | group, rule, fund rule u16 | tariff version u32 | line text, and 0 | reason of a difference u8 -> measures */
 	DB_OUTBOX,	/* id u64 -> delivery row */
 	DB_FILE,	/* day u32 | name -> bytes: reports, partner files */
 	DB_ITEM,	/* scheme u8 | item id -> business key, state: open items at partners */
@@ -361,12 +361,14 @@ struct cube {
 	int32_t day; uint8_t verdict; uint32_t operator_id; uint8_t scheme, medium, card_class; uint16_t group, rule, fund_rule;
 	uint32_t tariff_version;	/* rule numbers are of this pack */
 	char line[LINE_BYTES_MAX + 1];
+	uint8_t reason;			/* enum difference_reason */
 	uint64_t taps, transfers;
 	int64_t published_fen, charged_fen, rated_fen, absorbed_fen, overcharge_fen, undercharge_fen, hold_fen;
+	int64_t kept_fen;		/* of the overcharge: stays with the operator */
 	struct { uint16_t treasury; int64_t fen; } funder[FARE_FUNDERS_MAX]; uint8_t funder_count;
 };
-#define CUBE_KEY_BYTES_MAX (22 + LINE_BYTES_MAX)
-#define CUBE_VALUE_BYTES_MAX (73 + FARE_FUNDERS_MAX * 10)
+#define CUBE_KEY_BYTES_MAX (24 + LINE_BYTES_MAX)
+#define CUBE_VALUE_BYTES_MAX (81 + FARE_FUNDERS_MAX * 10)
 size_t cube_key(const struct cube *c, uint8_t out[CUBE_KEY_BYTES_MAX]);
 size_t cube_value(const struct cube *c, uint8_t out[CUBE_VALUE_BYTES_MAX]);
 bool cube_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct cube *ret);
@@ -423,7 +425,7 @@ bool file_get(struct txn *t, int32_t day, const char *name, const void **ret_p, 
 /* BUILT -> APPROVED; SENT when the outbox of the day is delivered, ACKED when partners acknowledged, RECONCILED
  * when no item of the day is open. Moves as far as the facts allow; *ret_state is where the day is. */
 int day_advance(struct txn *t, int32_t day, enum day_state *ret_state) CLEARING_MUST_CHECK;
-extern const char *const report_forms[];	/* D-01 to D-06, M-02, S-01 */
+extern const char *const report_forms[];	/* D-01 to D-07, M-02, S-01 */
 extern const size_t report_form_count;
 /* One form of a day; format "json" or "csv". CLEARING_E_NO_DAY, CLEARING_E_STATE. */
 int report_write(struct store *s, int32_t day, const char *form, const char *format, FILE *out) CLEARING_MUST_CHECK;

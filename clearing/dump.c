@@ -81,6 +81,12 @@ static int dump_cleared(struct jsonw *j, const struct iter *it)
 	jsonw_kint(j, "charged_fen", c.priced.charged.fen);
 	if (c.priced.hold.fen != 0)
 		jsonw_kint(j, "hold_fen", c.priced.hold.fen);
+	if (c.priced.reason != 0) {
+		jsonw_kstr(j, "difference", difference_info((enum difference_reason)c.priced.reason)->name);
+		jsonw_kint(j, "overcharge_fen", c.priced.overcharge.fen);
+		jsonw_kint(j, "undercharge_fen", c.priced.undercharge.fen);
+		jsonw_kint(j, "kept_fen", c.priced.kept.fen);
+	}
 	dump_fare(j, &c);
 	dump_postings(j, c.priced.posting, c.priced.posting_count);
 	hex_str(j, "record_sha256", digest, DIGEST_BYTES);

@@ -336,7 +336,7 @@ static bool verify_root(struct verifying *v, const json_t *manifest, const struc
 		   "刷卡叶子与树根 tree root over the taps", detail);
 }
 
-struct tap_sums { int64_t taps, all, published, charged, rated, absorbed, subsidy; bool splits; };
+struct tap_sums { int64_t taps, all, published, charged, rated, absorbed, subsidy, differing, over, under, kept; bool splits; };
 
 /* One side of an adjustment splits as a fare does. */
 static bool side_splits(const json_t *side)
@@ -373,6 +373,10 @@ static void sum_line(struct tap_sums *s, const json_t *tap)
 	s->rated += rated;
 	s->absorbed += absorbed;
 	s->subsidy += subsidy;
+	s->differing += json_object_get(tap, "difference") != NULL;
+	s->over += json_integer_value(json_object_get(tap, "overcharge_fen"));
+	s->under += json_integer_value(json_object_get(tap, "undercharge_fen"));
+	s->kept += json_integer_value(json_object_get(tap, "kept_fen"));
 }
 
 static bool sum_taps(const struct pack_part *taps, struct tap_sums *ret)
@@ -402,6 +406,14 @@ static bool report_agrees(const json_t *report, const struct tap_sums *s)
 	       json_integer_value(json_object_get(total, "subsidy_fen")) == s->subsidy && json_integer_value(json_object_get(total, "absorbed_fen")) == s->absorbed;
 }
 
+static bool differences_agree(const json_t *report, const struct tap_sums *s)
+{
+	const json_t *total = json_object_get(report, "total");
+
+	return json_integer_value(json_object_get(total, "taps")) == s->differing && json_integer_value(json_object_get(total, "overcharge_fen")) == s->over &&
+	       json_integer_value(json_object_get(total, "undercharge_fen")) == s->under && json_integer_value(json_object_get(total, "kept_fen")) == s->kept;
+}
+
 static void verify_reports(struct verifying *v, const struct pack_part *part, size_t count, const struct tap_sums *sums)
 {
 	size_t relations = 0, kept = 0;
@@ -417,6 +429,8 @@ static void verify_reports(struct verifying *v, const struct pack_part *part, si
 		report = json_loadb(part[i].p, part[i].n, JSON_REJECT_DUPLICATES, NULL);
 		if (strncmp(part[i].name + 7, "D-01", 4) == 0 || strncmp(part[i].name + 7, "D-02", 4) == 0 || strncmp(part[i].name + 7, "D-03", 4) == 0)
 			agree = agree && report_agrees(report, sums);
+		if (strncmp(part[i].name + 7, "D-07", 4) == 0)
+			agree = agree && differences_agree(report, sums);
 		list = json_object_get(report, "relations");
 		for (size_t k = 0; k < json_array_size(list); k++) {
 			const json_t *one = json_array_get(list, k);

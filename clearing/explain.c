@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/explain.h"
 #include "clearing/unproven.h"
 
 struct case_file {			/* everything about one row */
@@ -26,6 +27,7 @@ struct case_file {			/* everything about one row */
 	struct rate_notes notes;
 	struct fare again; bool rated_again;
 	struct tariff_counter counter[8]; size_t counter_count;	/* of rated_again */
+	struct difference differs;	/* of rated_again */
 	uint64_t again_seq;		/* event of the check that took the place of the one on arrival; 0: none did */
 };
 
@@ -161,6 +163,9 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 		rate(t, &rider, &before, &list[i].ride, &state, &f->again, &f->notes);
 		f->counter_count = tariff_counters(t, &rider, &list[i].ride, &before, &state, f->counter, sizeof(f->counter) / sizeof(f->counter[0]));
 		f->rated_again = memcmp(list[i].key, tap_key_bytes, TAP_KEY_BYTES) == 0;
+		if (f->rated_again)
+			f->differs = tap_differ(f->ref, &f->tap, &(struct difference_ask){ .t = t, .rider = &rider, .state = &before, .ride = &list[i].ride,
+											   .charged_fen = f->row.priced.charged.fen });
 	}
 	/* a late tap was rated among rides of other days: what is said of rules here would be of another calculation */
 	f->rated_again = f->rated_again && f->again.paid.fen == f->row.fare.paid.fen && f->again.published.fen == f->row.fare.published.fen;
@@ -213,7 +218,8 @@ static void print_money(const struct case_file *f, FILE *out)
 
 	yuan(f->row.priced.charged.fen, charged);
 	yuan(f->row.fare.paid.fen, rated);
-	fprintf(out, "  实收 %s  规则应付 %s%s\n", charged, rated, f->row.priced.overcharge.fen > 0 ? "  多扣, 应退乘客" : f->row.priced.undercharge.fen > 0 ? "  少扣, 企业承担" : "");
+	fprintf(out, "  实收 %s  规则应付 %s\n", charged, rated);
+	difference_print(&(struct difference_told){ &f->row, &f->tap, f->tariff, f->rated_again ? &f->differs : NULL }, out);
 	for (uint8_t i = 0; i < f->row.fare.funder_count; i++) {
 		struct tariff_treasury treasury = { .title = "?" };
 
@@ -535,6 +541,8 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	jsonw_kint(&j, "charged_fen", f->row.priced.charged.fen);
 	jsonw_kint(&j, "rated_fen", f->row.fare.paid.fen);
 	jsonw_kint(&j, "absorbed_fen", f->row.fare.absorbed.fen);
+	if (verdict_info((enum verdict)f->row.verdict)->money)
+		difference_json(&(struct difference_told){ &f->row, &f->tap, f->tariff, f->rated_again ? &f->differs : NULL }, &j);
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
 	json_device(&j, f);
 	json_checks(&j, f);

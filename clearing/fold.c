@@ -138,6 +138,7 @@ static void cube_add(struct cube *c, const struct cleared *row)
 	c->overcharge_fen += row->priced.overcharge.fen;
 	c->undercharge_fen += row->priced.undercharge.fen;
 	c->hold_fen += row->priced.hold.fen;
+	c->kept_fen += row->priced.kept.fen;
 	for (uint8_t i = 0; i < row->fare.funder_count; i++) {
 		uint8_t k = 0;
 
@@ -155,7 +156,7 @@ static void cube_add(struct cube *c, const struct cleared *row)
 int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, const uint8_t key[TAP_KEY_BYTES])
 {
 	struct cube cube = { .day = f->day, .verdict = c->verdict, .operator_id = c->operator_id, .scheme = c->scheme, .group = c->fare.group,
-			     .rule = c->fare.rule, .fund_rule = c->fare.fund_rule, .tariff_version = c->tariff_version };
+			     .rule = c->fare.rule, .fund_rule = c->fare.fund_rule, .tariff_version = c->tariff_version, .reason = c->priced.reason };
 	uint8_t bytes[CUBE_KEY_BYTES_MAX];
 	struct cell *cell;
 	int ret = 0;

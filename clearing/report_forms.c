@@ -113,7 +113,8 @@ static void money_relations(struct report *r, const int64_t *n)
 	relation(r, "应收票价 = 规则应付 + 财政补贴 + 企业承担", n[M_PUBLISHED], n[M_RATED] + n[M_SUBSIDY] + n[M_ABSORBED]);
 	relation(r, "实收 = 规则应付 + 上车预扣增减 + 多扣 - 少扣", n[M_CHARGED], n[M_RATED] + n[M_HOLD] + n[M_OVER] - n[M_UNDER]);
 	relation(r, "实收 + 财政补贴 = 当日入账分录 (票款、补贴、多扣、待确认)", n[M_CHARGED] + n[M_SUBSIDY],
-		 ledger_sum(r, 0, POST_FARE) + ledger_sum(r, 0, POST_SUBSIDY) + ledger_sum(r, 0, POST_OVERCHARGE) + ledger_sum(r, 0, POST_PENDING));
+		 ledger_sum(r, 0, POST_FARE) + ledger_sum(r, 0, POST_SUBSIDY) + ledger_sum(r, 0, POST_OVERCHARGE) + ledger_sum(r, 0, POST_PENDING) +
+			 ledger_sum(r, 0, POST_KEPT));
 }
 
 /* ---- the forms -------------------------------------------------------------------------------------------------- */

@@ -171,7 +171,8 @@ static enum difference_reason reason_of(const struct difference_ask *a, const st
 		return DIFFER_HOLD_BACK;
 	if (a->ride->medium == MEDIUM_MANUAL)
 		return DIFFER_MANUAL;
-	if (by_old_parameters(a))
+	d->proven = by_old_parameters(a);
+	if (d->proven)
 		return DIFFER_OLD_PARAMETERS;
 	if (by_guest(a))
 		return DIFFER_GUEST;

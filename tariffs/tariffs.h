@@ -376,6 +376,7 @@ struct difference {
 	enum difference_reason reason;
 	uint16_t group;			/* of an unknown hold; 0: all of them, or age and home */
 	uint8_t round_mode;		/* enum money_round, of a rounding */
+	bool proven;			/* of old parameters: the pack the record names is known and gives the amount */
 };
 /* Rates at most 30 alternatives with the same rate(); no allocation. DIFFER_NONE: rated is what was charged. */
 struct difference tariff_differ(const struct difference_ask *ask);

@@ -20,9 +20,9 @@ static void move(struct adjusting *a, account_t debit, account_t credit, int64_t
 					 : (struct posting){ credit, debit, money_of_fen(-fen), (uint8_t)reason, rule };
 }
 
-static int64_t due_to_rider(const struct fare *fare, int64_t charged_fen)
+static int64_t due_to_rider(const struct fare *fare, int64_t charged_fen, int64_t kept_fen)
 {
-	return fare != NULL && charged_fen > fare->moved.fen ? charged_fen - fare->moved.fen : 0;
+	return fare != NULL && charged_fen - kept_fen > fare->moved.fen ? charged_fen - kept_fen - fare->moved.fen : 0;
 }
 
 static int64_t part_of(const struct fare *fare, uint16_t treasury)
@@ -56,7 +56,7 @@ uint8_t post_adjust(const struct adjust_input *in, struct posting ret_posting[AD
 	account_t payee = ACCOUNT(ACCOUNT_OPERATOR, in->operator_id), rider = ACCOUNT(ACCOUNT_RIDER_REFUND, in->scheme);
 	struct adjusting a = { .posting = ret_posting };
 	uint16_t rule = in->after != NULL ? in->after->rule : in->before != NULL ? in->before->rule : 0;
-	int64_t more = due_to_rider(in->after, in->charged_fen) - in->refund_fen;
+	int64_t more = due_to_rider(in->after, in->charged_fen, in->kept_fen) - in->refund_fen;
 
 	/* the whole charge goes through the operator; what of it is the rider's follows as a refund */
 	if ((in->before == NULL) != (in->after == NULL))

@@ -148,6 +148,7 @@ enum posting_reason {			/* on disk */
 	POST_ADJUST_REFUND = 12,	/* what the rider is owed of a settled ride became another */
 	POST_HOLD_BACK = 13,		/* a hold that was more than the fare: the operator owes the rider the rest */
 	POST_ARREARS_PAID = 16,		/* a debit the bank had refused was paid otherwise */
+	POST_KEPT = 18,			/* charged beyond what is due, left with the operator by the pack's policy */
 };
 /* One leg pair: debit account, credit account, amount > 0. */
 struct posting { account_t debit, credit; struct money amount; uint8_t reason; uint16_t rule; };
@@ -157,23 +158,27 @@ enum scheme { SCHEME_PURSE = 1, SCHEME_TUNION = 2, SCHEME_BANK = 3, SCHEME_NONE 
 enum scheme scheme_of_tap(const struct tap *tap, bool issuer_ours);
 const char *scheme_name(enum scheme s);
 
-/* Why the charged amount differs from the rated one. */
+/* Whether the charged amount differs from the rated one; why, is enum difference_reason. */
 enum fare_difference { DIFF_NONE = 0, DIFF_OVERCHARGE = 1, DIFF_UNDERCHARGE = 2 };
 struct priced {				/* what became of one accepted or pending tap */
 	struct money published, charged, rated, absorbed, overcharge, undercharge;
 	struct money hold;		/* taken at a tap-on for the ride to come; negative: of one taken before, at its end */
 	enum fare_difference difference;
+	uint8_t reason;			/* enum difference_reason; 0 where there is none, or an old store did not say */
+	struct money kept;		/* of the overcharge: stays with the operator */
 	uint8_t posting_count;
 	struct posting posting[POSTINGS_PER_TAP_MAX];
 };
 /*
  * Fare -> balanced postings. charged is what the record debited, due = rated + hold what it should have. The
- * operator gets min(charged, due) plus the subsidies; what was charged beyond is owed to the rider; what was
- * charged short is the operator's (listed, not chased). A hold that exceeds the fare at the tap-off makes due
- * negative: the operator owes the rider that too. Pending taps post to the pending accounts, subsidies included.
+ * operator gets min(charged, due) plus the subsidies; what was charged beyond is owed to the rider, or stays with the
+ * operator where the policy of its reason says so (fares R62); what was charged short is the operator's (listed, not
+ * chased). A hold that exceeds the fare at the tap-off makes due negative: the operator owes the rider that too,
+ * whatever the policy. Pending taps post to the pending accounts, subsidies included. policy NULL: all is owed.
  */
+struct charge_policy { uint8_t reason; bool absorb; int64_t refund_from_fen; };	/* enum difference_reason | as struct tariff_policy */
 void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending,
-	       uint32_t operator_id, struct priced *ret_priced);
+	       uint32_t operator_id, const struct charge_policy *policy, struct priced *ret_priced);
 
 /*
  * A settled ride that is rated anew: the postings that lead from what was booked to what should have been. NULL
@@ -182,8 +187,8 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
  */
 #define ADJUST_POSTINGS_MAX (4 + 2 * FARE_FUNDERS_MAX)
 struct adjust_policy { bool absorb; int64_t refund_from_fen; };	/* keep what the rider is owed | smaller amounts are kept */
-struct adjust_input { const struct fare *before, *after; int64_t charged_fen, refund_fen; enum scheme scheme; uint32_t operator_id;
-	struct adjust_policy policy; };	/* refund_fen: owed to the rider as booked so far */
+struct adjust_input { const struct fare *before, *after; int64_t charged_fen, refund_fen, kept_fen; enum scheme scheme; uint32_t operator_id;
+	struct adjust_policy policy; };	/* refund_fen: owed to the rider as booked so far; kept_fen: left with the operator when the ride was settled, and for good */
 uint8_t post_adjust(const struct adjust_input *in, struct posting ret_posting[ADJUST_POSTINGS_MAX], int64_t *ret_refund_fen);
 account_t receivable_of(enum scheme scheme);	/* who owes us what cards of a scheme were debited */
 

@@ -49,11 +49,18 @@ static int64_t charged_of(const struct tap *tap, int64_t due)
 	return due > 0 ? due : 0;
 }
 
-void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending, uint32_t operator_id, struct priced *ret_priced)
+/* Of what was charged too much: all of it, or what is too little to return. */
+static int64_t kept_of(const struct charge_policy *policy, int64_t over_fen)
+{
+	return policy != NULL && (policy->absorb || over_fen < policy->refund_from_fen) ? over_fen : 0;
+}
+
+void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending, uint32_t operator_id,
+	       const struct charge_policy *policy, struct priced *ret_priced)
 {
 	account_t payee = ACCOUNT(pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR, operator_id);
 	account_t payer = pending ? ACCOUNT(ACCOUNT_PENDING, scheme) : receivable_of(scheme);
-	int64_t rated = fare->paid.fen, due = fare->moved.fen, charged = charged_of(tap, due), back, subsidy = 0;
+	int64_t rated = fare->paid.fen, due = fare->moved.fen, charged = charged_of(tap, due), back, kept, subsidy = 0;
 	struct priced p = { .published = fare->published, .charged = money_of_fen(charged), .rated = fare->paid, .absorbed = fare->absorbed,
 			    .hold = money_of_fen((pending && due < 0 ? 0 : due) - rated) };
 
@@ -63,8 +70,13 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
 	p.overcharge = money_of_fen(charged > due ? charged - due : 0);
 	p.undercharge = money_of_fen(charged < due ? due - charged : 0);
 	p.difference = charged > due ? DIFF_OVERCHARGE : charged < due ? DIFF_UNDERCHARGE : DIFF_NONE;
-	post(&p, payer, payee, charged + back - p.overcharge.fen, pending ? POST_PENDING : POST_FARE, fare->rule);
-	post(&p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p.overcharge.fen - back, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
+	if (p.difference != DIFF_NONE && policy != NULL)
+		p.reason = policy->reason;
+	kept = kept_of(policy, p.overcharge.fen - back);
+	p.kept = money_of_fen(kept);
+	post(&p, payer, payee, charged + back - p.overcharge.fen + (pending ? kept : 0), pending ? POST_PENDING : POST_FARE, fare->rule);
+	post(&p, payer, payee, pending ? 0 : kept, POST_KEPT, fare->rule);
+	post(&p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p.overcharge.fen - back - kept, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
 	post(&p, payee, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), back, POST_HOLD_BACK, fare->rule);
 	for (uint8_t i = 0; i < fare->funder_count; i++) {
 		account_t treasury = pending ? ACCOUNT(ACCOUNT_PENDING, PENDING_TREASURY + fare->funder[i].treasury)
@@ -74,7 +86,7 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
 		post(&p, treasury, payee, fare->funder[i].amount.fen, pending ? POST_PENDING : POST_SUBSIDY, fare->fund_rule);
 	}
 	assert(fare->published.fen == rated + subsidy + fare->absorbed.fen);
-	assert(posted_to(&p, payee) == charged + back - p.overcharge.fen + subsidy);
+	assert(posted_to(&p, payee) == charged + back - p.overcharge.fen + kept + subsidy);
 	*ret_priced = p;
 }
 

@@ -1,6 +1,6 @@
 /*
  * house - a small clearing house in a directory of its own for tests: one operator's tariff with two versions, days
- * that are ended by hand, and what stands in its books.
+ * that are ended by hand, and what stands in its books. A test that defines HOUSE_RULES has those rules besides.
  */
 #ifndef TESTS_UNIT_HOUSE_H
 #define TESTS_UNIT_HOUSE_H
@@ -35,7 +35,7 @@ static const char pack_yaml[] =
 	"locks:\n  - {id: lock, title: 连刷, basis: 例, minutes: 5, same_vehicle: yes, with: [elder], then: refuse}\n"
 	"open_rides:\n  - {id: open, title: 未刷下车, basis: 例, class: [far], hold: 300, unfinished: 400, same_line: yes}\n"
 	"late: {window_days: 10, hard_days: 30}\n";
-static const char lines_csv[] = "line,class,fare\nA,flat,flat:200\nB,flat,flat:300\nC,flat,flat:200\nK,far,class\n";
+static const char lines_csv[] = "line,class,fare\nA,flat,flat:200\nB,flat,flat:300\nC,flat,flat:200\nK,far,class\nR,flat,flat:206\n";
 
 struct house { char dir[32]; struct store *store; struct refdata *ref; int32_t open; };
 static struct { void *p; size_t n; } blob[2];	/* half price; 40 %, the higher version */
@@ -83,6 +83,9 @@ static inline int packs_make(void **state)
 			return -1;
 		file_write(dir, "pack.yaml", pack_yaml, i + 1, i == 0 ? 50 : 40);
 		file_write(dir, "lines.csv", lines_csv, 0, 0);
+#ifdef HOUSE_RULES
+		file_write(dir, "rules.yaml", HOUSE_RULES, 0, 0);
+#endif
 		if (tariff_compile(dir, problem_told, NULL, &blob[i].p, &blob[i].n) != 0)
 			return -1;
 		dir_remove(dir);

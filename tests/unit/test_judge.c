@@ -194,7 +194,7 @@ static void postings_cover_the_charge_and_the_subsidies(void **state)
 		}
 		fare.absorbed = money_of_fen(published - paid - subsidy);
 		tap.amount_fen = (uint32_t)(rand_r(&seed) % 3 == 0 ? rand_r(&seed) % 1000 : paid);
-		post_fare(&fare, &tap, scheme, pending, 101, &p);
+		post_fare(&fare, &tap, scheme, pending, 101, NULL, &p);
 		assert_int_equal(credited(&p, pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR), (tap.amount_fen < paid ? tap.amount_fen : paid) + subsidy);
 		assert_int_equal(credited(&p, ACCOUNT_RIDER_REFUND), tap.amount_fen > paid ? tap.amount_fen - paid : 0);
 		assert_int_equal(p.charged.fen, p.rated.fen + p.overcharge.fen - p.undercharge.fen);
@@ -213,12 +213,12 @@ static void a_bank_card_is_debited_what_is_due_and_never_more_than_was_shown(voi
 		fare.absorbed.fen = 200 - fare.paid.fen;
 		tap.kind = TAP_BANK;
 		tap.amount_fen = (uint32_t)cases[i].shown;
-		post_fare(&fare, &tap, SCHEME_BANK, false, 101, &p);
+		post_fare(&fare, &tap, SCHEME_BANK, false, 101, NULL, &p);
 		assert_int_equal(p.charged.fen, cases[i].debited);
 		assert_int_equal(p.undercharge.fen, cases[i].shown < cases[i].due ? cases[i].due - cases[i].shown : 0);
 		assert_int_equal(credited(&p, ACCOUNT_OPERATOR), cases[i].debited);
 		tap.kind = TAP_PURCHASE;		/* a purse has paid what it has paid */
-		post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &p);
+		post_fare(&fare, &tap, SCHEME_PURSE, false, 101, NULL, &p);
 		assert_int_equal(p.charged.fen, cases[i].shown);
 	}
 }
@@ -234,6 +234,41 @@ static int64_t net(const struct priced *p, account_t account)
 	return sum;
 }
 
+static void of_an_overcharge_the_policy_leaves_all_or_little_with_the_operator(void **state)
+{
+	account_t operator = ACCOUNT(ACCOUNT_OPERATOR, 101), rider = ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_PURSE), waits = ACCOUNT(ACCOUNT_OPERATOR_PENDING, 101);
+	struct charge_policy refund = { .reason = DIFFER_OTHER }, absorb = { .reason = DIFFER_ROUNDING, .absorb = true },
+			     from_30 = { .reason = DIFFER_GUEST, .refund_from_fen = 30 };
+	struct fare fare = { .published = { 200 }, .paid = { 200 }, .moved = { 200 } }, off = { .published = { 200 }, .paid = { 200 }, .moved = { -100 } };
+	struct priced p;
+
+	(void)state;
+	tap.amount_fen = 229;
+	post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &refund, &p);
+	assert_int_equal(net(&p, operator), 200);
+	assert_int_equal(net(&p, rider), 29);
+	assert_int_equal(p.reason, DIFFER_OTHER);
+	post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &absorb, &p);
+	assert_int_equal(net(&p, operator), 229);
+	assert_int_equal(net(&p, rider), 0);
+	assert_int_equal(p.kept.fen, 29);
+	post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &from_30, &p);
+	assert_int_equal(p.kept.fen, 29);
+	tap.amount_fen = 230;
+	post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &from_30, &p);
+	assert_int_equal(p.kept.fen, 0);
+	assert_int_equal(net(&p, rider), 30);
+	post_fare(&fare, &tap, SCHEME_PURSE, true, 101, &absorb, &p);
+	assert_int_equal(net(&p, waits), 230);
+	tap.amount_fen = 0;	/* a hold comes back whatever the policy */
+	post_fare(&off, &tap, SCHEME_PURSE, false, 101, &absorb, &p);
+	assert_int_equal(net(&p, rider), 100);
+	assert_int_equal(p.kept.fen, 0);
+	tap.amount_fen = 200;
+	post_fare(&fare, &tap, SCHEME_PURSE, false, 101, &absorb, &p);
+	assert_int_equal(p.reason, DIFFER_NONE);
+}
+
 static void a_hold_is_settled_by_the_tap_off_to_the_fen(void **state)
 {
 	static const int64_t fares[] = { 200, 300, 500 };
@@ -246,9 +281,9 @@ static void a_hold_is_settled_by_the_tap_off_to_the_fen(void **state)
 		struct priced a, b;
 
 		tap.amount_fen = 300;
-		post_fare(&on, &tap, SCHEME_PURSE, false, 101, &a);
+		post_fare(&on, &tap, SCHEME_PURSE, false, 101, NULL, &a);
 		tap.amount_fen = (uint32_t)taken;
-		post_fare(&off, &tap, SCHEME_PURSE, false, 101, &b);
+		post_fare(&off, &tap, SCHEME_PURSE, false, 101, NULL, &b);
 		assert_int_equal(net(&a, operator) + net(&b, operator), fares[i]);
 		assert_int_equal(net(&a, rider) + net(&b, rider), 300 + taken - fares[i]);
 		assert_int_equal(a.hold.fen + b.hold.fen, 0);
@@ -365,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup(every_verdict_has_a_name_and_two_sentences, set_up),
 		cmocka_unit_test_setup(postings_cover_the_charge_and_the_subsidies, set_up),
 		cmocka_unit_test_setup(a_bank_card_is_debited_what_is_due_and_never_more_than_was_shown, set_up),
+		cmocka_unit_test_setup(of_an_overcharge_the_policy_leaves_all_or_little_with_the_operator, set_up),
 		cmocka_unit_test_setup(a_hold_is_settled_by_the_tap_off_to_the_fen, set_up),
 		cmocka_unit_test(days_move_one_step_and_never_back),
 		cmocka_unit_test(an_adjustment_posts_only_what_two_fares_differ_by),
