@@ -18,7 +18,8 @@ bool card_print_18(struct parsing *p, const json_t *v, size_t i);
 bool card_print_19(struct parsing *p, const json_t *v, size_t i);
 bool card_print_1a(struct parsing *p, const json_t *v, size_t i);
 bool card_print_1e(struct parsing *p, const json_t *v, size_t i);
-int card_show(int argc, char **argv);	/* card_show.c */
+int card_show(int argc, char **argv);		/* card_show.c */
+int card_stopped(int argc, char **argv);	/* card_stopped.c */
 void card_print_ssse(struct parsing *p, const json_t *list);
 
 #endif

@@ -8,7 +8,7 @@
 static const char usage[] = "用法 usage: qingfen card parse [FILE] [--json]\n"
 			    "  {\"15\":\"HEX\",\"17\":\"HEX\",\"18\":[\"HEX\"...],\"1E\":[\"HEX\"...]} -> JSON\n"
 			    "  还可以有 and also: fci, 16, ssse (EF05 记录 records 1-6), 19, 1A\n"
-			    "            qingfen card show --help\n"
+			    "            qingfen card show --help     qingfen card stopped --help\n"
 			    "  有无法解析的部分时退出码 1 exit 1 when a part cannot be read\n";
 
 /* What may stand in the object beside files 15 and 17, under which name it is printed. */
@@ -75,6 +75,8 @@ int verb_card(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "show") == 0)
 		return card_show(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "stopped") == 0)
+		return card_stopped(argc - 1, argv + 1);
 	ret = options_read(argc, argv, usage, &o);
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;

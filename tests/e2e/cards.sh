@@ -61,6 +61,9 @@ say "explain says what the card stood at" $? "$answer"
 answer=$(q card show "$(pan 23)" --at ${day}T09:45:00); grep -q '^卡 310473\**0023  挂失中 (lost)' <<<"$answer" && grep -q '补卡(保号) (replaced)  新卡序号自 1' <<<"$answer" && ! grep -q "$(pan 23)" <<<"$answer"
 say "card show prints a life with the number masked, as of a time" $? "$answer"
 answer=$(q card show "$(pan 23)" --json); grep -q '"standing":"good","generation":2,.*"counter_seen":302,' <<<"$answer"; say "and as JSON, with the highest counter seen" $? "$answer"
+q card stopped --at ${day}T09:45:00 --out "$dir/stopped.csv"; is "lost and refunded cards come out as rows of the black list" "pan,from,to,action $(pan 22) $(pan 23) $(pan 24)" \
+	"$(head -1 "$dir/stopped.csv") $(sed 1d "$dir/stopped.csv" | cut -d, -f1 | tr '\n' ' ' | sed 's/ $//')"
+is "a replaced number is not on it, and the list loads" "2 0" "$(q card stopped | sed 1d | wc -l) $(q load blacklist <(q card stopped) --version 1 >/dev/null; echo $?)"
 q card show "$(pan 99)" >/dev/null 2>&1; is "a card nobody told of is no such object" 5 $?
 printf 'pan,state,at,valid_to,counter\n%s,lost,%sT08:00:00,,\n' "$(pan 21)" $day >"$dir/later.csv"
 q load cards "$dir/later.csv" >/dev/null
