@@ -20,6 +20,7 @@ void job_done(struct job *j)
 	free(j->order);
 	free(j->recheck);
 	free(j->partner);
+	free(j->said);
 	free(j->state);
 	free(j->ride);
 	free(j->rerates.list);
@@ -85,6 +86,8 @@ static int clear_run(struct job *j)
 
 	if (ret == 0)
 		ret = clear_collect(j);
+	if (ret == 0)
+		ret = answers_apply(j);
 	if (ret == 0)
 		ret = clear_judge(j);
 	if (ret == 0)

@@ -26,6 +26,7 @@ struct work {				/* one record of the day */
 	bool alone;			/* came beyond the window: rated by itself, changes no other ride */
 	bool released;			/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
+struct said;				/* clear_answers.c: what a platform said of a record */
 struct arena { uint8_t **chunk; size_t count, used; };
 struct job {
 	struct store *store;
@@ -37,6 +38,7 @@ struct job {
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct work **order;
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
+	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
 	struct arena arena;
 	struct fold *fold;
 	struct sink *sink;
@@ -66,6 +68,10 @@ int judge_codes(struct job *j);
 bool code_taken_before(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t key[TAP_KEY_BYTES], uint8_t check, int32_t day);
 bool code_held(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t key[TAP_KEY_BYTES], int32_t day);
 int codes_write(struct job *j);
+/* clear_answers.c: an event's answers; into the records of this day, before they are judged; into postings and the index of answers. */
+int answers_collect(struct job *j, const struct event *e);
+int answers_apply(struct job *j);
+int answers_write(struct job *j, posting_fn emit, void *arg);
 /* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
 int clear_rate(struct job *j);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */

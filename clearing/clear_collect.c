@@ -221,6 +221,8 @@ int clear_collect(struct job *j)
 			ret = batch_collect(j, &e);
 		else if (e.type == EVENT_PARTNER || e.type == EVENT_BANK)
 			ret = partner_collect(j, &e);
+		else if (e.type == EVENT_CODE_ANSWER)
+			ret = answers_collect(j, &e);
 		else if (e.type == EVENT_DEVICE)
 			ret = release_collect(j, &e);
 		else if (e.type == EVENT_RECHECK)

@@ -218,7 +218,11 @@ static void partner_emit(void *arg, const struct posting *p, enum scheme scheme,
 
 static int partners_post(struct job *j)
 {
-	int ret = 0;
+	struct partner_arg said = { .fold = j->fold };
+	int ret = answers_write(j, partner_emit, &said);
+
+	if (ret == 0)
+		ret = said.error;
 
 	for (size_t i = 0; ret == 0 && i < j->partner_count; i++) {
 		struct partner_arg arg = { .fold = j->fold };

@@ -4,6 +4,8 @@
  */
 #include "clearing/daemon.h"
 
+#include "clearing/code_route.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,7 @@ static const struct option options[] = {
 	{ "bank_scheme_keys", OPTION_PATH, AT(bank_scheme_keys), 0, 0, "", "scheme keys of bank cards that terminals may have believed; empty: any" },
 	{ "bank_token_key", OPTION_PATH, AT(bank_token_key), 0, 0, "", "file with the city's token key, 32 hex digits; empty: no deny list of bank cards" },
 	{ "bank_list_key", OPTION_PATH, AT(bank_list_key), 0, 0, "", "file with the SM2 secret that signs the deny list, 64 hex digits" },
+	{ "code_formats", OPTION_PATH, AT(code_formats), 0, 0, "", "formats of ride codes and identity codes, docs/codes.md; empty: their records are not looked at, only their platforms are asked" },
 	{ "control_socket", OPTION_PATH, AT(control_socket), 0, 0, "clearingd.sock", "Unix socket for qingfen load, day, status" },
 	{ "open_day", OPTION_DAY, AT(open_day), 0, 0, "", "first settlement day of a new store, YYYY-MM-DD; empty: today" },
 	{ "threads", OPTION_INT, AT(threads), 1, THREADS_MAX, "2", "front threads" },
@@ -142,8 +145,8 @@ static void partner_read(struct reading *r, const struct node *n, struct conf *c
 		problem(r, n->line, n->column, "a partner needs name, url and ca", NULL);
 		return;
 	}
-	if (c->partner_count == PARTNERS_MAX || (strcmp(name->text, "tunion") != 0 && strcmp(name->text, "bank") != 0)) {
-		problem(r, n->line, n->column, "partners are called tunion and bank", name->text);
+	if (c->partner_count == PARTNERS_MAX || (strcmp(name->text, "tunion") != 0 && strcmp(name->text, "bank") != 0 && code_route_of_name(name->text) == NULL)) {
+		problem(r, n->line, n->column, "partners are called tunion, bank, ridecode and identity", name->text);
 		return;
 	}
 	if (strncmp(url->text, "https://", 8) != 0 || strlen(url->text) >= sizeof(p->url))

@@ -15,13 +15,13 @@
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
-#define PARTNERS_MAX 4
+#define PARTNERS_MAX 8
 #define THREADS_MAX 16
 struct partner_conf { char name[16], url[256], ca[PATH_MAX]; };
 struct conf {
 	char listen_host[64]; int64_t listen_port;
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
-		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_key[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX], renewals[PATH_MAX];
+		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], code_formats[PATH_MAX], bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_key[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX], renewals[PATH_MAX];
 	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
 		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept, key_kek, key_deadline_ms,
 		key_retry_ms;
@@ -94,6 +94,8 @@ struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; i
 	int64_t unproven_fen; uint64_t devices_beyond; };	/* while there is a cap: value no key has proven; devices that brought more */
 const struct live_totals *live_totals(const struct live *l);
 void live_note_repeated(struct live *l);
+struct code_asks;
+struct code_asks *live_asks(struct live *l);	/* records that wait for their platform's word; the writer's */
 
 /* ---- the daemon ------------------------------------------------------------------------------------------ */
 
@@ -109,10 +111,10 @@ struct daemon {
 	struct queue queue;
 	int32_t open_day;
 	struct front *front[THREADS_MAX];
-	pthread_t writer, deliver, control;
+	pthread_t writer, deliver, control, code_ask;
 	int control_fd;
 	bool stopping;
-	struct { uint64_t commits, commit_ns, commit_ns_max, items_max, replay_events, replay_ns, refused_batches, busy; } stat;
+	struct { uint64_t commits, commit_ns, commit_ns_max, items_max, replay_events, replay_ns, refused_batches, codes_waiting, busy; } stat;
 };
 int64_t clock_ms(void);		/* wall clock; the only reader besides log.c */
 uint64_t clock_ns(void);	/* monotonic */
@@ -146,6 +148,11 @@ int control_start(struct daemon *d);
 void control_stop(struct daemon *d);
 
 int deliver_start(struct daemon *d);
+const struct partner_conf *partner_find(const struct daemon *d, const char *name);	/* NULL: not configured */
+/* POST and the answer's body, which the caller frees. 0 on status 200; -ECONNREFUSED, -EPROTO. */
+int partner_post(const struct partner_conf *p, const char *path, const void *bytes, size_t n, long seconds, char **ret_answer, size_t *ret_bytes);
+/* Asks code platforms about records that wait: a thread of its own, since a platform may be slow. */
+int code_ask_start(struct daemon *d);
 /* One round: send what waits, fetch answers. 0 good, -ECONNREFUSED when a partner is out. */
 int deliver_round(struct daemon *d);
 

@@ -155,13 +155,14 @@ static const char *state_text(uint8_t state)
 	case ITEM_CONFIRMED: return "已入账";
 	case ITEM_REFUSED: return "银行拒付, 欠费";
 	case ITEM_PAID: return "欠费已付";
+	case ITEM_WAITING: return "等待平台应答";
 	}
 	return "?";
 }
 
 static const char *state_name(uint8_t state)
 {
-	static const char *const names[] = { "open", "collected", "arrears", "paid" };
+	static const char *const names[] = { "open", "collected", "arrears", "paid", "waiting" };
 
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
 }

@@ -91,6 +91,31 @@ static int partner_get(const struct partner_conf *p, const char *path, struct bo
 	return status == 200 ? 0 : status < 0 ? status : -EPROTO;
 }
 
+int partner_post(const struct partner_conf *p, const char *path, const void *bytes, size_t n, long seconds, char **ret_answer, size_t *ret_bytes)
+{
+	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	struct body answer = { 0 };
+	CURL *c = request_new(p, path, &answer);
+	int status = -ENOMEM;
+
+	if (c != NULL && headers != NULL) {
+		curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, bytes);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
+		curl_easy_setopt(c, CURLOPT_TIMEOUT, seconds);
+		status = request_run(c);
+	}
+	curl_easy_cleanup(c);
+	curl_slist_free_all(headers);
+	if (status != 200 || answer.p == NULL) {
+		free(answer.p);
+		return status < 0 ? status : -EPROTO;
+	}
+	*ret_answer = answer.p;
+	*ret_bytes = answer.n;
+	return 0;
+}
+
 static int partner_put(const struct partner_conf *p, const char *name, const void *bytes, size_t n)
 {
 	struct upload u = { .p = bytes, .n = n };
@@ -119,7 +144,7 @@ static int partner_put(const struct partner_conf *p, const char *name, const voi
 	return status == 200 || status == 201 ? 0 : status < 0 ? status : -EPROTO;
 }
 
-static const struct partner_conf *partner_find(const struct daemon *d, const char *name)
+const struct partner_conf *partner_find(const struct daemon *d, const char *name)
 {
 	for (size_t i = 0; i < d->conf.partner_count; i++)
 		if (strcmp(d->conf.partner[i].name, name) == 0)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/code_route.h"
 #include "clearing/explain.h"
 #include "clearing/unproven.h"
 
@@ -367,6 +368,27 @@ static void json_device(struct jsonw *j, struct case_file *f)
 		jsonw_kstr(j, "released_by", release->by);
 }
 
+/* What the platform of a code said, once; nothing when nobody was asked or none has answered. */
+static void print_platform(struct case_file *f, FILE *out)
+{
+	const struct code_route *r = code_route_of_kind(f->tap.kind);
+	struct code_answer a;
+	uint8_t key[TAP_KEY_BYTES];
+	char text[11];
+	int32_t day;
+
+	if (r == NULL)
+		return;
+	tap_key(&f->tap, key);
+	if (!code_answer_find(&f->t, key, &a, &day)) {
+		fprintf(out, "  平台 %s 尚未应答\n", r->name);
+		return;
+	}
+	day_format(day, text);
+	fprintf(out, "  平台 %s %s, 平台流水 %s%s%s, 应答记入 %s\n", r->name, a.result == CODE_GOOD ? r->debits ? "已扣款" : "已核验" : "拒绝", a.reference,
+		a.reason[0] != '\0' ? ", 原因 " : "", a.reason, text);
+}
+
 static void print_text(struct case_file *f, const char *id, FILE *out)
 {
 	const struct verdict_info *v = verdict_info((enum verdict)f->row.verdict);
@@ -398,6 +420,7 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 	if (f->again_seq != 0)
 		fprintf(out, "  鉴别 收到时 %s (收件箱 #%" PRIu64 "), 补验 %s (收件箱 #%" PRIu64 ")\n", key_check_name(KEY_CHECK_UNAVAILABLE), f->row.seq,
 			key_check_name((enum key_check)f->row.check), f->again_seq);
+	print_platform(f, out);
 	fprintf(out, "  鉴别 %s (密钥版本 %u, 算法 %u)  票价版本 %u  收件箱 #%" PRIu64 "\n", key_check_name((enum key_check)f->row.check), f->tap.key_version, f->tap.alg_id,
 		f->row.tariff_version, f->row.seq);
 }
@@ -516,6 +539,19 @@ static void print_debit(struct case_file *f, const uint8_t key[TAP_KEY_BYTES], F
 		fprintf(out, "  银行扣款 %s  (qingfen explain debit)\n", id);
 }
 
+static void json_platform(struct jsonw *j, struct case_file *f)
+{
+	struct code_answer a;
+	uint8_t key[TAP_KEY_BYTES];
+	int32_t day;
+
+	tap_key(&f->tap, key);
+	if (code_route_of_kind(f->tap.kind) == NULL || !code_answer_find(&f->t, key, &a, &day))
+		return;
+	jsonw_kstr(j, "platform_answer", a.result == CODE_GOOD ? "good" : "refused");
+	jsonw_kstr(j, "platform_reference", a.reference);
+}
+
 static void print_json(struct case_file *f, const char *id, const uint8_t key[TAP_KEY_BYTES], FILE *out)
 {
 	char time[32], pan[24], day[11], debit[DEBIT_ID_BYTES];
@@ -536,6 +572,7 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	jsonw_kstr(&j, "verdict", verdict_info((enum verdict)f->row.verdict)->name);
 	jsonw_kstr(&j, "check", key_check_name((enum key_check)f->row.check));
 	jsonw_kstr(&j, "card_standing", card_standing_name(f->card));
+	json_platform(&j, f);
 	jsonw_kstr(&j, "distrust_told_by", f->row.check == KEY_CHECK_DISTRUSTED && f->distrust != NULL ? f->distrust->by : "");
 	jsonw_kint(&j, "published_fen", f->row.fare.published.fen);
 	jsonw_kint(&j, "charged_fen", f->row.priced.charged.fen);

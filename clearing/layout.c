@@ -14,8 +14,10 @@
 	extern const char symbol[], symbol##_end[];
 EMBED(profile_tunion, "clearing/profiles/tunion.yaml")
 EMBED(profile_bank, "clearing/profiles/bank.yaml")
+EMBED(profile_ridecode, "clearing/profiles/ridecode.yaml")
+EMBED(profile_identity, "clearing/profiles/identity.yaml")
 
-#define LAYOUTS_MAX 16
+#define LAYOUTS_MAX 24
 static struct { char profile[16], record[16]; struct layout layout; } layouts[LAYOUTS_MAX];
 static size_t layout_count;
 static pthread_once_t loaded = PTHREAD_ONCE_INIT;
@@ -65,6 +67,8 @@ static void load(void)
 {
 	profile_read("tunion", profile_tunion, (size_t)(profile_tunion_end - profile_tunion));
 	profile_read("bank", profile_bank, (size_t)(profile_bank_end - profile_bank));
+	profile_read("ridecode", profile_ridecode, (size_t)(profile_ridecode_end - profile_ridecode));
+	profile_read("identity", profile_identity, (size_t)(profile_identity_end - profile_identity));
 }
 
 const struct layout *layout_of(const char *profile, const char *record)
@@ -74,6 +78,14 @@ const struct layout *layout_of(const char *profile, const char *record)
 		if (strcmp(layouts[i].profile, profile) == 0 && strcmp(layouts[i].record, record) == 0)
 			return &layouts[i].layout;
 	abort();
+}
+
+bool layout_has(const struct layout *l, const char *field)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (strcmp(l->field[i].name, field) == 0)
+			return true;
+	return false;
 }
 
 static const struct layout_field *field_of(const struct layout *l, const char *name)

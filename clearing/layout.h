@@ -16,6 +16,7 @@ struct layout { struct layout_field field[LAYOUT_FIELDS_MAX]; size_t count; size
 /* The layout of a record kind of a built-in profile ("tunion" "FB"). Asserts that it exists: profiles are
  * checked by a test. */
 const struct layout *layout_of(const char *profile, const char *record);
+bool layout_has(const struct layout *l, const char *field);
 /* A line being made: all fields start at their fill. line has width + 1 bytes. */
 void layout_blank(const struct layout *l, char *line);
 void layout_text(const struct layout *l, char *line, const char *field, const char *text);	/* cut at the width */

@@ -5,6 +5,7 @@
  * The verdicts here are provisional: they go into receipts. The final ones are decided by the clear.
  */
 #include "clearing/clear.h"
+#include "clearing/code_route.h"
 #include "clearing/daemon.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct live {
 	struct table answer[2];		/* receipts of the open day and of the one before; older batches are told by their taps */
 	struct known *known;
 	struct unproven *unproven;
+	struct code_asks *asks;
 	struct live_totals totals;
 	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
 	bool read[BATCH_TAPS_MAX];
@@ -47,7 +49,7 @@ int live_new(struct live **ret)
 	    table_open(&l->coded, TAP_CODE_BYTES, sizeof(struct coded)) != 0 ||
 	    table_open(&l->answer[0], offsetof(struct answer, used), sizeof(struct answer)) != 0 ||
 	    table_open(&l->answer[1], offsetof(struct answer, used), sizeof(struct answer)) != 0 || known_new(KNOWN_PLACES, &l->known) != 0 ||
-	    unproven_new(&l->unproven) != 0) {
+	    unproven_new(&l->unproven) != 0 || code_asks_new(&l->asks) != 0) {
 		live_free(l);
 		return -ENOMEM;
 	}
@@ -77,6 +79,7 @@ void live_free(struct live *l)
 	table_close(&l->coded);
 	known_free(l->known);
 	unproven_free(l->unproven);
+	code_asks_free(l->asks);
 	free(l);
 }
 
@@ -101,6 +104,8 @@ const struct live_totals *live_totals(const struct live *l) { return &l->totals;
 void live_entitlements_changed(struct live *l) { known_forget(l->known); }
 
 void live_note_repeated(struct live *l) { l->totals.repeated++; }
+
+struct code_asks *live_asks(struct live *l) { return l->asks; }
 
 /* ---- answers given ----------------------------------------------------------------------------- */
 
@@ -238,6 +243,18 @@ static bool beyond_cap(struct live *l, const struct refdata *ref, int32_t open_d
 	return sum > cap;
 }
 
+/* Its platform is asked about it. */
+static void ask_note(struct live *l, const struct tap *tap, uint64_t seq)
+{
+	const struct code_route *r = code_route_of_kind(tap->kind);
+	struct code_waiting w = { .scheme = r != NULL ? (uint8_t)r->scheme : 0, .seq = seq };
+
+	if (r == NULL)
+		return;
+	tap_key(tap, w.key);
+	code_asks_add(l->asks, &w);
+}
+
 /* The record with what is known of its code now; tap NULL: it cannot be read. seq: the event that tells it. */
 static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct record *r, const struct tap *tap,
 			      uint64_t seq)
@@ -277,6 +294,8 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	v = judge(&in);
 	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, r->device, tap, in.terminal->operator_id))
 		v = VERDICT_QUARANTINED;
+	if (v == VERDICT_PENDING)
+		ask_note(l, tap, seq);
 	if (v == VERDICT_ACCEPTED || v == VERDICT_PENDING)
 		rate_provisionally(l, ref, t, open_day, tap, seq, in.terminal->operator_id);
 	return v;
@@ -324,6 +343,8 @@ static int tables_room(struct live *l)
 		ret = table_room(&l->coded);
 	if (ret == 0)
 		ret = riding_room(l->riding);
+	if (ret == 0)
+		ret = code_asks_room(l->asks);
 	return ret == 0 ? unproven_room(l->unproven) : ret;
 }
 

@@ -120,6 +120,8 @@ static int daemon_run(struct daemon *d)
 	if (ret == 0)
 		ret = deliver_start(d);
 	if (ret == 0)
+		ret = code_ask_start(d);
+	if (ret == 0)
 		ret = recheck_start(d);
 	if (ret != 0) {
 		log_event("start-failed", "reason=\"%s\"", strerror(-ret));
@@ -136,6 +138,7 @@ static int daemon_run(struct daemon *d)
 	pthread_join(d->writer, NULL);
 	fronts_stop(d);
 	pthread_join(d->deliver, NULL);
+	pthread_join(d->code_ask, NULL);
 	return 0;
 }
 

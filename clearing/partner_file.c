@@ -7,6 +7,8 @@
  */
 #include "clearing/settle.h"
 
+#include "clearing/code_route.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,11 +228,14 @@ static int check_position(struct file *f, const struct layout *l, const char *li
 
 int partner_file_check(struct txn *t, const char *partner, const char *name, const void *p, size_t n, char *ret_error, size_t error_bytes)
 {
+	const struct code_route *route = code_route_of_name(partner);
 	struct file f = { .t = t, .partner = partner, .name = name, .p = p, .end = (const char *)p + n, .error = ret_error, .error_bytes = error_bytes };
 	struct checking c = { 0 };
 	struct visit v = { .arg = &c };
 	int ret;
 
+	if (route != NULL)
+		return code_file_check(t, route, name, p, n, ret_error, error_bytes);
 	if (kind_is(name, "FB") || kind_is(name, "DSRT"))
 		v.line = check_answer;
 	else if (kind_is(name, "CR"))
@@ -250,7 +255,7 @@ int partner_file_check(struct txn *t, const char *partner, const char *name, con
 
 /* ---- apply: items change state, files are acknowledged ---------------------------------------------------------- */
 
-static void outbox_ack(struct txn *t, const char *name)
+void outbox_ack(struct txn *t, const char *name)
 {
 	struct outbox_row row;
 	uint64_t after = 0;
@@ -293,12 +298,15 @@ static int apply_processed(struct file *f, const struct layout *l, const char *l
 
 int partner_file_apply(struct txn *t, const char *partner, const char *name, const void *p, size_t n)
 {
+	const struct code_route *route = code_route_of_name(partner);
 	char error[256];
 	struct file f = { .t = t, .partner = partner, .name = name, .p = p, .end = (const char *)p + n, .error = error, .error_bytes = sizeof(error) };
 	struct visit v = { 0 };
 	char sent[64];
 	int ret;
 
+	if (route != NULL)
+		return code_file_apply(t, route, name, p, n);
 	if (kind_is(name, "FB") || kind_is(name, "DSRT"))
 		v.line = apply_answer;
 	else if (kind_is(name, "LD"))
@@ -382,11 +390,14 @@ static int post_abroad(struct file *f, const struct layout *l, const char *line,
 
 int partner_file_post(struct txn *t, const char *partner, const char *name, const void *p, size_t n, posting_fn emit_fn, void *arg)
 {
+	const struct code_route *route = code_route_of_name(partner);
 	char error[256];
 	struct file f = { .t = t, .partner = partner, .name = name, .p = p, .end = (const char *)p + n, .error = error, .error_bytes = sizeof(error) };
 	struct emitting e = { emit_fn, arg };
 	struct visit v = { .arg = &e };
 
+	if (route != NULL)
+		return code_file_post(t, route, name, p, n, emit_fn, arg);
 	if (kind_is(name, "FB") || kind_is(name, "DSRT"))
 		v.line = post_answer;
 	else if (kind_is(name, "CL"))

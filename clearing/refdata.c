@@ -7,6 +7,8 @@
  */
 #include "clearing/refdata.h"
 
+#include "clearing/code_route.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -580,6 +582,8 @@ int refdata_apply(struct refdata *r, const struct event *e, struct txn *t, char 
 		return t->write ? media_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
 	if (e->type == EVENT_CARDS)
 		return t->write ? cards_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
+	if (e->type == EVENT_CODE_ANSWER)
+		return t->write ? code_answers_apply(t, e->seq, e->body, e->bytes) : 0;
 	if (e->type == EVENT_FEED)
 		return t->write ? feed_apply(r, t, e, "feed", NULL, ret_error, error_bytes) : feed_note(r, e->seq, e->received_ms, e->body, e->bytes);
 	return apply(r, e->type, e->body, e->bytes, false, ret_error, error_bytes);

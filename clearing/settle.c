@@ -6,6 +6,8 @@
  */
 #include "clearing/settle.h"
 
+#include "clearing/code_route.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,8 +103,7 @@ bool outbox_next(struct txn *t, uint64_t after_id, struct outbox_row *ret_row)
 	return found;
 }
 
-/* A file of a day goes out once; building again changes its bytes only to the same bytes. */
-static void outbox_add(struct txn *t, int32_t day, const char *partner, const char *name)
+void outbox_add(struct txn *t, int32_t day, const char *partner, const char *name)
 {
 	struct outbox_row row = { .day = day }, other;
 	uint64_t after = 0;
@@ -420,6 +421,8 @@ int day_build(struct store *s, int32_t day)
 	if (ret == 0)
 		ret = build_files(&b);
 	if (ret == 0)
+		ret = code_files_build(&t, day);
+	if (ret == 0)
 		ret = build_reports(s, &t, day);
 	if (ret != 0) {
 		txn_abort(&t);
@@ -453,7 +456,7 @@ static uint64_t items_open(struct txn *t, int32_t day)
 
 	iter_open(t, DB_ITEM, NULL, 0, &it);
 	while (iter_next(&it))
-		n += it.val_bytes == ITEM_VALUE_BYTES && it.val[0] == ITEM_OPEN && (int32_t)be32_get(it.val + 1) == day;
+		n += it.val_bytes == ITEM_VALUE_BYTES && (it.val[0] == ITEM_OPEN || it.val[0] == ITEM_WAITING) && (int32_t)be32_get(it.val + 1) == day;
 	iter_close(&it);
 	return n;
 }

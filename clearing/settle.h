@@ -5,7 +5,8 @@
 #include "clearing/clearing.h"
 #include "clearing/layout.h"
 
-enum item_state { ITEM_OPEN = 0, ITEM_CONFIRMED = 1, ITEM_REFUSED = 2, ITEM_PAID = 3 };	/* paid: arrears, otherwise than by the bank */
+enum item_state { ITEM_OPEN = 0, ITEM_CONFIRMED = 1, ITEM_REFUSED = 2, ITEM_PAID = 3, ITEM_WAITING = 4 };	/* paid: arrears, otherwise than by the
+				 * bank; waiting: not claimed, its platform has not answered */
 #define ITEM_KEY_BYTES_MAX 40
 #define ITEM_VALUE_BYTES (1 + 4 + 8 + CLEARED_KEY_BYTES)
 /* One claim at a partner. Everything but state is fixed when the day is built. */
@@ -29,6 +30,9 @@ bool debit_rides_next(struct iter *it, uint8_t ret_cleared_key[CLEARED_KEY_BYTES
 bool debit_card(struct txn *t, const struct item_row *item, struct tap *ret_tap);	/* its first ride */
 /* bank_cards.c: the bank refused this item; its card rides no more until it is paid. */
 void bank_refused(struct txn *t, const struct item_row *item);
+/* A file of a day goes out once; building again changes its bytes only to the same bytes. outbox_ack: its partner has it. */
+void outbox_add(struct txn *t, int32_t day, const char *partner, const char *name);
+void outbox_ack(struct txn *t, const char *name);
 void file_put(struct txn *t, int32_t day, const char *name, const void *p, size_t n);
 
 #endif

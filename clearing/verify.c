@@ -13,6 +13,7 @@ struct verifier {
 	struct tac_batch *tacs;
 	struct key_device *device; int64_t deadline_ms;
 	struct qr_verifier *qr;
+	struct code_formats formats;
 	struct oda_keys *schemes;	/* of bank cards; NULL: no list */
 	/* the purse records of one batch; questions point into the taps */
 	size_t count;
@@ -40,6 +41,20 @@ static int schemes_load(const char *path, struct oda_keys **ret)
 	return code;
 }
 
+static int formats_load(const char *path, struct code_formats *ret)
+{
+	char text[8192], error[400] = "cannot be read";
+	FILE *f = fopen(path, "re");
+	size_t n = f != NULL ? fread(text, 1, sizeof(text), f) : 0;
+	int code = f != NULL && n < sizeof(text) ? code_formats_parse(path, text, n, ret, error, sizeof(error)) : -EIO;
+
+	if (f != NULL)
+		fclose(f);
+	if (code != 0)
+		log_event("code-formats", "file=%s reason=\"%s\"", path, error);
+	return code;
+}
+
 int verifier_new(const struct keyring *ring, const struct conf *conf, struct verifier **ret_verifier)
 {
 	struct verifier *v = calloc(1, sizeof(*v));
@@ -52,6 +67,8 @@ int verifier_new(const struct keyring *ring, const struct conf *conf, struct ver
 		ret = qr_verifier_load_ca(v->qr, conf->qr_ca, error, sizeof(error));
 	if (ret == 0 && conf->bank_scheme_keys[0] != '\0')
 		ret = schemes_load(conf->bank_scheme_keys, &v->schemes);
+	if (ret == 0 && conf->code_formats[0] != '\0')
+		ret = formats_load(conf->code_formats, &v->formats);
 	if (ret != 0) {
 		verifier_free(v);
 		return ret;
@@ -110,6 +127,21 @@ static enum key_check bank_check(const struct verifier *v, const struct tap *tap
 	return KEY_CHECK_DEVICE;
 }
 
+/* Its platform judges; what can be known without asking is looked at when the formats are here. */
+static enum key_check platform_code_check(const struct verifier *v, const struct tap *tap)
+{
+	const struct code_format *f;
+	uint8_t pan[10];
+
+	if (tap->qr.n == 0)
+		return KEY_CHECK_BAD;
+	if (v->formats.count == 0)
+		return KEY_CHECK_FOREIGN;
+	f = code_format_of(&v->formats, tap->qr.p, tap->qr.n);
+	return f != NULL && f->kind == tap->kind && code_format_check(f, tap->qr.p, tap->time_ms / 1000, pan) == CODE_SOUND &&
+	       memcmp(pan, tap->pan, sizeof(pan)) == 0 ? KEY_CHECK_FOREIGN : KEY_CHECK_BAD;
+}
+
 /* A record that is not asked about with others. */
 static enum key_check check_alone(struct verifier *v, const struct tap *tap)
 {
@@ -118,7 +150,7 @@ static enum key_check check_alone(struct verifier *v, const struct tap *tap)
 	case TAP_BANK: return bank_check(v, tap);
 	case TAP_BANK_QR:
 	case TAP_IDENTITY:
-		return tap->qr.n != 0 ? KEY_CHECK_FOREIGN : KEY_CHECK_BAD;	/* its platform judges */
+		return platform_code_check(v, tap);
 	case TAP_MANUAL:
 		return KEY_CHECK_DEVICE;
 	case TAP_PURCHASE:

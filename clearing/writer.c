@@ -7,6 +7,8 @@
  */
 #include "clearing/daemon.h"
 
+#include "clearing/code_route.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +67,12 @@ static int replay(struct daemon *d, struct txn *t)
 		} else if (e.type != EVENT_BATCH) {
 			ret = refdata_apply(d->ref, &e, t, error, sizeof(error));
 			live_entitlements_changed(d->live);
+			if (e.type == EVENT_CODE_ANSWER)
+				code_asks_event(live_asks(d->live), e.body, e.bytes);
 		}
 	}
 	inbox_close(&it);
+	d->stat.codes_waiting = code_asks_count(live_asks(d->live));
 	d->open_day = open_day;
 	d->stat.replay_ns = clock_ns() - start;
 	return ret != 0 ? ret : t->error;
@@ -98,7 +103,9 @@ int writer_open(struct daemon *d)
 		ret = txn_begin(d->store, false, &t);
 	if (ret != 0)
 		return ret;
-	ret = replay(d, &t);
+	ret = code_asks_load(live_asks(d->live), &t);
+	if (ret == 0)
+		ret = replay(d, &t);
 	txn_abort(&t);
 	return ret;
 }
@@ -258,6 +265,12 @@ static void batches_run(struct daemon *d, struct item *group)
 	}
 }
 
+/* For the thread that asks platforms: whether there is anything to ask. */
+static void waiting_tell(struct daemon *d)
+{
+	__atomic_store_n(&d->stat.codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
+}
+
 /* Runs of batches are committed together; a call stands between them in its order of arrival. */
 static void group_run(struct daemon *d, struct item *group)
 {
@@ -267,6 +280,7 @@ static void group_run(struct daemon *d, struct item *group)
 		if (first->kind == ITEM_CALL) {
 			group = first->next;
 			call_run(d, first);
+			waiting_tell(d);
 			continue;
 		}
 		while (last->next != NULL && last->next->kind == ITEM_BATCH)
@@ -274,6 +288,7 @@ static void group_run(struct daemon *d, struct item *group)
 		group = last->next;
 		last->next = NULL;
 		batches_run(d, first);
+		waiting_tell(d);
 	}
 }
 

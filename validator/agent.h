@@ -18,7 +18,8 @@
 struct agent_conf {
 	char device[DEVICE_BYTES_MAX + 1], host[256], server_name[256];
 	char spool[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_ca[PATH_MAX];
-	char keyring[PATH_MAX], passphrase_file[PATH_MAX], tariff[PATH_MAX], blacklist[PATH_MAX];
+	char keyring[PATH_MAX], passphrase_file[PATH_MAX], tariff[PATH_MAX], blacklist[PATH_MAX], qr_ca[PATH_MAX],
+		code_list[PATH_MAX], code_formats[PATH_MAX];
 	char line[LINE_BYTES_MAX + 1], vehicle[16];
 	uint8_t terminal[6], acquirer[4], city[2];
 	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s;
@@ -93,6 +94,11 @@ int agent_record(struct agent *a, const struct tap *tap);
 
 int agent_link_new(struct agent *a, struct agent_link **ret_link);
 void agent_link_free(struct agent_link *l);
+
+/* Where the bus is, for the gate. */
+struct gate_setting agent_setting(const struct agent *a);
+/* Codes as a scanner would read them, hex, one a line of a file, shown at the gate now; records into the spool, answers into the log. */
+int agent_codes(struct agent *a, const char *path);
 
 /* Taps of software cards through the gate into the spool; the PSAM is software too. */
 int agent_simulate(struct agent *a, unsigned taps, uint64_t seed);

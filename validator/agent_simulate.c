@@ -94,7 +94,7 @@ static int passengers_init(struct passengers *p, unsigned taps)
 	return ret;
 }
 
-static struct gate_setting setting_of(const struct agent *a)
+struct gate_setting agent_setting(const struct agent *a)
 {
 	const struct agent_conf *c = &a->conf;
 	struct gate_setting s = { .tariff = a->lists.tariff, .operator_id = (uint32_t)c->operator_id, .direction = (uint8_t)c->direction,
@@ -109,7 +109,7 @@ static struct gate_setting setting_of(const struct agent *a)
 
 static int present(struct passengers *p, struct soft_card *card, int64_t at_ms)
 {
-	struct gate_setting s = setting_of(p->agent);
+	struct gate_setting s = agent_setting(p->agent);
 	struct tap taps[2];
 	unsigned count;
 	enum gate_answer answer = gate_tap(p->gate, soft_card_reader(card), &s, at_ms, taps, &count);

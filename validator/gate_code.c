@@ -11,12 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct used { uint8_t key[QR_REPLAY_BYTES]; int64_t until_s; };
 struct code_gate {
 	struct gate *gate;
 	struct qr_verifier *verifier;
 	const struct code_list *list;
-	struct used used[CODES_USED_MAX];
+	struct code_used used[CODES_USED_MAX];
 };
 
 size_t code_gate_size(void) { return sizeof(struct code_gate); }
@@ -44,15 +43,14 @@ void code_gate_free(struct code_gate *c) { free(c); }
 
 /* ---- used codes ------------------------------------------------------------------------------------------- */
 
-/* NULL: used. Else the place to remember it in; *ret_room false: there is none. */
-static struct used *used_place(struct code_gate *c, const uint8_t key[QR_REPLAY_BYTES], int64_t now_s, bool *ret_room)
+struct code_used *code_used_place(struct code_used used[CODES_USED_MAX], const uint8_t key[QR_REPLAY_BYTES], int64_t now_s, bool *ret_room)
 {
-	struct used *place = NULL;
+	struct code_used *place = NULL;
 
 	for (size_t i = 0; i < CODES_USED_MAX; i++) {
-		if (c->used[i].until_s < now_s)
-			place = place == NULL ? &c->used[i] : place;
-		else if (memcmp(c->used[i].key, key, sizeof(c->used[i].key)) == 0)
+		if (used[i].until_s < now_s)
+			place = place == NULL ? &used[i] : place;
+		else if (memcmp(used[i].key, key, sizeof(used[i].key)) == 0)
 			return NULL;
 	}
 	*ret_room = place != NULL;
@@ -97,7 +95,7 @@ enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *
 	struct rider_state after;
 	enum gate_answer answer;
 	struct qr_code code;
-	struct used *place;
+	struct code_used *place;
 	bool room = true;
 
 	*ret_verdict = qr_verify(c->verifier, p, n, now_ms / 1000, &code);
@@ -107,7 +105,7 @@ enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *
 	if (answer != GATE_GO)
 		return answer;
 	qr_replay_key(&code, key);
-	place = used_place(c, key, now_ms / 1000, &room);
+	place = code_used_place(c->used, key, now_ms / 1000, &room);
 	if (place == NULL)
 		return room ? GATE_CODE_USED : GATE_TAP_AGAIN;
 	memcpy(t.pan, code.pan, 10);

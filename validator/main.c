@@ -14,11 +14,11 @@
 #define SERIAL_EPOCH_MS 1577836800000LL		/* 2020-01-01 UTC */
 
 static const char usage[] = "usage: validatord -c FILE [--check-config] [--once] [--wait SECONDS]\n"
-			    "                  [--simulate TAPS] [--seed N] [--options]\n"
+			    "                  [--simulate TAPS] [--seed N] [--codes FILE] [--options]\n"
 			    "       validatord -c FILE --enrol CODEFILE | --renew | --certificate FILE\n"
 			    "  车载机代理. 说明见 validatord(8), 配置见 validatord.conf(5)\n";
 
-struct options { const char *conf, *enrol, *certificate; bool check, once, renew; unsigned taps, wait_s; uint64_t seed; };
+struct options { const char *conf, *codes, *enrol, *certificate; bool check, once, renew; unsigned taps, wait_s; uint64_t seed; };
 
 static bool number(const char *text, uint64_t max, uint64_t *ret)
 {
@@ -35,7 +35,7 @@ static int options_read(int argc, char **argv, struct options *ret)
 	static const struct option longs[] = {
 		{ "check-config", no_argument, NULL, 'k' }, { "once", no_argument, NULL, 'o' },
 		{ "wait", required_argument, NULL, 'w' }, { "simulate", required_argument, NULL, 's' },
-		{ "seed", required_argument, NULL, 'r' }, { "options", no_argument, NULL, 'p' },
+		{ "seed", required_argument, NULL, 'r' }, { "codes", required_argument, NULL, 'q' }, { "options", no_argument, NULL, 'p' },
 		{ "enrol", required_argument, NULL, 'e' }, { "renew", no_argument, NULL, 'n' },
 		{ "certificate", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
@@ -47,6 +47,7 @@ static int options_read(int argc, char **argv, struct options *ret)
 	while (good && (c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c': ret->conf = optarg; break;
+		case 'q': ret->codes = optarg; break;
 		case 'k': ret->check = true; break;
 		case 'o': ret->once = true; break;
 		case 'w': good = number(optarg, 86400, &n); ret->wait_s = (unsigned)n; break;
@@ -106,17 +107,19 @@ static int shift_start(struct agent *a, const struct options *o)
 {
 	int ret = 0;
 
-	if (o->taps > 0 && a->lists.tariff == NULL) {
+	if ((o->taps > 0 || o->codes != NULL) && a->lists.tariff == NULL) {
 		agent_log("simulate", "reason=\"no tariff yet; run validatord --once first, it is downloaded\"");
 		return 3;
 	}
-	if (a->once && o->taps == 0)
+	if (a->once && o->taps == 0 && o->codes == NULL)
 		return 0;		/* only to bring what waits */
 	ret = agent_event(a, TAP_SIGN_ON);
 	if (ret == 0)
 		ret = agent_event(a, TAP_LINE_ON);
 	if (ret == 0 && o->taps > 0)
 		ret = agent_simulate(a, o->taps, o->seed);
+	if (ret == 0 && o->codes != NULL)
+		ret = agent_codes(a, o->codes);
 	if (ret == 0 && a->once)
 		ret = agent_event(a, TAP_SIGN_OFF);
 	if (ret != 0)

@@ -411,6 +411,25 @@ int code_list_parse(const char *name, const void *p, size_t n, struct code_list 
 void code_list_free(struct code_list *l);
 bool code_list_has(const struct code_list *l, enum code_role role, const uint8_t number[4], int32_t day);
 
+/*
+ * Codes that only their platform can judge (docs/codes.md): one format a line,
+ * kind,prefix,bytes,number_at,number_digits,time_at,validity_s,limit_fen,waiting_max,issuer[,key] with kind ride-code or identity,
+ * places from 0 in the text of the code, 0 digits or 0 time_at: it has none; issuer: the institution whose cards
+ * the fares take it for, eight digits, or empty: nobody's; key: SM2 point 04|x|y as hex, whose signature
+ * r|s as hex ends the code; '#' comments. What a platform has not answered for is a risk: limit_fen bounds the fare of such
+ * a ride, waiting_max how many of one gate wait for their receipt. Refused whole with name:line:column.
+ */
+#define CODE_FORMATS_MAX 8
+struct code_format { uint8_t kind; char prefix[9]; uint16_t bytes, number_at, number_digits, time_at, validity_s, waiting_max; uint32_t limit_fen;
+	uint8_t issuer[4]; bool has_key; uint8_t key[65]; };
+struct code_formats { size_t count; struct code_format row[CODE_FORMATS_MAX]; };
+int code_formats_parse(const char *name, const void *p, size_t n, struct code_formats *ret, char *ret_error, size_t error_bytes) VALIDATOR_MUST_CHECK;
+const struct code_format *code_format_of(const struct code_formats *all, const uint8_t *p, size_t n);	/* by prefix and length; NULL: none of them */
+/* What can be known without asking, of f->bytes bytes: its time against at_s (Unix seconds UTC), its signature, its number. *ret_pan: the
+ * number, or 99 and seventeen digits of its SHA-256 when the code is opaque. */
+enum code_fault { CODE_SOUND = 0, CODE_EXPIRED, CODE_WRONG };
+enum code_fault code_format_check(const struct code_format *f, const uint8_t *p, int64_t at_s, uint8_t ret_pan[10]);
+
 /* The code side of a gate: certificate, issuer's and user's signature, windows in UTC, lists, black list, and each code
  * once. The verifier and the list are borrowed. Codes used are remembered until they are no longer valid; while more
  * than CODES_USED_MAX are, new ones are refused, since one forgotten could ride again. */
@@ -425,6 +444,16 @@ void code_gate_init(struct code_gate *c, struct gate *g, struct qr_verifier *v, 
  * what the check of the code found, whatever the answer. */
 enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,
 				struct tap *ret_tap, enum qr_verdict *ret_verdict);
+
+/* The side of a gate for codes of code_formats: recognised by format, its time and signature looked at, black list, price, each code
+ * once, and no more rides at the operator's risk than the format allows (GATE_FIRST_RIDES). Formats are borrowed. */
+struct platform_gate;
+int platform_gate_new(struct gate *g, const struct code_formats *formats, struct platform_gate **ret_gate) VALIDATOR_MUST_CHECK;
+void platform_gate_free(struct platform_gate *p);
+/* As code_gate_show; ret_tap->qr points into p. */
+enum gate_answer platform_gate_show(struct platform_gate *g, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,
+				    struct tap *ret_tap);
+void platform_gate_receipted(struct platform_gate *g);	/* nothing in the spool waits: the centre asks about what it has */
 
 /* Black list: sorted PANs, versioned; text file "pan[,pan_to]" per line. Borrow-free. */
 struct hotlist;

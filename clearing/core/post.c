@@ -40,11 +40,11 @@ static int64_t posted_to(const struct priced *p, account_t credit)
 
 #define PENDING_TREASURY 100	/* party of a treasury's pending share: 100 + treasury */
 
-/* A purse has paid what its record says. A bank card authenticated at the kerb has paid nothing yet: it is debited what is
- * due, never more than the rider was shown. */
+/* A purse has paid what its record says, a ride code is debited it. A bank card authenticated at the kerb and the holder of an
+ * identity code have paid nothing yet: they are debited what is due, never more than the rider was shown. */
 static int64_t charged_of(const struct tap *tap, int64_t due)
 {
-	if (tap->kind != TAP_BANK || tap->amount_fen <= due)
+	if ((tap->kind != TAP_BANK && tap->kind != TAP_IDENTITY) || tap->amount_fen <= due)
 		return tap->amount_fen;
 	return due > 0 ? due : 0;
 }

@@ -1,4 +1,5 @@
 /* A code rides once: whichever gates it is shown at, in whatever order and on whatever days the records come. */
+#include "clearing/code_route.h"
 #include "clearing/daemon.h"
 
 #define event_add house_event_add	/* libevent has one of this name */
@@ -270,6 +271,161 @@ static void the_receipt_already_says_that_a_code_rode_before(void **state)
 	house_close(&h);
 }
 
+/* ---- what platforms say ----------------------------------------------------------------------------------------------- */
+
+static struct tap waiting_tap(enum tap_kind kind, unsigned account, int32_t day, int minute)
+{
+	struct tap t = tap_at(account, day, minute, "A", 200);
+
+	assert_true(payload_count < CODES_MAX);
+	t.kind = kind;
+	t.medium = kind == TAP_IDENTITY ? MEDIUM_QR : MEDIUM_BANK_QR;
+	t.balance_before = t.balance_after = 0;
+	t.qr.p = payload[payload_count];
+	t.qr.n = (uint32_t)snprintf((char *)payload[payload_count], QR_BYTES_MAX, "UPR1-%zu-%d", payload_count, minute);
+	payload_count++;
+	return t;
+}
+
+static struct code_answer said_of(const struct tap *t, enum code_result result)
+{
+	struct code_answer a = { .result = (uint8_t)result, .amount_fen = t->kind == TAP_BANK_QR ? t->amount_fen : 0, .reference = "R1", .reason = "" };
+
+	tap_key(t, a.key);
+	memcpy(a.record_pan, t->pan, 10);
+	return a;
+}
+
+static void say(struct house *h, enum scheme scheme, const struct code_answer *a)
+{
+	uint8_t head[CODE_EVENT_HEAD_BYTES] = { (uint8_t)scheme, 0, 0, 1 }, row[CODE_ANSWER_BYTES];
+
+	code_answer_put(a, row);
+	event_add(h, EVENT_CODE_ANSWER, head, sizeof(head), row, sizeof(row));
+}
+
+static void an_answer_before_the_cut_decides_and_a_second_one_changes_nothing(void **state)
+{
+	struct tap good = waiting_tap(TAP_BANK_QR, 1, DAY0, 480), bad = waiting_tap(TAP_BANK_QR, 2, DAY0, 481), silent = waiting_tap(TAP_BANK_QR, 3, DAY0, 482),
+		   other = waiting_tap(TAP_BANK_QR, 4, DAY0, 483);
+	struct code_answer a = said_of(&good, CODE_GOOD), again = said_of(&good, CODE_REFUSED), b = said_of(&bad, CODE_REFUSED), c = said_of(&other, CODE_GOOD);
+	struct house h;
+
+	(void)state;
+	c.amount_fen++;			/* debited another amount than was asked */
+	house_open(&h);
+	send_checked(&h, &good, KEY_CHECK_FOREIGN);
+	send_checked(&h, &bad, KEY_CHECK_FOREIGN);
+	send_checked(&h, &silent, KEY_CHECK_FOREIGN);
+	send_checked(&h, &other, KEY_CHECK_FOREIGN);
+	say(&h, SCHEME_RIDE_CODE, &a);
+	say(&h, SCHEME_RIDE_CODE, &b);
+	say(&h, SCHEME_RIDE_CODE, &c);
+	say(&h, SCHEME_RIDE_CODE, &again);
+	day_end(&h);
+	assert_int_equal(verdict_of(&h, &good), VERDICT_ACCEPTED);
+	assert_int_equal(verdict_of(&h, &bad), VERDICT_PLATFORM_REFUSED);
+	assert_int_equal(verdict_of(&h, &silent), VERDICT_PENDING);
+	assert_int_equal(verdict_of(&h, &other), VERDICT_PENDING);
+	assert_int_equal(operators_get(&h), 200);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_CODE, SCHEME_RIDE_CODE)), -200);
+	say(&h, SCHEME_RIDE_CODE, &again);	/* a day later */
+	day_end(&h);
+	assert_int_equal(operators_get(&h), 200);
+	all_holds(&h);
+	house_close(&h);
+}
+
+static void an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_stays(void **state)
+{
+	struct tap good = waiting_tap(TAP_BANK_QR, 1, DAY0, 480), bad = waiting_tap(TAP_BANK_QR, 2, DAY0, 481);
+	struct code_answer a = said_of(&good, CODE_GOOD), b = said_of(&bad, CODE_REFUSED);
+	uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	send_checked(&h, &good, KEY_CHECK_FOREIGN);
+	send_checked(&h, &bad, KEY_CHECK_FOREIGN);
+	day_end(&h);
+	assert_int_equal(dump_digest(h.store, DAY0, before), 0);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_PENDING, SCHEME_RIDE_CODE)), -400);
+	send_checked(&h, &good, KEY_CHECK_FOREIGN);	/* sent again on the day of the answer */
+	say(&h, SCHEME_RIDE_CODE, &a);
+	say(&h, SCHEME_RIDE_CODE, &b);
+	say(&h, SCHEME_RIDE_CODE, &a);
+	day_end(&h);
+	say(&h, SCHEME_RIDE_CODE, &a);
+	day_end(&h);
+	assert_int_equal(dump_digest(h.store, DAY0, after), 0);
+	assert_memory_equal(before, after, DIGEST_BYTES);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_PENDING, SCHEME_RIDE_CODE)), 0);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_OPERATOR_PENDING, 101)), 0);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_CODE, SCHEME_RIDE_CODE)), -200);
+	assert_int_equal(operators_get(&h), 200);
+	all_holds(&h);
+	house_close(&h);
+}
+
+static void an_identity_code_rides_with_its_persons_entitlements_and_is_charged_what_is_due(void **state)
+{
+	struct tap elder = waiting_tap(TAP_IDENTITY, 91, DAY0, 480), stranger = waiting_tap(TAP_IDENTITY, 92, DAY0, 481);
+	struct code_answer a = said_of(&elder, CODE_GOOD), b = said_of(&stranger, CODE_GOOD);
+	struct house h;
+
+	(void)state;
+	assert_true(pan_parse("3104730150000000001", a.pan));
+	assert_true(pan_parse("3104730150000000099", b.pan));
+	house_open(&h);
+	elders_add(&h);
+	send_checked(&h, &elder, KEY_CHECK_FOREIGN);
+	send_checked(&h, &stranger, KEY_CHECK_FOREIGN);
+	say(&h, SCHEME_IDENTITY, &a);
+	say(&h, SCHEME_IDENTITY, &b);
+	day_end(&h);
+	assert_int_equal(verdict_of(&h, &elder), VERDICT_ACCEPTED);
+	assert_int_equal(paid_of(&h, &elder), 100);
+	assert_int_equal(paid_of(&h, &stranger), 200);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_CODE, SCHEME_IDENTITY)), -300);	/* 100 and 200, nothing to give back */
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_IDENTITY)), 0);
+	assert_int_equal(operators_get(&h), 400);
+	all_holds(&h);
+	house_close(&h);
+}
+
+static void what_waits_is_known_again_after_a_restart_until_it_is_answered(void **state)
+{
+	struct tap t = waiting_tap(TAP_BANK_QR, 1, DAY0, 480);
+	struct code_answer a = said_of(&t, CODE_GOOD);
+	struct code_waiting list[4];
+	struct code_asks *asks;
+	size_t at = 0;
+	struct txn txn;
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	send_checked(&h, &t, KEY_CHECK_FOREIGN);
+	day_end(&h);
+	assert_int_equal(day_build(h.store, DAY0), 0);
+	assert_int_equal(code_asks_new(&asks) | txn_begin(h.store, false, &txn), 0);
+	assert_int_equal(code_asks_load(asks, &txn), 0);
+	txn_abort(&txn);
+	assert_int_equal(code_asks_list(asks, SCHEME_RIDE_CODE, &at, list, 4), 1);
+	assert_memory_equal(list[0].key, a.key, TAP_KEY_BYTES);
+	code_asks_free(asks);
+	say(&h, SCHEME_RIDE_CODE, &a);
+	day_end(&h);
+	assert_int_equal(code_asks_new(&asks) | txn_begin(h.store, false, &txn), 0);
+	assert_int_equal(code_asks_load(asks, &txn), 0);
+	txn_abort(&txn);
+	assert_int_equal(code_asks_count(asks), 0);
+	code_asks_free(asks);
+	assert_int_equal(day_build(h.store, DAY0 + 1), 0);
+	all_holds(&h);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +436,10 @@ int main(void)
 		cmocka_unit_test_setup(a_forgery_holds_no_code_and_an_unverified_one_gives_way, set_up),
 		cmocka_unit_test(the_order_of_arrival_leaves_no_trace),
 		cmocka_unit_test_setup(the_receipt_already_says_that_a_code_rode_before, set_up),
+		cmocka_unit_test_setup(an_answer_before_the_cut_decides_and_a_second_one_changes_nothing, set_up),
+		cmocka_unit_test_setup(an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_stays, set_up),
+		cmocka_unit_test_setup(an_identity_code_rides_with_its_persons_entitlements_and_is_charged_what_is_due, set_up),
+		cmocka_unit_test_setup(what_waits_is_known_again_after_a_restart_until_it_is_answered, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

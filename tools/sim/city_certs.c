@@ -1,5 +1,5 @@
 /*
- * Certificates of the demonstration: one authority, the server, the two partners, and one
+ * Certificates of the demonstration: one authority, the server, the partners, and one
  * certificate a device whose common name is the device (P-256, made in process: a thousand take a
  * tenth of a second). Each goes into one PEM file, certificate then key, mode 0600.
  */
@@ -135,6 +135,8 @@ int city_certs_make(const struct city *c)
 	     leaf_make(c, &ca, "server", "clearingd", true) &&
 	     leaf_make(c, &ca, "tunion", "tunion", true) &&
 	     leaf_make(c, &ca, "bank", "bank", true) &&
+	     leaf_make(c, &ca, "ridecode", "ridecode", true) &&
+	     leaf_make(c, &ca, "identity", "identity", true) &&
 	     leaf_make(c, &ca, "partner", "clearingd-partner", true);
 	for (uint32_t i = 0; ok && i < c->device_count; i++) {
 		snprintf(name, sizeof(name), "devices/%s", c->device[i].name);

@@ -1,6 +1,7 @@
 /*
  * https - see https.h. Files lie in DIR/in and DIR/out; a file that comes again is not taken twice. Faults:
- * down (503 to everything), slow (2 s), reset-after-accept (takes the file, then drops the connection once).
+ * down (503 to everything), slow (2 s), reset-after-accept (takes the file, then drops the connection once), lost-answer (the
+ * same with a question). Others are a partner's own.
  */
 #include "tools/tools.h"
 
@@ -130,6 +131,22 @@ static void on_get(struct server *s, struct evhttp_request *req, const char *nam
 	evbuffer_free(b);
 }
 
+static void on_ask(struct server *s, struct evhttp_request *req)
+{
+	struct evbuffer *in = evhttp_request_get_input_buffer(req);
+	size_t n = evbuffer_get_length(in);
+	const char *text = (const char *)evbuffer_pullup(in, -1);
+	char *answer = text != NULL ? s->partner->ask(s->partner, text, n) : NULL;
+
+	if (answer != NULL && s->partner->fault != NULL && strcmp(s->partner->fault, "lost-answer") == 0) {
+		s->partner->fault = NULL;
+		evhttp_connection_free(evhttp_request_get_connection(req));
+	} else {
+		reply(req, answer != NULL ? 200 : 400, answer);
+	}
+	free(answer);
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
 	struct server *s = arg;
@@ -147,6 +164,8 @@ static void on_request(struct evhttp_request *req, void *arg)
 		on_list(s, req);
 	else if (evhttp_request_get_command(req) == EVHTTP_REQ_GET && strncmp(uri, "/out/", 5) == 0 && name_is_plain(uri + 5))
 		on_get(s, req, uri + 5);
+	else if (evhttp_request_get_command(req) == EVHTTP_REQ_POST && strcmp(uri, "/ask") == 0 && s->partner->ask != NULL)
+		on_ask(s, req);
 	else
 		reply(req, 404, NULL);
 }
@@ -176,7 +195,7 @@ static int serve(struct server *s, const char *listen)
 	if (http == NULL || colon == NULL)
 		return EXIT_USAGE;
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
-	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_PUT);
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_PUT | EVHTTP_REQ_POST);
 	evhttp_set_max_headers_size(http, 8192);
 	evhttp_set_max_body_size(http, 256 << 20);
 	evhttp_set_timeout(http, 30);
@@ -222,7 +241,7 @@ int partner_serve(struct partner *p, int argc, char **argv)
 		case 'r': p->refuse_percent = (unsigned)atoi(optarg); break;
 		default:
 			fprintf(c == 'h' ? stdout : stderr, "usage: qingfen sim %s --listen HOST:PORT (--city DIR | --cert FILE --key FILE --dir DIR)\n"
-				"       [--fault down|slow|reset-after-accept] [--refuse-percent N]\n", p->name);
+				"       [--fault down|slow|reset-after-accept%s] [--refuse-percent N]\n", p->name, p->ask != NULL ? "|lost-answer|duplicate|wrong-amount|short" : "");
 			return c == 'h' ? EXIT_OK : EXIT_USAGE;
 		}
 	}

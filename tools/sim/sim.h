@@ -14,6 +14,8 @@ int sim_validators(int argc, char **argv);
 int sim_tunion(int argc, char **argv) __attribute__((weak));
 int sim_bank(int argc, char **argv) __attribute__((weak));
 int sim_codes(int argc, char **argv);
+int sim_ridecode(int argc, char **argv);
+int sim_identity(int argc, char **argv);
 int sim_probe(int argc, char **argv) __attribute__((weak));
 
 #endif

@@ -17,6 +17,8 @@ static const struct verb parts[] = {
 	{"tunion", sim_tunion, "交通联合清分中心", "the T-Union centre"},
 	{"bank", sim_bank, "代收银行", "a collecting bank"},
 	{"codes", sim_codes, "交通联合发码平台", "a T-Union code platform"},
+	{"ridecode", sim_ridecode, "银联乘车码平台", "a ride-code platform"},
+	{"identity", sim_identity, "电子社保卡身份码平台", "an identity-code platform"},
 	{"probe", sim_probe, "异常输入探测", "send bad input, show the answer"},
 };
 
