@@ -159,9 +159,14 @@ void gate_record_place(const struct gate *g, const struct gate_setting *s, int64
 	memcpy(t->vehicle, s->vehicle, sizeof(t->vehicle));
 }
 
+static uint32_t kind_of(enum ride_event event)
+{
+	return event == RIDE_ON ? TAP_BOARD : event == RIDE_OFF ? TAP_ALIGHT : TAP_PURCHASE;
+}
+
 static struct tap record_start(const struct session *x)
 {
-	struct tap t = { .kind = TAP_PURCHASE, .medium = MEDIUM_PURSE, .card_city = x->info.city, .card_class = x->info.card_class,
+	struct tap t = { .kind = kind_of(x->s->event), .medium = MEDIUM_PURSE, .card_city = x->info.city, .card_class = x->info.card_class,
 			 .card_subtype = x->info.subtype, .txn_type = 0x09 };
 
 	gate_record_place(x->g, x->s, x->now_ms, &t);
@@ -179,6 +184,8 @@ static struct tap record_start(const struct session *x)
 	return t;
 }
 
+/* What the tap moves is taken: a hold at the tap-on, the rest at the tap-off. A purse gives nothing back: where more was held
+ * than the ride costs, nothing is taken and the clearing house owes the rider the difference. */
 enum gate_answer gate_price(struct gate *g, const struct gate_setting *s, struct tap *t, struct rider_state *ret_state)
 {
 	static const struct rider nobody = { .birth = DAY_NONE, .issued = DAY_NONE };
@@ -190,7 +197,7 @@ enum gate_answer gate_price(struct gate *g, const struct gate_setting *s, struct
 	if (fare.reject != FARE_OK)
 		return fare.reject == FARE_REPEAT_TAP ? GATE_REPEAT : GATE_NO_PRICE;
 	t->list_fen = (uint32_t)fare.published.fen;
-	t->amount_fen = (uint32_t)fare.paid.fen;
+	t->amount_fen = fare.moved.fen > 0 ? (uint32_t)fare.moved.fen : 0;
 	return GATE_GO;
 }
 

@@ -387,6 +387,7 @@ const char *gate_answer_text(enum gate_answer a);	/* what the rider is shown */
 struct gate_setting {			/* where the bus is and what is in force; borrowed */
 	const struct tariff *tariff;
 	bool inside;			/* riders change here without leaving the paid area */
+	enum ride_event event;		/* of a card: RIDE_ON, RIDE_OFF where both ends are tapped; else a single tap */
 	uint32_t operator_id; char line[LINE_BYTES_MAX + 1]; uint8_t direction; char vehicle[16]; uint16_t stop; uint32_t driver;
 	uint8_t acquirer[4]; uint16_t city; uint32_t list_version;
 	const struct hotlist *hotlist;

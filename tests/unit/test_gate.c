@@ -421,6 +421,35 @@ static void a_free_rides_repeat_is_refused_by_the_tariffs_lock(void **state)
 	soft_card_free(c);
 }
 
+/* Xiamen's rapid transit: the highest fare is held at the entry. */
+static void what_a_tap_moves_is_taken_a_hold_at_the_entry_and_no_fen_too_much_at_the_exit(void **state)
+{
+	struct soft_card *c = card(17);
+	struct tariff *t;
+	void *bytes;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tariff_compile("tariffs/packs/xm-brt", tariff_fault, NULL, &bytes, &n), 0);
+	assert_int_equal(tariff_open(bytes, n, &t), 0);
+	setting.tariff = t;
+	snprintf(setting.line, sizeof(setting.line), "BRT1");
+	setting.event = RIDE_ON;
+	assert_int_equal(present(c, NOW_MS), GATE_GO);
+	assert_int_equal(taps[0].kind, TAP_BOARD);
+	assert_int_equal(taps[0].amount_fen, 330);
+	assert_int_equal(judged(&taps[0]), KEY_CHECK_GOOD);
+	setting.event = RIDE_OFF;
+	assert_int_equal(present(c, NOW_MS + 20 * MINUTE_MS), GATE_GO);
+	assert_int_equal(taps[0].kind, TAP_ALIGHT);
+	assert_int_equal(taps[0].list_fen, 30);
+	assert_int_equal(taps[0].amount_fen, 0);
+	assert_int_equal(soft_card_balance(c), 5000 - 330);
+	soft_card_free(c);
+	tariff_close(t);
+	free(bytes);
+}
+
 static void an_ordinary_card_may_pay_for_a_companion(void **state)
 {
 	struct soft_card *c = card(17);
@@ -486,6 +515,7 @@ int main(void)
 		TEST(a_card_lost_during_recovery_is_asked_again),
 		TEST(another_terminals_purchase_never_completes_our_grey_record),
 		TEST(a_free_rides_repeat_is_refused_by_the_tariffs_lock),
+		TEST(what_a_tap_moves_is_taken_a_hold_at_the_entry_and_no_fen_too_much_at_the_exit),
 		TEST(an_ordinary_card_may_pay_for_a_companion),
 		TEST(rubbish_answers_never_lose_a_paid_ride),
 	};
