@@ -199,28 +199,41 @@ static bool may_be_late(const struct job *j, const struct work *w, const struct 
 	return service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT) < j->day.day || w->time_ms <= state->last_ms || w->time_ms <= state->open_ms;
 }
 
+/* Of a person's cards one may be an escort's: a rider is looked up by the card, again when it is another. */
+static void rider_of_card(struct job *j, const struct work *w, const struct work **last, struct rider *rider)
+{
+	if (*last == NULL || memcmp((*last)->pan, w->pan, sizeof(w->pan)) != 0)
+		rider_find(&j->txn, w->pan, j->day.cut_seq, rider);
+	*last = w;
+}
+
 static int person_rate(struct job *j, struct work *const *list, size_t count, bool asked)
 {
+	const struct work *last = NULL;
 	struct work *first = NULL;
 	struct rider_state state;
 	struct rider rider;
 	bool done = false;
 	int ret = 0;
 
-	rider_find(&j->txn, list[0]->pan, j->day.cut_seq, &rider);
-	for (size_t i = 0; ret == 0 && i < count; i++)
-		if (list[i]->alone)
-			ret = alone_rate(j, list[i], &rider);
-		else if (first == NULL)
-			first = list[i];
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		if (!list[i]->alone) {
+			first = first == NULL ? list[i] : first;
+			continue;
+		}
+		rider_of_card(j, list[i], &last, &rider);
+		ret = alone_rate(j, list[i], &rider);
+	}
 	if (ret != 0 || (first == NULL && !asked))
 		return ret;
 	state_load(j, list[0]->person, j->day.day - 1, &state);
 	if (asked || may_be_late(j, first, &state))
 		ret = clear_replay(j, list[0]->person, list, count, &state, &done);
 	for (size_t i = 0; !done && ret == 0 && i < count; i++)
-		if (!list[i]->alone)
+		if (!list[i]->alone) {
+			rider_of_card(j, list[i], &last, &rider);
 			ret = ride_rate(j, list[i], &rider, &state);
+		}
 	return ret != 0 || (first == NULL && !done) ? ret : state_keep(j, list[0]->person, &state);
 }
 

@@ -96,8 +96,11 @@ int feed_apply(struct refdata *ref, struct txn *t, const struct event *e, const 
 /* ---- a person, for people and for late holds ------------------------------------------------------------------- */
 
 struct medium_row { uint8_t pan[10]; uint64_t handle; uint8_t medium; int32_t from, to; uint64_t seq; };	/* medium 0: not told */
-const char *medium_name(uint8_t medium);			/* purse, ssc, qr, bank; "" */
+#define MEDIUM_OF_ESCORT 5		/* a card of whoever comes along with the person */
+const char *medium_name(uint8_t medium);			/* purse, ssc, qr, bank, escort; "" */
 bool medium_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct medium_row *ret);
+/* The value of a row of DB_PERSON: is the card an escort's? Then *rider says so, with its days. */
+bool medium_escorts(const void *val, size_t n, struct rider *rider);
 bool rider_of(struct txn *t, uint64_t handle, uint64_t seq, struct rider *ret);	/* as known at seq; false: unknown */
 /*
  * Each person that an entitlement event touched, and the first day whose rides it can price otherwise (0: all): what

@@ -93,7 +93,7 @@ static int again_find(struct case_file *f)
 	return f->t.error;
 }
 
-struct ride_list { int64_t time_ms; uint8_t key[TAP_KEY_BYTES]; struct ride ride; };
+struct ride_list { int64_t time_ms; uint8_t key[TAP_KEY_BYTES], pan[10]; struct ride ride; };
 
 static int ride_order(const void *pa, const void *pb)
 {
@@ -147,6 +147,7 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 			list = wide;
 		}
 		list[n].time_ms = tap.time_ms;
+		memcpy(list[n].pan, tap.pan, sizeof(list[n].pan));
 		memcpy(list[n].key, it.key + 5, TAP_KEY_BYTES);
 		list[n++].ride = ride_of(&tap, f->tariff, row.operator_id, f->day);
 	}
@@ -154,13 +155,13 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 	if (n > 1)
 		qsort(list, n, sizeof(list[0]), ride_order);
 	state_before_day(f, &state);
-	rider_find(&f->t, f->tap.pan, f->day_row.cut_seq, &rider);
 	for (size_t i = 0; i < n && !f->rated_again; i++) {
 		const struct tariff *t = refdata_tariff(f->ref, list[i].time_ms);
 		struct rider_state before = state;
 
 		if (t == NULL)
 			continue;
+		rider_find(&f->t, list[i].pan, f->day_row.cut_seq, &rider);	/* by the card: it may be an escort's */
 		rate(t, &rider, &before, &list[i].ride, &state, &f->again, &f->notes);
 		f->counter_count = tariff_counters(t, &rider, &list[i].ride, &before, &state, f->counter, sizeof(f->counter) / sizeof(f->counter[0]));
 		f->rated_again = memcmp(list[i].key, tap_key_bytes, TAP_KEY_BYTES) == 0;
@@ -182,9 +183,8 @@ static const char *step_name(uint8_t kind)
 	case FARE_STEP_TRANSFER: return "换乘";
 	case FARE_STEP_LADDER: return "累计";
 	case FARE_STEP_CAP: return "封顶";
-	case FARE_STEP_ROUND: return "取整";
 	case FARE_STEP_HOLD: return "上车, 下车时计价";
-	case FARE_STEP_SETTLE: return "补足";
+	case FARE_STEP_SETTLE: return "退回上车预扣";
 	case FARE_STEP_QUOTA: return "次数";
 	case FARE_STEP_UNFINISHED: return "前程未刷下车";
 	case FARE_STEP_REFUND: return "月后返还";
@@ -211,6 +211,20 @@ static void print_steps(const struct case_file *f, FILE *out)
 		else
 			fprintf(out, "  %-8s %10s\n", step_name(s->kind), amount);
 	}
+}
+
+/* A tap that a rule refused takes no step: the rule itself. */
+static bool refusal(const struct case_file *f, struct tariff_rule *ret)
+{
+	return f->tariff != NULL && f->row.fare.reject != FARE_OK && f->row.fare.rule != 0 && tariff_rule(f->tariff, f->row.fare.rule, ret);
+}
+
+static void print_refusal(const struct case_file *f, FILE *out)
+{
+	struct tariff_rule rule;
+
+	if (refusal(f, &rule))
+		fprintf(out, "  拒绝依规则 %s  依据: %s  (%s %s:%u)\n", rule.title, rule.basis, tariff_name(f->tariff), rule.file, rule.line);
 }
 
 static void print_money(const struct case_file *f, FILE *out)
@@ -406,6 +420,7 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 		print_misses(f, out);
 		print_postings(f->row.priced.posting, f->row.priced.posting_count, out);
 	} else {
+		print_refusal(f, out);
 		fprintf(out, "  不入账%s\n", v->resend_helps ? "; 补传正确的记录后可重新判定" : "");
 	}
 	if (f->card > CARD_GOOD) {
@@ -427,6 +442,8 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 
 static void json_rules(struct jsonw *j, const struct case_file *f)
 {
+	struct tariff_rule refused;
+
 	jsonw_key(j, "steps");
 	jsonw_array(j);
 	for (uint8_t i = 0; i < f->row.fare.step_count; i++) {
@@ -442,6 +459,14 @@ static void json_rules(struct jsonw *j, const struct case_file *f)
 		jsonw_object_end(j);
 	}
 	jsonw_array_end(j);
+	if (refusal(f, &refused)) {
+		jsonw_key(j, "refused_by");
+		jsonw_object(j);
+		jsonw_kstr(j, "rule", refused.id);
+		jsonw_kstr(j, "title", refused.title);
+		jsonw_kstr(j, "basis", refused.basis);
+		jsonw_object_end(j);
+	}
 	jsonw_key(j, "counters");
 	jsonw_array(j);
 	for (size_t i = 0; f->rated_again && i < f->counter_count; i++) {

@@ -24,7 +24,9 @@ struct place {
 	int32_t birth, issued;
 	uint32_t home;
 	struct hold hold[HOLDS_MAX];
+	int32_t escort_from, escort_to;
 	uint8_t pan[10], hold_count;
+	bool escort;
 } __attribute__((aligned(64)));
 static_assert(sizeof(struct place) == 64, "one cache line a card");
 
@@ -64,13 +66,15 @@ void known_forget(struct known *k)
 
 static void place_take(const struct place *p, struct rider *ret)
 {
-	*ret = (struct rider){ .birth = p->birth, .issued = p->issued, .home = p->home, .hold_count = p->hold_count };
+	*ret = (struct rider){ .birth = p->birth, .issued = p->issued, .home = p->home, .hold_count = p->hold_count,
+				.escort = p->escort, .escort_from = p->escort_from, .escort_to = p->escort_to };
 	memcpy(ret->hold, p->hold, sizeof(p->hold));
 }
 
 static void place_put(struct place *p, const uint8_t pan[10], uint64_t person, const struct rider *r, uint32_t since)
 {
-	*p = (struct place){ .person = person, .since = since, .birth = r->birth, .issued = r->issued, .home = r->home, .hold_count = r->hold_count };
+	*p = (struct place){ .person = person, .since = since, .birth = r->birth, .issued = r->issued, .home = r->home, .hold_count = r->hold_count,
+			      .escort = r->escort, .escort_from = r->escort_from, .escort_to = r->escort_to };
 	memcpy(p->hold, r->hold, r->hold_count * sizeof(p->hold[0]));
 	memcpy(p->pan, pan, sizeof(p->pan));
 }

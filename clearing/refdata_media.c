@@ -1,5 +1,5 @@
 /*
- * refdata_media - a person's media over time: social security card, its electronic form, bank cards. A replaced or
+ * refdata_media - a person's media over time: social security card, its electronic form, bank cards, escorts' cards. A replaced or
  * additional medium is another row of the same person, so entitlements, quotas, transfer windows and arrears, which are
  * the person's, go on. And whom an entitlement event touched, for late holds.
  */
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const medium_names[] = { "", "purse", "ssc", "qr", "bank" };
+static const char *const medium_names[] = { "", "purse", "ssc", "qr", "bank", "escort" };
 enum { M_PAN, M_PERSON, M_MEDIUM, M_FROM, M_TO, M_COUNT };
 static const char *const medium_columns[M_COUNT] = { "pan", "person", "medium", "from", "to" };
 #define MEDIUM_BYTES 17
@@ -36,7 +36,7 @@ static int medium_read(const struct ref_reading *r, struct medium_row *ret)
 	for (m.medium = 1; m.medium < sizeof(medium_names) / sizeof(medium_names[0]) && strcmp(ref_cell(r, M_MEDIUM), medium_names[m.medium]) != 0;)
 		m.medium++;
 	if (medium_name(m.medium)[0] == '\0')
-		return ref_refuse(r, M_MEDIUM, "purse, ssc, qr or bank is needed");
+		return ref_refuse(r, M_MEDIUM, "purse, ssc, qr, bank or escort is needed");
 	code = cell_day(r, M_FROM, INT32_MIN, &m.from);
 	if (code == 0)
 		code = cell_day(r, M_TO, INT32_MAX, &m.to);
@@ -78,6 +78,26 @@ bool medium_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct medi
 	return true;
 }
 
+/* Rides can be priced otherwise: another person's, or an escort's card on other days than before. */
+static bool medium_differs(const struct medium_row *a, const struct medium_row *b)
+{
+	if (a->handle != b->handle || (a->medium == MEDIUM_OF_ESCORT) != (b->medium == MEDIUM_OF_ESCORT))
+		return true;
+	return a->medium == MEDIUM_OF_ESCORT && (a->from != b->from || a->to != b->to);
+}
+
+bool medium_escorts(const void *val, size_t n, struct rider *rider)
+{
+	struct medium_row m;
+
+	if (!medium_decode(val, n, &m) || m.medium != MEDIUM_OF_ESCORT)
+		return false;
+	rider->escort = true;
+	rider->escort_from = m.from;
+	rider->escort_to = m.to;
+	return true;
+}
+
 void medium_write(struct txn *t, const struct medium_row *m)
 {
 	struct medium_row before;
@@ -97,7 +117,7 @@ void medium_write(struct txn *t, const struct medium_row *m)
 	be32_put(val + 9, (uint32_t)m->from);
 	be32_put(val + 13, (uint32_t)m->to);
 	txn_put(t, DB_PERSON, key, 18, val, m->medium != 0 ? MEDIUM_BYTES : 8);
-	if (was == (m->handle | 1ULL << 63))
+	if (known && !medium_differs(&before, m))
 		return;
 	touched_put(t, m->seq, was, first);
 	touched_put(t, m->seq, m->handle | 1ULL << 63, first);

@@ -240,6 +240,7 @@ uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct r
 	if (txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, &val, &n) && n >= 8) {
 		person = be64_get(val);
 		rider_get(t, person, seq, ret_rider);
+		medium_escorts(val, n, ret_rider);
 		return person | 1ULL << 63;
 	}
 	return card_person(pan);

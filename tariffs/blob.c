@@ -116,7 +116,7 @@ uint8_t day_kind_of(const struct tariff *t, int32_t day)
 	uint8_t kind = 0;
 
 	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
+		uint32_t mid = (low + high) / 2;	/* far from overflow: BLOB_BYTES_MAX */
 
 		if (t->calendar[mid].day < day)
 			low = mid + 1;

@@ -72,7 +72,7 @@ struct row_group {
 	uint16_t code; int16_t age_from, age_to; uint16_t card_classes;	/* ages -1: none; bit n = class n */
 	uint32_t product, product_count;	/* texts in T_LIST */
 	uint8_t by_hold, checked, grade_min, grade_max; uint32_t home;	/* region prefix, 0 any */
-	uint8_t all, ends; uint16_t ends_mmdd; uint8_t marks_of, pad; int16_t lapsed;
+	uint8_t all, ends; uint16_t ends_mmdd; uint8_t marks_of, escort_min; int16_t lapsed;	/* escort_min: minutes after the person's tap; 0: no group of escorts */
 	uint64_t concessions;			/* those that name this group */
 };
 struct row_season { uint32_t name, range, range_count; };	/* ranges in T_LIST: from mmdd << 16 | to mmdd */
@@ -121,7 +121,9 @@ struct row_concession {
 struct row_band { int32_t upto_fen, rate; };	/* upto INT32_MAX: the rest */
 
 enum period { PERIOD_DAY = 0, PERIOD_MONTH = 1, PERIOD_YEAR = 2, PERIOD_CARD_YEAR = 3, PERIOD_HOURS = 4, PERIOD_COUNT_ };
-struct row_period { uint16_t acc; uint8_t period, of_card; uint32_t hours; };	/* acc: hash of the rule's id, the same in every version */
+/* acc: hash of the rule's id, the same in every version. length: hours of PERIOD_HOURS; of PERIOD_DAY 1 + the second at which it
+ * begins, 0 as the pack's fare day. */
+struct row_period { uint16_t acc; uint8_t period, of_card; uint32_t length; };
 struct row_quota { uint16_t rule, granted; uint32_t limit; int32_t unit_fen; struct row_period per; };
 
 enum transfer_action { ACTION_RESTART = 0, ACTION_IGNORE = 1, ACTION_CLOSE = 2 };

@@ -154,7 +154,7 @@ static bool concessions_ok(const struct tariff *t)
 	return true;
 }
 
-static bool period_ok(const struct row_period *p) { return p->period < PERIOD_COUNT_ && p->hours <= 100000; }
+static bool period_ok(const struct row_period *p) { return p->period < PERIOD_COUNT_ && p->length <= (p->period == PERIOD_DAY ? 86400 : 100000); }
 
 static bool transfers_ok(const struct tariff *t)
 {

@@ -11,11 +11,11 @@
 #include <string.h>
 
 enum { C_CASE, C_TIME, C_LINE, C_FARE, C_SUBSIDY, C_ABSORBED, C_REJECTED, C_EVENT, C_IN_TIME, C_OUT_TIME, C_PRODUCT, C_OPERATOR, C_LIST, C_MEDIUM, C_CLASS,
-	C_GROUPS, C_VERIFIED, C_BIRTH, C_ISSUED, C_HOME, C_ISSUER, C_VEHICLE, C_STOP_ON, C_STOP_OFF, C_DISTANCE, C_FAR, C_STOPS, C_ZONES, C_INSIDE,
+	C_GROUPS, C_VERIFIED, C_BIRTH, C_ISSUED, C_HOME, C_ISSUER, C_VEHICLE, C_STOP_ON, C_STOP_OFF, C_DISTANCE, C_FAR, C_STOPS, C_ZONES, C_INSIDE, C_ESCORT,
 	C_GRANTED, C_KNOWN, C_FUNDERS, C_REFUND, C_TIMES, C_STEP, C_NOTE, C_COUNT };
 static const char *const names[C_COUNT] = { "case", "time", "line", "fare_fen", "subsidy_fen", "absorbed_fen", "rejected", "event", "in_time", "out_time", "product",
 	"operator", "list_fen", "medium", "class", "groups", "verified_to", "birth", "issued", "home", "issuer", "vehicle", "stop_on", "stop_off",
-	"distance_m", "far_m", "stops", "zones", "inside", "granted", "known", "funders", "refund_fen", "times", "step_min", "note" };
+	"distance_m", "far_m", "stops", "zones", "inside", "escort", "granted", "known", "funders", "refund_fen", "times", "step_min", "note" };
 #define REQUIRED_COUNT (C_REJECTED + 1)
 
 struct run {
@@ -85,13 +85,27 @@ static void hold_read(struct run *r, char *word, struct hold *h)
 		say(r, C_GROUPS, "no such group");
 }
 
+/* Index of a word; the first is the default of an empty cell. */
+static int word(struct run *r, int i, const char *const *words, int count)
+{
+	for (int k = 0; k < count; k++)
+		if (strcmp(cell(r, i), words[k]) == 0)
+			return k;
+	if (cell(r, i)[0] != '\0')
+		say(r, i, "not one of the known words");
+	return 0;
+}
+
+static const char *const yes[] = { "no", "yes" };
+
 static void rider_read(struct run *r, struct rider *rider)
 {
 	char copy[256], *save = NULL;
 	int64_t granted = number(r, C_GRANTED, 0);
 
 	*rider = (struct rider){ .birth = date(r, C_BIRTH, cell(r, C_BIRTH), DAY_NONE), .issued = date(r, C_ISSUED, cell(r, C_ISSUED), DAY_NONE),
-				 .home = (uint32_t)number(r, C_HOME, 0) };
+				 .home = (uint32_t)number(r, C_HOME, 0), .escort = word(r, C_ESCORT, yes, 2) == 1, .escort_from = INT32_MIN,
+				 .escort_to = INT32_MAX };
 	if (granted > 0)
 		rider->grant[rider->grant_count++] = (struct grant){ tariff_quota_code(r->t, NULL), (uint32_t)granted };
 	snprintf(copy, sizeof(copy), "%s", cell(r, C_GROUPS));
@@ -124,21 +138,9 @@ static int64_t moment(struct run *r, int i)
 	return ms;
 }
 
-/* Index of a word; the first is the default of an empty cell. */
-static int word(struct run *r, int i, const char *const *words, int count)
-{
-	for (int k = 0; k < count; k++)
-		if (strcmp(cell(r, i), words[k]) == 0)
-			return k;
-	if (cell(r, i)[0] != '\0')
-		say(r, i, "not one of the known words");
-	return 0;
-}
-
 static void ride_read(struct run *r, struct ride *ride)
 {
 	static const char *const media[] = { "card", "ssc", "qr", "bank", "bank-qr", "manual", "cash" }, *const events[] = { "single", "on", "off" };
-	static const char *const yes[] = { "no", "yes" };
 
 	*ride = (struct ride){ .time_ms = moment(r, C_TIME), .in_ms = moment(r, C_IN_TIME), .out_ms = moment(r, C_OUT_TIME), .known_ms = moment(r, C_KNOWN),
 			       .event = (enum ride_event)(RIDE_SINGLE + word(r, C_EVENT, events, 3)),
@@ -146,7 +148,8 @@ static void ride_read(struct run *r, struct ride *ride)
 			       .operator_id = operator_of(r, cell(r, C_OPERATOR)), .list = money_of_fen(number(r, C_LIST, 0)),
 			       .stop_on = (uint16_t)number(r, C_STOP_ON, 0), .stop_off = (uint16_t)number(r, C_STOP_OFF, 0),
 			       .distance_m = (uint32_t)number(r, C_DISTANCE, 0), .far_m = (uint32_t)number(r, C_FAR, 0),
-			       .stops = (uint16_t)number(r, C_STOPS, 0), .zones = (uint16_t)number(r, C_ZONES, 0), .inside = word(r, C_INSIDE, yes, 2) == 1 };
+			       .stops = (uint16_t)number(r, C_STOPS, 0), .zones = (uint16_t)number(r, C_ZONES, 0), .inside = word(r, C_INSIDE, yes, 2) == 1,
+			       .card = word(r, C_ESCORT, yes, 2) == 1 };	/* an escort's card is another than the rider's */
 	snprintf(ride->line, sizeof(ride->line), "%.47s", cell(r, C_LINE));
 	snprintf(ride->vehicle, sizeof(ride->vehicle), "%.15s", cell(r, C_VEHICLE));
 	snprintf(ride->product, sizeof(ride->product), "%.15s", cell(r, C_PRODUCT));

@@ -53,7 +53,12 @@ int64_t ms_of_civil(const struct civil *c)
 	return day_of_civil(c->year, c->month, c->day) * DAY_MS + (c->hour * 3600 + c->minute * 60 + c->second) * 1000LL - CIVIL_OFFSET_MS;
 }
 
-unsigned day_of_week(int32_t day) { return (unsigned)(((int64_t)day + 3) % 7 + 7) % 7 + 1; }
+unsigned day_of_week(int32_t day)
+{
+	int64_t rest = ((int64_t)day + 3) % 7;
+
+	return (unsigned)(rest < 0 ? rest + 7 : rest) + 1;
+}
 
 static bool digits(const char *p, size_t n, unsigned *ret)
 {

@@ -116,6 +116,15 @@ static bool by_rounding(const struct difference_ask *a, int64_t rated_fen, uint8
 	return false;
 }
 
+/* An escort's card taken for anybody's: nothing of the person it is tied to is known of it. */
+static bool by_unknown_escort(const struct difference_ask *a, struct rider nobody)
+{
+	static const struct rider_state none;
+
+	nobody.escort = false;
+	return gives(a, a->t, &nobody, &none, a->ride);
+}
+
 /* One hold is missing, or all of them, or age and home as well. */
 static bool by_unknown_hold(const struct difference_ask *a, uint16_t *ret_group)
 {
@@ -136,7 +145,9 @@ static bool by_unknown_hold(const struct difference_ask *a, uint16_t *ret_group)
 		return true;
 	less.birth = DAY_NONE;
 	less.home = 0;
-	return (a->rider->birth != DAY_NONE || a->rider->home != 0) && gives(a, a->t, &less, a->state, a->ride);
+	if ((a->rider->birth != DAY_NONE || a->rider->home != 0) && gives(a, a->t, &less, a->state, a->ride))
+		return true;
+	return a->rider->escort && by_unknown_escort(a, less);
 }
 
 /* Without a window to change in; then without anything of the past but a ride that waits for its tap-off. */

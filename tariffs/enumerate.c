@@ -48,6 +48,11 @@ static void member_by_hold(const struct row_group *g, struct rider *rider)
 		.group = g->code, .grade = grade, .from = INT32_MIN + 1, .to = INT32_MAX, .verified_to = INT32_MAX };
 }
 
+void tariff_beside(const struct ride *ride, struct rider_state *ret_state)
+{
+	*ret_state = (struct rider_state){ .last_ms = ride->time_ms, .last_vehicle = text_hash(ride->vehicle) | 1 };
+}
+
 bool tariff_group_at(const struct tariff *t, size_t i, int32_t day, struct tariff_group *ret_group)
 {
 	struct tariff_group out = { .member = { .birth = DAY_NONE, .issued = DAY_NONE }, .card_class = 1 };
@@ -63,6 +68,12 @@ bool tariff_group_at(const struct tariff *t, size_t i, int32_t day, struct tarif
 	if (g->by_hold)
 		member_by_hold(g, &out.member);
 	enough = g->by_hold && !g->all;
+	if (!enough && g->escort_min != 0) {
+		out.member.escort = true;
+		out.member.escort_from = INT32_MIN;
+		out.member.escort_to = INT32_MAX;
+		enough = !g->all;
+	}
 	if (!enough && (g->age_from >= 0 || g->age_to >= 0)) {
 		out.member.birth = birth_for(g->age_from >= 0 ? g->age_from : g->age_to, day);
 		out.member.home = g->home;

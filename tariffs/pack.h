@@ -75,6 +75,7 @@ const char *name_hint(const struct pack *p, name_find find, const char *word, ch
 /* pack_cond.c: what several kinds of rules share */
 enum guests_absent { GUESTS_LOCAL = 1 << GUEST_LOCAL, GUESTS_ALL = 7 };
 uint16_t cond_read(struct fields *f, enum guests_absent guests);	/* the conditions of an entry; index of its row */
+bool cut_read(struct fields *f, uint32_t *ret_s);	/* fare_day_cut; false: absent or wrong */
 void slots_read(struct fields *f, const char *key, const char *days_key, struct row_slots *ret);
 bool slot_parse(const char *text, uint16_t *ret_from, uint16_t *ret_to);
 bool percent_parse(const char *text, int32_t *ret);

@@ -53,13 +53,19 @@ static bool slots_apart(const struct row_slots *a, const struct row_slots *b)
 	return true;
 }
 
-static bool only_product(const struct row_group *g) { return !g->by_hold && g->age_from < 0 && g->age_to < 0 && g->card_classes == 0; }
-static bool only_class(const struct row_group *g) { return !g->by_hold && g->age_from < 0 && g->age_to < 0 && g->product_count == 0; }
-static bool only_age(const struct row_group *g) { return !g->by_hold && g->product_count == 0 && g->card_classes == 0; }
+static bool has_age(const struct row_group *g) { return g->age_from >= 0 || g->age_to >= 0; }
+static bool only_product(const struct row_group *g) { return !g->by_hold && !has_age(g) && g->card_classes == 0 && g->escort_min == 0; }
+static bool only_class(const struct row_group *g) { return !g->by_hold && !has_age(g) && g->product_count == 0 && g->escort_min == 0; }
+static bool only_age(const struct row_group *g) { return !g->by_hold && g->product_count == 0 && g->card_classes == 0 && g->escort_min == 0; }
+static bool only_escort(const struct row_group *g) { return g->escort_min != 0 && !g->by_hold && !has_age(g) && g->product_count == 0 && g->card_classes == 0; }
+static bool only_person(const struct row_group *g) { return g->escort_min == 0 && g->product_count == 0 && g->card_classes == 0; }
 
-/* Nobody can be in both: cards have one product and one class, people one age. Holds can always meet. */
+/* Nobody can be in both: cards have one product and one class, people one age, an escort's card no age and no hold. Holds can
+ * always meet. */
 static bool two_apart(const struct pack *p, const struct row_group *a, const struct row_group *b)
 {
+	if ((only_escort(a) && only_person(b)) || (only_escort(b) && only_person(a)))
+		return true;
 	if (only_product(a) && only_product(b))
 		return lists_apart(p, a->product, a->product_count, b->product, b->product_count);
 	if (only_class(a) && only_class(b))

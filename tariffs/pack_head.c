@@ -179,16 +179,20 @@ static void read_late(struct fields *f)
 	fields_close(&l);
 }
 
-static void read_cut(struct fields *f)
+bool cut_read(struct fields *f, uint32_t *ret_s)
 {
-	const char *text = field_text(f, "fare_day_cut", "00:00");
+	const char *text = field_text(f, "fare_day_cut", "");
 	unsigned hour, minute;
 	char rest;
 
-	if (sscanf(text, "%2u:%2u%c", &hour, &minute, &rest) != 2 || hour > 12 || minute > 59)
+	if (text[0] == '\0')
+		return false;
+	if (sscanf(text, "%2u:%2u%c", &hour, &minute, &rest) != 2 || hour > 12 || minute > 59) {
 		problem(f->pack, f->file, field(f, "fare_day_cut")->line, field(f, "fare_day_cut")->column, "fare_day_cut: a time from 00:00 to 12:59 is needed");
-	else
-		f->pack->head.fare_day_cut_s = (hour * 60 + minute) * 60;
+		return false;
+	}
+	*ret_s = (hour * 60 + minute) * 60;
+	return true;
 }
 
 static void read_card_price(struct fields *f)
@@ -237,7 +241,7 @@ static void read_head(struct pack *p)
 	read_regions(&f);
 	read_birthdays(&f);
 	read_late(&f);
-	read_cut(&f);
+	cut_read(&f, &p->head.fare_day_cut_s);
 	read_card_price(&f);
 }
 
@@ -352,6 +356,7 @@ static void read_group(struct pack *p, const char *path, const struct node *n)
 	g.grade_min = (uint8_t)field_int(&f, "grade_min", 1, 10, 0);
 	g.grade_max = (uint8_t)field_int(&f, "grade_max", 1, 10, 0);
 	g.home = (uint32_t)field_int(&f, "home", 10, 999999, 0);
+	g.escort_min = (uint8_t)field_int(&f, "escort", 1, 240, 0);
 	g.marks_of = (uint8_t)word_mask(&f, "marks_of", guests, 3, 1u << GUEST_LOCAL);
 	read_check(&f, &g);
 	read_age(&f, &g);
@@ -361,8 +366,10 @@ static void read_group(struct pack *p, const char *path, const struct node *n)
 	for (uint32_t i = 0; i < p->table[T_GROUP].count; i++)
 		if (ROW(p, T_GROUP, struct row_group, i)->code == g.code || ROW(p, T_GROUP, struct row_group, i)->name == g.name)
 			problem(p, path, n->line, n->column, "a group of this name or code exists already");
-	if (!g.by_hold && g.age_from < 0 && g.age_to < 0 && g.card_classes == 0 && g.product_count == 0)
-		problem(p, path, n->line, n->column, "nobody can be in this group: give hold, age, class or product");
+	if (!g.by_hold && g.age_from < 0 && g.age_to < 0 && g.card_classes == 0 && g.product_count == 0 && g.escort_min == 0)
+		problem(p, path, n->line, n->column, "nobody can be in this group: give hold, age, class, product or escort");
+	if (g.all && g.escort_min != 0 && (g.by_hold || g.age_from >= 0 || g.age_to >= 0))
+		problem(p, path, n->line, n->column, "nobody can be in this group: holds and age are the person's, an escort's card has neither; take them away, or all: yes");
 	if (row_add(p, T_GROUP, &g, sizeof(g)) >= 64)
 		problem(p, path, n->line, n->column, "more than 64 groups");
 }

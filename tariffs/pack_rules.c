@@ -94,24 +94,32 @@ static void check_account(struct pack *p, const struct entry *e, uint16_t acc)
 		problem(p, e->f.file, e->f.map->line, e->f.map->column, "more than %d quotas, ladders and caps", RIDER_ACC_MAX);
 }
 
-/* per: day | month | year | card-year | 168h; of: person | card */
+/* per: day | month | year | card-year | 168h; of: person | card; fare_day_cut: of a day */
 static void read_period(struct entry *e, struct row_period *ret)
 {
 	static const char *const words[] = { "day", "month", "year", "card-year" }, *const of[] = { "person", "card" };
 	const struct node *n = field(&e->f, "per");
+	uint32_t cut_s;
 	char *end = NULL;
 	long hours;
+	bool cut;
 
 	*ret = (struct row_period){ .acc = id_hash(e->id) };
 	ret->of_card = (uint8_t)field_word(&e->f, "of", of, 2, 0);
 	check_account(e->f.pack, e, ret->acc);
+	cut = cut_read(&e->f, &cut_s);
 	hours = n != NULL && n->kind == NODE_SCALAR ? strtol(n->text, &end, 10) : 0;
 	if (end != NULL && end != n->text && strcmp(end, "h") == 0 && hours >= 1 && hours <= 8784) {
 		ret->period = PERIOD_HOURS;
-		ret->hours = (uint32_t)hours;
-		return;
+		ret->length = (uint32_t)hours;
+	} else {
+		ret->period = (uint8_t)field_word(&e->f, "per", words, 4, -1);
 	}
-	ret->period = (uint8_t)field_word(&e->f, "per", words, 4, -1);
+	if (cut && ret->period == PERIOD_DAY)
+		ret->length = 1 + cut_s;
+	else if (cut)
+		problem(e->f.pack, e->f.file, field(&e->f, "fare_day_cut")->line, field(&e->f, "fare_day_cut")->column,
+			"fare_day_cut: only accounts per: day have a fare day; take it away, or say per: day");
 }
 
 static void read_quota(struct pack *p, const char *path, const struct node *n)

@@ -63,7 +63,8 @@ static struct priced steps_take(struct rating *r, const struct choice *choice, c
 			less = &p.transfer;
 			break;
 		case ORDER_LADDER:
-			now = ladders_apply(r, choice, now, &p.ladder_rule, &p.ladder_fund);
+			if (!r->escort)
+				now = ladders_apply(r, choice, now, &p.ladder_rule, &p.ladder_fund);
 			less = &p.ladder;
 			break;
 		case ORDER_CAP:
@@ -202,6 +203,8 @@ static int64_t lock_gap(const struct rating *r, const struct row_lock *l)
 
 static const struct row_lock *lock_find(struct rating *r, const struct choice *choice)
 {
+	if (r->escorted)	/* the tap before is the person's, and no repeat */
+		return NULL;
 	for (uint32_t i = 0; i < r->t->lock_count; i++) {
 		const struct row_lock *l = &r->t->lock[i];
 		bool with = choice->index == PRICE_NONE ? l->with_published : (l->with >> choice->index & 1) != 0;
@@ -226,7 +229,7 @@ static bool lock_obey(struct rating *r, struct choice *choice)
 		return false;
 	}
 	step(r->fare, FARE_STEP_LOCK, l->rule, 0);
-	r->fare->companion = l->then != LOCK_PASSENGER;
+	r->fare->companion = r->escort || l->then != LOCK_PASSENGER;
 	if (l->then == LOCK_OTHER) {
 		r->excluded = l->with;
 		*choice = concession_choose(r);
@@ -297,6 +300,14 @@ static void vehicle_remember(struct rating *r)
 	s->last_vehicle = r->vehicle_hash;
 }
 
+/* An escort's ride takes from its concession's quota, and only one comes along with a ride of the person's. */
+static void escort_remember(struct rating *r, const struct choice *choice)
+{
+	quota_remember(r, choice);
+	if (r->escorted)
+		r->after->escorted_ms = r->before->last_ms;
+}
+
 /* False: refused, nothing was decided. */
 static bool ride_price(struct rating *r)
 {
@@ -306,6 +317,7 @@ static bool ride_price(struct rating *r)
 	struct priced p;
 
 	step(f, FARE_STEP_PUBLISHED, 0, r->published_fen);
+	f->companion = r->escort;
 	if (!lock_obey(r, &choice))
 		return false;
 	if (!f->companion)
@@ -319,6 +331,8 @@ static bool ride_price(struct rating *r)
 	fund_all(r, &choice, &x, &p);
 	f->absorbed = money_of_fen(r->published_fen - p.paid - funded_fen(f));
 	refund_find(r, &choice);
+	if (r->escort)
+		escort_remember(r, &choice);
 	if (f->companion)
 		return true;
 	accounts_remember(r, &choice, x.price != NULL);
@@ -337,6 +351,14 @@ static const struct row_open *open_rule(const struct rating *r)
 	return NULL;
 }
 
+/* What was held at the tap-on goes against what is owed now. */
+static void hold_settle(struct rating *r)
+{
+	r->fare->moved.fen -= r->before->open_hold_fen;
+	if (r->before->open_hold_fen != 0)
+		step(r->fare, FARE_STEP_SETTLE, 0, -r->before->open_hold_fen);
+}
+
 /* The open ride gets no tap-off any more: what it owes is charged with this tap, its hold goes against it. */
 static void unfinished_charge(struct rating *r)
 {
@@ -348,9 +370,10 @@ static void unfinished_charge(struct rating *r)
 	r->fare->unfinished = money_of_fen(owed);
 	r->fare->published.fen += owed;
 	r->fare->paid.fen += owed;
-	r->fare->moved.fen += owed - r->before->open_hold_fen;
+	r->fare->moved.fen += owed;
 	if (owed != 0)
 		step(r->fare, FARE_STEP_UNFINISHED, 0, owed);
+	hold_settle(r);
 	unfinished_remember(r, owed);
 }
 
@@ -401,6 +424,8 @@ static bool too_late(const struct rating *r)
 static enum fare_reject ride_finish(struct rating *r)
 {
 	if (r->ride->event == RIDE_ON) {
+		if (r->escort)		/* priced by its tap-off; the open ride is the person's */
+			return FARE_OK;
 		unfinished_charge(r);
 		ride_open(r);
 		return FARE_OK;
@@ -417,8 +442,8 @@ static enum fare_reject ride_finish(struct rating *r)
 	r->fare->moved = r->fare->paid;
 	if (r->closes) {
 		r->after->open_ms = 0;
-		r->fare->moved.fen -= r->before->open_hold_fen;
-	} else if (r->ride->event == RIDE_SINGLE || r->ride->in_ms != 0) {	/* a ride of its own */
+		hold_settle(r);
+	} else if (!r->escort && (r->ride->event == RIDE_SINGLE || r->ride->in_ms != 0)) {	/* a ride of its own */
 		unfinished_charge(r);
 	}
 	return FARE_OK;
@@ -488,6 +513,7 @@ const char *rule_miss_text(enum rule_miss miss)
 	case MISS_FIRST_RIDE: return "无前一程";
 	case MISS_NOT_FOR: return "已享受的优待不叠加";
 	case MISS_FALLBACK: return "仅在其他规则指定时使用";
+	case MISS_ESCORT: return "陪护卡: 被陪护人未在本车刚刷过卡, 或该卡不在有效期内";
 	}
 	return "";
 }

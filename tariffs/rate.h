@@ -43,6 +43,9 @@ struct rating {
 	uint64_t groups;		/* groups the rider is in on this day */
 	uint64_t lapsed;		/* groups whose yearly check has lapsed */
 	uint64_t excluded;		/* concessions a lock has taken out */
+	bool escort;			/* the card is an escort's */
+	bool escorted;			/* and the person it is tied to is on board: it is in a group of escorts */
+	uint64_t alone;			/* groups of escorts it is not in */
 	bool closes;			/* the tap-off of the open ride */
 	bool complete;			/* both ends of the ride are known, or it has only one tap */
 };
@@ -85,6 +88,7 @@ void account_add(struct rating *r, const struct row_period *p, int64_t amount);
 int64_t quota_left(const struct rating *r, const struct row_quota *q);
 struct exact ladders_apply(struct rating *r, const struct choice *choice, struct exact now, uint16_t *ret_rule, uint16_t *ret_fund);
 int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *ret_fund);
+void quota_remember(struct rating *r, const struct choice *choice);	/* what the concession takes */
 void accounts_remember(struct rating *r, const struct choice *choice, bool transferred);
 /* What an unfinished ride owed, for caps that count it. */
 void unfinished_remember(struct rating *r, int64_t fen);

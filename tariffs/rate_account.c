@@ -23,9 +23,14 @@ static uint32_t rolling_stamp(const struct rating *r, const struct row_period *p
 {
 	int64_t now = r->clock_ms / 1000;
 
-	if (acc != NULL && now >= (int64_t)acc->stamp && now < (int64_t)acc->stamp + (int64_t)p->hours * 3600)
+	if (acc != NULL && now >= (int64_t)acc->stamp && now < (int64_t)acc->stamp + (int64_t)p->length * 3600)
 		return acc->stamp;
 	return (uint32_t)now;
+}
+
+static int32_t fare_day(const struct rating *r, const struct row_period *p)
+{
+	return service_day_of_ms(r->clock_ms, (int32_t)(p->length != 0 ? p->length - 1 : r->t->head->fare_day_cut_s));
 }
 
 uint32_t period_stamp(const struct rating *r, const struct row_period *p, const struct rider_acc *acc)
@@ -33,7 +38,7 @@ uint32_t period_stamp(const struct rating *r, const struct row_period *p, const 
 	struct civil c;
 
 	switch ((enum period)p->period) {
-	case PERIOD_DAY: return (uint32_t)service_day_of_ms(r->clock_ms, (int32_t)r->t->head->fare_day_cut_s);
+	case PERIOD_DAY: return (uint32_t)fare_day(r, p);
 	case PERIOD_MONTH: c = civil_of_ms(r->clock_ms); return (uint32_t)c.year * 100 + c.month;
 	case PERIOD_YEAR: return (uint32_t)civil_of_ms(r->clock_ms).year;
 	case PERIOD_CARD_YEAR: return card_year(r);
@@ -175,7 +180,7 @@ static int64_t period_began(const struct rating *r, const struct row_period *p)
 	struct civil c = civil_of_ms(r->clock_ms), first = { .year = c.year, .month = 1, .day = 1 };
 
 	switch ((enum period)p->period) {
-	case PERIOD_DAY: return (int64_t)service_day_of_ms(r->clock_ms, (int32_t)r->t->head->fare_day_cut_s) * 86400000 - CIVIL_OFFSET_MS;
+	case PERIOD_DAY: return (int64_t)fare_day(r, p) * 86400000 - CIVIL_OFFSET_MS;
 	case PERIOD_MONTH: first.month = c.month; break;
 	case PERIOD_YEAR: break;
 	case PERIOD_CARD_YEAR:
@@ -225,17 +230,23 @@ int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *
 
 /* ---- after the ride ---------------------------------------------------------------------------------------- */
 
-void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)
+void quota_remember(struct rating *r, const struct choice *choice)
 {
-	int64_t paid = r->fare->paid.fen;
-
-	if (choice->index != PRICE_NONE && !transferred && r->t->concession[choice->index].quota != 0) {
+	if (choice->index != PRICE_NONE && r->t->concession[choice->index].quota != 0) {
 		const struct row_concession *c = &r->t->concession[choice->index];
 		const struct row_quota *q = &r->t->quota[c->quota - 1];
 
 		account_add(r, &q->per, c->takes);
 		step(r->fare, FARE_STEP_QUOTA, q->rule, 0);
 	}
+}
+
+void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)
+{
+	int64_t paid = r->fare->paid.fen;
+
+	if (!transferred)
+		quota_remember(r, choice);
 	for (uint32_t i = 0; i < r->t->ladder_count; i++) {
 		const struct row_ladder *l = &r->t->ladder[i];
 

@@ -94,7 +94,31 @@ static bool group_by_product(const struct rating *r, const struct row_group *g)
 	return r->ride->product[0] != '\0' && marks_believed(r, g) && text_listed(r->t, g->product, g->product_count, r->ride->product);
 }
 
-/* Any of the ways a group names is enough, or all of them where it says so. */
+/* The person an escort's card is tied to has just tapped in this vehicle, and nobody has come along with that tap yet. */
+static bool group_by_escort(const struct rating *r, const struct row_group *g)
+{
+	const struct rider_state *s = r->before;
+	int64_t gap = r->ride->time_ms - s->last_ms;
+
+	return r->escort && r->day >= r->rider->escort_from && r->day <= r->rider->escort_to && r->vehicle_hash != 0 &&
+	       r->vehicle_hash == s->last_vehicle && s->escorted_ms != s->last_ms && gap >= 0 && gap <= g->escort_min * 60000LL;
+}
+
+/* The marks are the card's own; holds and age are the person's and count for no escort. */
+static bool group_of_escort(const struct rating *r, const struct row_group *g)
+{
+	bool yes = false, no = g->by_hold || g->age_from >= 0 || g->age_to >= 0;
+
+	if (g->card_classes != 0)
+		*(group_by_class(r, g) ? &yes : &no) = true;
+	if (g->product_count != 0)
+		*(group_by_product(r, g) ? &yes : &no) = true;
+	if (g->escort_min != 0)
+		*(group_by_escort(r, g) ? &yes : &no) = true;
+	return yes && !(g->all && no);
+}
+
+/* Any of the ways a group names is enough, or all of them where it says so; that of escorts is nobody else's. */
 static bool group_holds(const struct rating *r, const struct row_group *g, const struct civil *birth, bool *ret_lapsed)
 {
 	bool by_age = g->age_from >= 0 || g->age_to >= 0, yes = false, no = false;
@@ -107,7 +131,21 @@ static bool group_holds(const struct rating *r, const struct row_group *g, const
 		*(group_by_class(r, g) ? &yes : &no) = true;
 	if (g->product_count != 0)
 		*(group_by_product(r, g) ? &yes : &no) = true;
-	return yes && !(g->all && no);
+	return yes && !(g->all && (no || g->escort_min != 0));
+}
+
+static void escort_find(struct rating *r)
+{
+	for (uint32_t i = 0; i < r->t->group_count; i++) {
+		const struct row_group *g = &r->t->group[i];
+
+		if (group_of_escort(r, g)) {
+			r->groups |= 1ULL << i;
+			r->escorted = r->escorted || g->escort_min != 0;
+		} else if (g->escort_min != 0) {
+			r->alone |= 1ULL << i;
+		}
+	}
 }
 
 static void groups_find(struct rating *r)
@@ -166,7 +204,7 @@ static enum rule_miss who_miss(const struct rating *r, const struct row_cond *c)
 	bool member = c->who == 0 || (c->who & r->groups) != 0;
 
 	if (!member && (c->who & r->lapsed) == 0)
-		return MISS_GROUP;
+		return (c->who & r->alone) != 0 ? MISS_ESCORT : MISS_GROUP;
 	if ((c->who_not & r->groups) != 0)
 		return MISS_NOT_GROUP;
 	if ((c->guest_mask >> (r->ride->guest & 3) & 1) == 0)
@@ -322,8 +360,15 @@ static void spans_find(struct rating *r)
 {
 	const struct ride *ride = r->ride;
 	bool open_here = r->closes && r->before->open_line == r->line_hash;
-	const struct row_stop *on = stop_at(r, ride->stop_on == 0 && open_here ? r->before->open_stop : ride->stop_on), *off = stop_at(r, ride->stop_off);
+	const struct row_stop *on, *off;
 
+	if (r->line->stop_count == 0) {
+		r->ridden = (struct span){ ride->distance_m, ride->stops, ride->zones };
+		r->far = (struct span){ ride->far_m, ride->stops, ride->zones };
+		return;
+	}
+	on = stop_at(r, ride->stop_on == 0 && open_here ? r->before->open_stop : ride->stop_on);
+	off = stop_at(r, ride->stop_off);
 	if (on != NULL && off != NULL)
 		r->ridden = between(on, off);
 	if (on != NULL) {
@@ -341,7 +386,7 @@ static void spans_find(struct rating *r)
  * another. Cards keep the second of a start. */
 static bool closes_open(const struct rating *r)
 {
-	if (r->ride->event != RIDE_OFF || r->before->open_ms == 0 || r->ride->time_ms < r->before->open_ms)
+	if (r->ride->event != RIDE_OFF || r->escort || r->before->open_ms == 0 || r->ride->time_ms < r->before->open_ms)
 		return false;
 	if (r->ride->in_ms != 0 && r->ride->in_ms / 1000 != r->before->open_ms / 1000)
 		return false;
@@ -373,6 +418,7 @@ enum fare_reject ride_find(struct rating *r)
 	r->vehicle_hash = ride->vehicle[0] != '\0' ? text_hash(ride->vehicle) | 1 : 0;
 	r->operator_id = ride->operator_id != 0 ? ride->operator_id : r->line->operator_id;
 	clock_set(r, ride->time_ms);
+	r->escort = r->rider->escort;
 	r->closes = closes_open(r);
 	r->complete = ride->event != RIDE_OFF || r->closes || ride->in_ms != 0;
 	if (r->closes)
@@ -382,6 +428,9 @@ enum fare_reject ride_find(struct rating *r)
 	r->end_ms = ride->out_ms > ride->time_ms ? ride->out_ms : ride->time_ms;
 	r->fare->line = (uint16_t)(r->line - r->t->line + 1);
 	spans_find(r);
-	groups_find(r);
+	if (r->escort)
+		escort_find(r);
+	else
+		groups_find(r);
 	return FARE_OK;
 }

@@ -47,6 +47,7 @@ void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE
 	}
 	p = put(p, (uint64_t)s->other_ms, 8);	/* behind the accounts: zero in states written before they were kept */
 	p = put(p, s->other_vehicle, 4);
+	p = put(p, (uint64_t)s->escorted_ms, 8);
 	assert(p <= ret_bytes + RIDER_STATE_BYTES);
 }
 
@@ -68,6 +69,7 @@ bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_sta
 	}
 	s.other_ms = (int64_t)get(&p, 8);
 	s.other_vehicle = (uint32_t)get(&p, 4);
+	s.escorted_ms = (int64_t)get(&p, 8);
 	*ret_state = s;
 	return true;
 }

@@ -128,6 +128,8 @@ struct grant { uint16_t quota; uint32_t units; };	/* units put on a card for a q
 struct rider {
 	int32_t birth;			/* day, DAY_NONE when unknown */
 	int32_t issued;			/* card's issue day, DAY_NONE when unknown */
+	bool escort;			/* the card is an escort's, tied to this person: on days escort_from to escort_to */
+	int32_t escort_from, escort_to;
 	uint32_t home;			/* GB/T 2260 region, 0 unknown */
 	uint8_t hold_count;
 	struct hold hold[RIDER_HOLDS_MAX];
@@ -178,6 +180,7 @@ struct rider_state {
 	uint16_t open_stop;
 	int64_t open_hold_fen;		/* taken at its tap-on */
 	int64_t open_unfinished_fen;	/* owed if no tap-off comes */
+	int64_t escorted_ms;		/* last_ms of the ride that an escort has come along with; 0 none */
 	struct rider_acc acc[RIDER_ACC_MAX];
 };
 #define RIDER_PREV_COMPLETE 1		/* prev_flags: its tap-off is known */
@@ -250,6 +253,9 @@ size_t tariff_class_count(const struct tariff *t);
 bool tariff_class_at(const struct tariff *t, size_t i, struct tariff_class *ret_class);
 /* A group and how a made-up rider belongs to it on a day: rider, card class and product of the ride. */
 struct tariff_group { const char *name, *title; uint16_t code; struct rider member; uint8_t card_class; const char *product; };
+/* Of a group of escorts the member's card is an escort's: tariff_beside makes the state of the person who has just tapped in
+ * the ride's vehicle, beside whom it rides. */
+void tariff_beside(const struct ride *ride, struct rider_state *ret_state);
 size_t tariff_group_count(const struct tariff *t);
 bool tariff_group_at(const struct tariff *t, size_t i, int32_t day, struct tariff_group *ret_group);
 /* So many units for each quota that is granted; the number of grants written. */
@@ -282,7 +288,7 @@ size_t tariff_days(const struct tariff *t, int32_t first, struct tariff_day *ret
 
 enum fare_step_kind {			/* numbers are on disk */
 	FARE_STEP_PUBLISHED = 1, FARE_STEP_CONCESSION = 2, FARE_STEP_TRANSFER = 3, FARE_STEP_LADDER = 4,
-	FARE_STEP_CAP = 5, FARE_STEP_ROUND = 6, FARE_STEP_HOLD = 7, FARE_STEP_SETTLE = 8, FARE_STEP_QUOTA = 9,
+	FARE_STEP_CAP = 5, FARE_STEP_HOLD = 7, FARE_STEP_SETTLE = 8, FARE_STEP_QUOTA = 9,	/* settle: less the hold; 6 never was */
 	FARE_STEP_UNFINISHED = 10, FARE_STEP_REFUND = 11, FARE_STEP_LOCK = 12,
 };
 struct fare_step { uint8_t kind; uint16_t rule; int32_t delta_fen; };	/* published: delta = the fare */
@@ -306,7 +312,7 @@ struct fare {
 	uint16_t rule;			/* concession that won; 0 none */
 	uint16_t fund_rule;
 	bool transfer;			/* a transfer rule applied */
-	bool companion;			/* a companion's ride under a lock: changed nothing of the rider's state */
+	bool companion;			/* a companion's ride under a lock, or an escort's: leaves the rider's rides and windows alone */
 	uint8_t step_count;
 	struct fare_step step[FARE_STEPS_MAX];
 };
@@ -317,7 +323,7 @@ enum rule_miss {
 	MISS_GROUP = 1, MISS_AGE, MISS_CLASS, MISS_LINE, MISS_OPERATOR, MISS_MEDIUM, MISS_GUEST, MISS_DATE,
 	MISS_HOURS, MISS_CHECK_LAPSED, MISS_QUOTA, MISS_WINDOW, MISS_SAME_LINE, MISS_SAME_VEHICLE, MISS_PAIR,
 	MISS_USES, MISS_OUTRANKED, MISS_FIRST_RIDE, MISS_NOT_FOR, MISS_FARE, MISS_SEASON, MISS_UNPUBLISHED, MISS_PRODUCT, MISS_GAP, MISS_FALLBACK,
-	MISS_NOT_GROUP,
+	MISS_NOT_GROUP, MISS_ESCORT,
 };
 const char *rule_miss_text(enum rule_miss miss);	/* Chinese sentence */
 struct rate_notes {			/* filled when wanted; pass NULL on the fast path */

@@ -141,17 +141,19 @@ bool book_member(const struct book *b, const struct tariff *t, size_t group, int
 	ret_rider->grant_count = tariff_granted_quotas(t, 1000, ret_rider->grant);
 	ret_ride->card_class = g.card_class;
 	snprintf(ret_ride->product, sizeof(ret_ride->product), "%.15s", g.product);
+	snprintf(ret_ride->vehicle, sizeof(ret_ride->vehicle), "%s", g.member.escort ? "1" : "");
 	return known;
 }
 
 static struct book_price price_ask(const struct asking *q)
 {
-	static const struct rider_state fresh;
 	struct book_price p = { .state = BOOK_PRICED };
-	struct rider_state after;
+	struct rider_state before = { 0 }, after;
 	struct fare fare;
 
-	rate(q->t, &q->rider, &fresh, &q->ride, &after, &fare, NULL);
+	if (q->rider.escort)
+		tariff_beside(&q->ride, &before);
+	rate(q->t, &q->rider, &before, &q->ride, &after, &fare, NULL);
 	if (fare.reject != FARE_OK)
 		return (struct book_price){ .state = fare.reject == FARE_LINE_UNKNOWN ? BOOK_ABSENT : BOOK_REFUSED,
 					   .reject = (uint8_t)fare.reject };

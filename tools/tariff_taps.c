@@ -168,12 +168,12 @@ static bool rest_skip(struct scan *s, const struct value *v)
 /* ---- a tap --------------------------------------------------------------------------------------------------- */
 
 enum tap_key { K_CARD, K_NUMBER, K_TIME, K_LINE, K_MEDIUM, K_EVENT, K_IN_TIME, K_OUT_TIME, K_CLASS, K_PRODUCT, K_OPERATOR, K_VEHICLE, K_ISSUER, K_LIST_FEN, K_STOP_ON,
-	K_STOP_OFF, K_DISTANCE_M, K_FAR_M, K_STOPS, K_ZONES, K_INSIDE, K_BIRTH, K_ISSUED, K_HOME, K_KNOWN, K_GRANTED, K_HOLDS, K_COUNT };
+	K_STOP_OFF, K_DISTANCE_M, K_FAR_M, K_STOPS, K_ZONES, K_INSIDE, K_ESCORT, K_BIRTH, K_ISSUED, K_HOME, K_KNOWN, K_GRANTED, K_HOLDS, K_COUNT };
 /* The largest number a member takes; 0: it is not a number. */
 static const int64_t number_max[K_COUNT + 1] = { [K_CLASS] = UINT8_MAX, [K_LIST_FEN] = 1000000, [K_STOP_ON] = UINT16_MAX, [K_STOP_OFF] = UINT16_MAX,
 	[K_DISTANCE_M] = UINT32_MAX, [K_FAR_M] = UINT32_MAX, [K_STOPS] = UINT16_MAX, [K_ZONES] = UINT16_MAX, [K_HOME] = 999999, [K_GRANTED] = UINT32_MAX };
 static const char *const key_names[K_COUNT] = { "card", "number", "time", "line", "medium", "event", "in_time", "out_time", "class", "product", "operator", "vehicle",
-	"issuer", "list_fen", "stop_on", "stop_off", "distance_m", "far_m", "stops", "zones", "inside", "birth", "issued", "home", "known", "granted",
+	"issuer", "list_fen", "stop_on", "stop_off", "distance_m", "far_m", "stops", "zones", "inside", "escort", "birth", "issued", "home", "known", "granted",
 	"holds" };
 
 static bool day_of(struct scan *s, const struct value *v, int32_t *ret)
@@ -282,7 +282,7 @@ static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const 
 	uint32_t number = 0;
 
 	if (number_max[key] != 0 ? !number_of(s, v, number_max[key])
-				 : key != K_INSIDE && key != K_HOLDS && key != K_COUNT && !text_of(s, v))
+				 : key != K_INSIDE && key != K_ESCORT && key != K_HOLDS && key != K_COUNT && !text_of(s, v))
 		return false;
 	if ((key == K_CARD || key == K_LINE || key == K_VEHICLE || key == K_PRODUCT || key == K_OPERATOR) &&
 	    texts_add(&t->texts, v->text, &number) != 0)
@@ -317,6 +317,7 @@ static bool member_set(struct trial *t, struct scan *s, enum tap_key key, const 
 	case K_STOPS: tap->stops = (uint16_t)v->number; return true;
 	case K_ZONES: tap->zones = (uint16_t)v->number; return true;
 	case K_INSIDE: tap->inside = v->kind == VALUE_TRUE; return true;
+	case K_ESCORT: r->escort = v->kind == VALUE_TRUE; return true;
 	case K_BIRTH: return day_of(s, v, &r->birth);
 	case K_ISSUED: return day_of(s, v, &r->issued);
 	case K_HOME: r->home = (uint32_t)v->number; return true;
@@ -343,7 +344,7 @@ static bool tap_take(struct trial *t, struct scan *s)
 {
 	struct trial_tap tap = {
 		.event = 1, .medium = 1, .class = 1, .known_day = DAY_NONE, .stored_fen = -1, .order = (uint32_t)t->count };
-	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE };
+	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE, .escort_from = INT32_MIN, .escort_to = INT32_MAX };
 	uint32_t seen = 0;
 
 	if (!take(s, '{'))

@@ -172,7 +172,7 @@ static size_t operator_at(const struct tariff *t, uint32_t id)
 
 /* ---- one ride on one side -------------------------------------------------------------------------------------------- */
 
-struct side { const struct tariff *t; struct names *names; struct rider rider; struct rider_state state; struct fare fare; };
+struct side { const struct tariff *t; struct names *names; struct rider rider; uint8_t pan[10]; struct rider_state state; struct fare fare; };
 
 static uint32_t operator_id(const struct tariff *t, const char *code)
 {
@@ -358,7 +358,7 @@ static void person_end(struct trial *x, const struct person *p)
 static void person_start(struct trial *x, struct trial_tap *tap, struct side side[2])
 {
 	struct rider_state state = { 0 };
-	struct rider rider;
+	struct rider rider = { 0 };
 	const uint8_t *found;
 	uint8_t key[12];
 	const void *val;
@@ -373,9 +373,17 @@ static void person_start(struct trial *x, struct trial_tap *tap, struct side sid
 	}
 	for (int i = 0; i < 2; i++) {
 		side[i].state = state;
-		if (x->from_store)
-			side[i].rider = rider;
+		side[i].rider = rider;
+		memcpy(side[i].pan, tap->pan, sizeof(side[i].pan));
 	}
+}
+
+/* By the card: of a person's cards one may be an escort's. */
+static void rider_of_card(struct trial *x, const struct trial_tap *tap, struct side *s)
+{
+	if (memcmp(s->pan, tap->pan, sizeof(s->pan)) != 0)
+		rider_find(&x->txn, tap->pan, x->cut_seq, &s->rider);
+	memcpy(s->pan, tap->pan, sizeof(s->pan));
 }
 
 static int tap_rate(struct run *r, const struct trial_tap *tap, struct side side[2], struct person *p)
@@ -399,6 +407,8 @@ static int tap_rate(struct run *r, const struct trial_tap *tap, struct side side
 		ride_make(x, tap, side[i].t, &ride);
 		if (!x->from_store)
 			rider_make(x, tap, &side[i]);
+		else
+			rider_of_card(x, tap, &side[i]);
 		rate(side[i].t, &side[i].rider, &side[i].state, &ride, &side[i].state, &side[i].fare, NULL);
 		fare_count(x, &side[i], &ride, i);
 	}

@@ -146,7 +146,8 @@ static const char *rider_read(const struct rating *r, const json_t *tap, struct 
 {
 	const json_t *holds = json_object_get(tap, "holds");
 
-	*ret = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE, .home = (uint32_t)number_of(tap, "home", 0) };
+	*ret = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE, .home = (uint32_t)number_of(tap, "home", 0),
+			       .escort = json_is_true(json_object_get(tap, "escort")), .escort_from = INT32_MIN, .escort_to = INT32_MAX };
 	if (text_of(tap, "birth")[0] != '\0' && !day_parse(text_of(tap, "birth"), &ret->birth))
 		return "birth is not a date";
 	if (text_of(tap, "issued")[0] != '\0' && !day_parse(text_of(tap, "issued"), &ret->issued))
@@ -218,22 +219,28 @@ static const char *ride_read(const struct rating *r, const json_t *tap, struct r
 	return NULL;
 }
 
+static void rule_print(struct jsonw *j, const struct rating *r, uint16_t number, int64_t delta_fen)
+{
+	struct tariff_rule rule;
+
+	if (!tariff_rule(r->t, number, &rule))
+		return;
+	jsonw_object(j);
+	jsonw_kstr(j, "id", rule.id);
+	jsonw_kstr(j, "title", rule.title);
+	jsonw_kstr(j, "basis", rule.basis);
+	jsonw_kint(j, "delta_fen", delta_fen);
+	jsonw_object_end(j);
+}
+
 static void rules_print(struct jsonw *j, const struct rating *r, const struct fare *fare)
 {
 	jsonw_key(j, "rules");
 	jsonw_array(j);
-	for (uint8_t i = 0; i < fare->step_count; i++) {
-		struct tariff_rule rule;
-
-		if (!tariff_rule(r->t, fare->step[i].rule, &rule))
-			continue;
-		jsonw_object(j);
-		jsonw_kstr(j, "id", rule.id);
-		jsonw_kstr(j, "title", rule.title);
-		jsonw_kstr(j, "basis", rule.basis);
-		jsonw_kint(j, "delta_fen", fare->step[i].delta_fen);
-		jsonw_object_end(j);
-	}
+	for (uint8_t i = 0; i < fare->step_count; i++)
+		rule_print(j, r, fare->step[i].rule, fare->step[i].delta_fen);
+	if (fare->reject != FARE_OK && fare->rule != 0)		/* a refused tap takes no step: the rule that refused it */
+		rule_print(j, r, fare->rule, 0);
 	jsonw_array_end(j);
 }
 

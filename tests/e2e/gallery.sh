@@ -21,7 +21,8 @@ def tap(row, at):
     t = {'card': row['case'], 'time': at}
     for k, v in row.items():
         if v and k not in word | {'time', 'groups', 'verified_to'}:
-            t[k] = int(v) if k in number else v == 'yes' if k == 'inside' else v
+            t[k] = int(v) if k in number else v == 'yes' if k in ('inside', 'escort') else v
+    if row.get('escort'): t['number'] = row['case'] + '-escort'
     if row.get('groups'): t['holds'] = [hold(g, row) for g in row['groups'].split()]
     return t
 from datetime import datetime, timedelta

@@ -62,6 +62,14 @@ fresh; sed -i '0,/^\([^,]*,[0-9]*,[0-9]*\),[0-9]*$/{//d}' "$dir/pack/sections.cs
 refused "a pair of stops without a fare is refused" 'sections.csv:[0-9]+:1: line ".*": no fare from stop [0-9]+ to stop [0-9]+'
 rm -rf "$dir/pack"; cp -r tariffs/packs/bj-bus "$dir/pack"; sed -i 's/^  - {id: distance,/&  season: [warm],/; s/^fares:/seasons: [{name: warm, dates: [03-01..10-31]}]\n&/' "$dir/pack/pack.yaml"
 refused "a season without a published fare is refused" 'lines.csv:[0-9]+:1: line ".*": no published fare on a workday like 201[45]-[0-9-]+ from 00:00'
+fresh; sed -i 's/^groups:/&\n  - {name: with, title: 陪护, code: 60, source: 残联, escrot: 5}/' "$dir/pack/groups.yaml"
+refused "a misspelt escort is refused with a suggestion" 'groups.yaml:2:[0-9]+: .*"escrot".*did you mean "escort"'
+fresh; sed -i 's/^groups:/&\n  - {name: with, title: 陪护, code: 60, source: 残联, hold: yes, escort: 5, all: yes}/' "$dir/pack/groups.yaml"
+refused "a group that asks an escort's card for a hold is refused" 'groups.yaml:2:[0-9]+: nobody can be in this group: holds and age are the person.s'
+fresh; echo 'quotas: [{id: odd, title: 次, basis: 试, limit: 3, per: month, of: card, fare_day_cut: "04:30"}]' >>"$dir/pack/rules.yaml"
+refused "a fare day for an account that is not of a day is refused" 'rules.yaml:[0-9]+:[0-9]+: fare_day_cut: only accounts per: day'
+fresh; echo 'quotas: [{id: odd, title: 次, basis: 试, limit: 3, per: day, of: card, fare_day_cut: "14:30"}]' >>"$dir/pack/rules.yaml"
+refused "a fare day that begins in the afternoon is refused" 'rules.yaml:[0-9]+:[0-9]+: fare_day_cut: a time from 00:00 to 12:59'
 fresh; "$B/qingfen" tariff compile "$dir/pack" --to "$dir/utf8.blob" >"$dir/out" 2>&1
 for f in lines operators calendar cases; do iconv -f UTF-8 -t GB18030 "tariffs/packs/ganzhou/$f.csv" | sed 's/$/\r/' >"$dir/pack/$f.csv"; done
 "$B/qingfen" tariff check "$dir/pack" >"$dir/out" 2>&1 && "$B/qingfen" tariff compile "$dir/pack" --to "$dir/gb.blob" >>"$dir/out" 2>&1 && cmp "$dir/utf8.blob" "$dir/gb.blob"
@@ -73,5 +81,8 @@ is "rate prints fare, subsidy, operator part and funders" '"fare_fen":50,"paid_f
 	"$(rate '{"card":"a","time":"2025-11-03T08:00:00","line":"18","holds":["pupil"]}' | grep -o '"fare_fen":[0-9]*,"paid_fen":[0-9]*,"subsidy_fen":[0-9]*,"absorbed_fen":[0-9]*')"
 is "rate keeps a card's rides in mind" "90 130" "$(printf '%s\n' '{"card":"a","time":"2025-11-03T08:00:00","line":"18","vehicle":"V1"}' \
 	'{"card":"a","time":"2025-11-03T08:40:00","line":"101","vehicle":"V2"}' | "$B/qingfen" tariff rate tariffs/packs/ganzhou | grep -o '"fare_fen":[0-9]*' | cut -d: -f2 | tr '\n' ' ' | sed 's/ $//')"
+is "a refused tap names the rule that refused it" '"rejected":true,"reason":"repeat-tap" "rules":[{"id":"lock"' \
+	"$(printf '%s\n' '{"card":"a","time":"2025-11-03T08:00:00","line":"18","vehicle":"V1","class":5}' '{"card":"a","time":"2025-11-03T08:01:00","line":"18","vehicle":"V1","class":5}' |
+		"$B/qingfen" tariff rate tariffs/packs/ganzhou | tail -1 | grep -oE '"rejected":true,"reason":"[a-z-]*"|"rules":.."id":"[a-z-]*"' | tr '\n' ' ' | sed 's/ $//')"
 answer=$(rate '{"card":"a","time":"2025-13-03","line":"18"}' 2>&1); [ $? -eq 2 ] && grep -q '(stdin):1:1: time' <<<"$answer"; say "a tap without a time is refused with its line" $? "$answer"
 exit $status

@@ -15,7 +15,7 @@ START = datetime(2025, 1, 1)
 CLASSES = ["c0", "c1", "c2"]
 MODES = ["bus", "metro", "brt"]
 MEDIA = ["card", "ssc", "qr", "bank", "cash"]
-GROUPS = ["h0", "h1", "age", "mark", "check", "both"]
+GROUPS = ["h0", "h1", "age", "mark", "check", "both", "beside"]
 
 
 def date_text(r, low=0, high=500):
@@ -190,7 +190,8 @@ def pack(r):
                    dict(name="age", title="丙", code=3, source="局", age=r.choice([[65, ""], [60, 69], ["", 18]]), ends=r.choice(["birthday", "year-end"])),
                    dict(name="mark", title="丁", code=4, source="局", product=["p1", "p2"]),
                    dict(name="check", title="戊", code=5, source="局", hold="yes", check="yearly", lapsed=r.choice(["ordinary", "other", "fallback"])),
-                   dict(name="both", title="己", code=6, source="局", hold="yes", age=["", 25], all="yes")]
+                   dict(name="both", title="己", code=6, source="局", hold="yes", age=["", 25], all="yes"),
+                   dict(name="beside", title="庚", code=7, source="局", escort=r.choice([2, 5]), **r.choice([{}, {"product": ["p1"], "all": "yes"}, {"hold": "yes"}]))]
     if p["groups"][2]["age"][1] == "":
         p["groups"][2].pop("ends")
     p["treasuries"] = [dict(name=n, title=n) for n in ("city", "district", "third")]
@@ -230,6 +231,9 @@ def pack(r):
                                                       "unfinished_free_with": [ids[-1]], "same_line": r.choice(["yes", "no"])})]
     if r.random() < 0.3:
         p["open_rides"][0]["complete_within"] = 120
+    for x in p["quotas"] + p.get("ladders", []) + p.get("caps", []):
+        if x["per"] == "day" and r.random() < 0.5:
+            x["fare_day_cut"] = r.choice(["00:00", "02:30", "05:00", "12:00"])
     return p
 
 
@@ -302,6 +306,8 @@ def rides(r, n, people, lines):
             entered[tap["card"]] = tap["time"]
         if r.random() < 0.2:
             tap["inside"] = True
+        if r.random() < (0.6 if out and out[-1].get("escort") and out[-1]["card"] == tap["card"] else 0.12):    # an escort, often in the vehicle of the ride before
+            tap.update(escort=True, number=tap["card"] + "-e", vehicle=out[-1]["vehicle"] if out and r.random() < 0.8 else tap["vehicle"])
         if r.random() < 0.1:
             tap["known"] = (t + timedelta(days=r.randint(0, 40))).strftime("%Y-%m-%d")
         if r.random() < 0.01:

@@ -49,7 +49,7 @@ class Pack:
         return list(csv.DictReader(open(path, encoding="utf-8"))) if os.path.exists(path) else []
     def get(self, name): return self.d.get(name, [])
 class Refused(Exception): pass
-def fresh(): return {"last": None, "other": None, "window": None, "open": None, "accounts": {}}
+def fresh(): return {"last": None, "other": None, "escorted": None, "window": None, "open": None, "accounts": {}}
 
 
 class Rating:
@@ -58,7 +58,7 @@ class Rating:
         self.p, self.s, self.tap = pack, state, tap
         self.time = self.clock = datetime.fromisoformat(tap["time"])
         self.event, self.medium = tap.get("event", "single"), tap.get("medium", "card")
-        self.guest = tap.get("_guest", "local")
+        self.guest, self.escort, self.escorted = tap.get("_guest", "local"), bool(tap.get("escort")), False
         self.published = 0
         if self.time < datetime.combine(day(pack.d["valid_from"]), datetime.min.time()): raise Refused("not-in-force")
         self.line = self.find_line()
@@ -86,6 +86,7 @@ class Rating:
             inside, lapsed = self.in_group(g)
             if inside: self.groups.add(g["name"])
             elif lapsed: self.lapsed.append(g)
+            self.escorted = self.escorted or (inside and self.escort and "escort" in g)
     def birthday(self, birth, years):
         b = self.p.d.get("birthdays", {})
         try: when = birth.replace(year=birth.year + years)
@@ -112,12 +113,19 @@ class Rating:
                 if ("grade_max" in g and (grade == 0 or grade > g["grade_max"])) or grade < g.get("grade_min", 0): continue
                 if g.get("check") == "yearly" and self.day > day(h.get("verified_to"), FAR): lapsed = True
                 else: good = True
-            ways.append(good)
-        if "age" in g: ways.append(self.in_age(g))
+            ways.append(good and not self.escort)
+            lapsed = lapsed and not self.escort
+        if "age" in g: ways.append(self.in_age(g) and not self.escort)
+        if "escort" in g: ways.append(self.escort and self.beside(g["escort"]))
         believed = self.guest in listed(g.get("marks_of", ["local"]))
         if "class" in g: ways.append(believed and self.tap.get("class", 1) in g["class"])
         if "product" in g: ways.append(believed and self.tap.get("product", "") in g["product"])
         return (all(ways) if g.get("all") == "yes" else any(ways)), lapsed
+    def beside(self, minutes):
+        """The person has just tapped in this vehicle, and nobody has come along with that tap yet."""
+        last, vehicle = self.s["last"], self.tap.get("vehicle")
+        if not last or not vehicle or last[1] != vehicle or self.s["escorted"] == last[0]: return False
+        return timedelta(0) <= self.time - last[0] <= timedelta(minutes=minutes)
     def who_holds(self, c, guests):
         if "who" in c and not self.groups & set(c["who"]): return False
         if self.groups & set(c.get("who_not", [])) or self.guest not in listed(c.get("guest", guests)): return False
@@ -226,7 +234,7 @@ class Rating:
     def period(self, rule, account):
         per, t = rule["per"], self.clock
         if per == "day":
-            cut = self.p.d.get("fare_day_cut", "00:00")
+            cut = rule.get("fare_day_cut", self.p.d.get("fare_day_cut", "00:00"))
             return (t - timedelta(hours=int(cut[:2]), minutes=int(cut[3:]))).date()
         if per == "month": return (t.year, t.month)
         if per == "year": return t.year
@@ -265,21 +273,14 @@ class Rating:
             gap = self.clock - w["start"]
             if gap < timedelta(minutes=x.get("least_gap", 0)): return x, None, x.get("too_soon", "restart")
             if x.get("uses", 0) and w["uses"] >= x["uses"]: return x, None, x.get("used_up", "restart")
-            line = x.get("same_line", "no")
-            if line != "yes" and w["line"] == self.tap["line"] and (line == "no" or gap < timedelta(minutes=line["after"])):
-                return x, None, x.get("miss", "restart")
-            vehicle = self.tap.get("vehicle", "")
-            if x.get("same_vehicle", "no") == "no" and vehicle and vehicle in (w["vehicle"], w["first_vehicle"]):
-                return x, None, x.get("miss", "restart")
-            if x.get("both_taps") == "yes" and not w["complete"]: return x, None, x.get("miss", "restart")
-            return x, self.transfer_price(x, choice), x.get("miss", "restart")
+            line, vehicle = x.get("same_line", "no"), self.tap.get("vehicle", "")
+            miss = line != "yes" and w["line"] == self.tap["line"] and (line == "no" or gap < timedelta(minutes=line["after"]))
+            miss = miss or (x.get("same_vehicle", "no") == "no" and vehicle and vehicle in (w["vehicle"], w["first_vehicle"]))
+            miss = miss or (x.get("both_taps") == "yes" and not w["complete"])
+            return x, None if miss else self.transfer_price(x, choice), x.get("miss", "restart")
         return None, None, None
     def window_holds(self, x, w):
-        minutes = x["minutes"]
-        for h in x.get("hours_minutes", []):
-            if in_slots(h["hours"], w["start"]):
-                minutes = h["minutes"]
-                break
+        minutes = next((h["minutes"] for h in x.get("hours_minutes", []) if in_slots(h["hours"], w["start"])), x["minutes"])
         gap = self.clock - w["start"]
         if gap < timedelta(0): return False
         if minutes == "none": return True
@@ -362,7 +363,7 @@ class Rating:
                 leg = rounded(now, r)
                 now = F(self.published) if drop else now
                 now = self.transfer_apply(p, now) if p else now
-            elif step == "ladder": now, ladder = self.ladder(now, choice)
+            elif step == "ladder" and not self.escort: now, ladder = self.ladder(now, choice)
             elif step == "cap" and with_caps:
                 fen, cap = self.cap(rounded(now, r))
                 now = F(fen)
@@ -391,7 +392,7 @@ class Rating:
             if self.static_holds(c): return self.steps(c, self.transfer_price(x, c) if p else None, False)[0]
         return self.published
     def lock(self, choice):
-        for l in self.p.get("locks"):
+        for l in self.p.get("locks") if not self.escorted else []:
             if l["with"] != "all" and (choice["id"] if choice else "published") not in l["with"]: continue
             vehicle, w, last = self.tap.get("vehicle", ""), self.s["window"], self.s["last"]
             if last is None: continue
@@ -403,12 +404,12 @@ class Rating:
         return None
     def ride(self, out):
         self.published = self.published_fare(False)
-        choice, companion = self.choose(), False
+        choice, companion = self.choose(), self.escort
         lock = self.lock(choice)
         if lock:
             then = lock.get("then", "refuse")
             if then == "refuse": raise Refused("repeat-tap")
-            companion = then != "passenger"
+            companion = self.escort or then != "passenger"
             excluded = [c["id"] for c in self.p.concessions] if lock["with"] == "all" else lock["with"]
             choice = self.choose(excluded) if then == "other" else None
         x, p, action = (None, None, None) if companion else self.transfer_find(choice)
@@ -424,8 +425,10 @@ class Rating:
             if self.holds(r) and not (choice and choice["id"] in r.get("not_with", [])):
                 out["refund"] = max(paid - rounded(self.published * percent(r["rate"]), self.p.d["rounding"]), 0)
                 break
-        if companion: return
+        if self.escorted: self.s["escorted"] = self.s["last"][0]
+        if companion and not self.escort: return
         if choice and "quota" in choice and not p: self.add(self.p.quotas[choice["quota"]], choice.get("takes", 1))
+        if companion: return
         for l in self.p.get("ladders"):
             if not (choice and choice["id"] in l.get("not_with", [])) and self.holds(l):
                 self.add(l, {"rides": 1, "paid": paid, "published": self.published}[l["count"]])
@@ -440,7 +443,7 @@ class Rating:
         return None
     def closes_open(self):
         o = self.s["open"]
-        if self.event != "off" or o is None or self.time < o["time"] or (self.told and self.told != o["time"]): return False
+        if self.event != "off" or self.escort or o is None or self.time < o["time"] or (self.told and self.told != o["time"]): return False
         rule = self.open_rule(static=True)
         return rule is None or rule.get("same_line", "no") == "no" or o["line"] == self.tap["line"]
     def unfinished(self, out):
@@ -470,6 +473,7 @@ class Rating:
     def rate(self):
         out = {"rejected": False, "published": 0, "paid": 0, "absorbed": 0, "moved": 0, "refund": 0, "transfer": False, "funders": {}}
         if self.event == "on":
+            if self.escort: return out
             self.unfinished(out)
             self.board(out)
             return out
@@ -483,7 +487,7 @@ class Rating:
         if self.closes:
             out["moved"] -= self.s["open"]["hold"]
             self.s["open"] = None
-        elif self.event == "single" or self.told: self.unfinished(out)
+        elif not self.escort and (self.event == "single" or self.told): self.unfinished(out)
         return out
 
 def rate(pack, states, tap):
