@@ -27,7 +27,7 @@ static const struct option options[] = {
 	{ "tls_key", OPTION_PATH, AT(tls_key), 0, 0, NULL, "its private key, PEM" },
 	{ "tls_client_ca", OPTION_PATH, AT(tls_client_ca), 0, 0, NULL, "CAs of the validators' certificates, PEM, several while one follows another; the common name is the device" },
 	{ "tls_client_crl", OPTION_PATH, AT(tls_client_crl), 0, 0, "", "revocation lists of those CAs, PEM, one each; empty: nothing is ever revoked" },
-	{ "crl_sweep_s", OPTION_INT, AT(crl_sweep_s), 1, 60, "20", "seconds between looks at the certificate files and at the live connections" },
+	{ "crl_sweep_s", OPTION_INT, AT(crl_sweep_s), 1, 50, "20", "seconds between looks at the certificate files and at the live connections" },
 	{ "crl_grace_h", OPTION_INT, AT(crl_grace_h), 0, 8760, "24", "hours an expired revocation list is still used, with alarms" },
 	{ "crl_stale_accept", OPTION_INT, AT(crl_stale_accept), 0, 1, "0", "after the grace, new connections are 0: refused, 1: accepted" },
 	{ "device_binding", OPTION_INT, AT(device_binding), 0, 1, "0", "1: a certificate must name its terminal and PSAM; 0: one that names none is accepted" },

@@ -41,7 +41,8 @@ struct device_register {
 	struct device_invite *invite; size_t invites, invite_space;
 	char path[PATH_MAX];
 };
-/* Reads and checks all of it: an edited, missing or moved line is refused with its number. writing: locked for this one. */
+/* Reads it all: an edited, missing or moved line is refused with its number. writing: locked for this one; of the signatures
+ * the newest thousand are checked, which cover all lines before. */
 int register_open(const struct device_options *o, bool writing, struct device_register **ret_register);
 void register_close(struct device_register *r);		/* NULL is fine */
 /* One act: fields writes its members into an open object. Signed, appended, synced, and taken into the register. */
