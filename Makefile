@@ -61,7 +61,7 @@ $(O)/pic/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -MMD -MP -c $< -o $@
 $(O)/pic/rest.a: $(patsubst %.c,$(O)/pic/%.o,$(QFVAL_SRC))
 $(O)/pic/qfval.o: $(patsubst %.c,$(O)/pic/%.o,$(filter validator/qfval%,$(QFVAL_SRC))) $(O)/pic/rest.a
-	@ld -r $^ -o $@
+	@ld -r --gc-sections $$(nm -g --defined-only $(filter %.o,$^) | sed -n 's/.* T \(qfv_\)/-u \1/p') $^ -o $@
 $(B)/libqfval.so.1: $(O)/pic/qfval.o validator/qfval.map
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libqfval.so.1 -Wl,--version-script,validator/qfval.map -Wl,--gc-sections -Wl,-z,defs \
@@ -117,6 +117,8 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/qingfen && cp -r tariffs/packs clearing/profiles $(DESTDIR)$(PREFIX)/share/qingfen
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m 644 validator/qfval.h $(DESTDIR)$(PREFIX)/include && install -m 644 docs/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -d $(DESTDIR)$(PREFIX)/share/qingfen/vectors && install -m 644 tests/vectors/*.hex $(DESTDIR)$(PREFIX)/share/qingfen/vectors
+	install -m 644 docs/example-terminal.c $(DESTDIR)$(PREFIX)/share/qingfen
 	install -m 644 $(QFVAL) $(DESTDIR)$(PREFIX)/lib && ln -sf libqfval.so.1 $(DESTDIR)$(PREFIX)/lib/libqfval.so
 	sed 's|@PREFIX@|$(PREFIX)|' validator/qfval.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/qfval.pc
 abi: $(B)/libqfval.so.1	# the published interface of libqfval, after a change that is meant

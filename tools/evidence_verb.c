@@ -1,6 +1,8 @@
 /* qingfen evidence, verify - a closed day as a pack, and the pack checked with no store. */
 #include "tools/tools.h"
 
+#include "tools/sim/conformance.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +58,7 @@ int verb_evidence(int argc, char **argv)
 
 int verb_verify(int argc, char **argv)
 {
-	static const char usage[] = "用法 usage: qingfen verify FILE.qfe [--trust FILE] [--json]\n"
+	static const char usage[] = "用法 usage: qingfen verify FILE [--trust FILE] [--json]\n"
 				    "  不需要存储; --trust: 签名者 SM2 公钥 04|x|y 十六进制\n";
 	uint8_t point[65], *p = NULL;
 	char hex[160] = "";
@@ -92,7 +94,12 @@ int verb_verify(int argc, char **argv)
 	}
 	fclose(f);
 	out = o.json ? fopen("/dev/null", "we") : stdout;
-	ret = out == NULL ? -errno : evidence_verify(p, (size_t)n, o.trust != NULL ? point : NULL, out);
+	if (out == NULL)
+		ret = -errno;
+	else if (conformance_is(p, (size_t)n))
+		ret = conformance_verify(p, (size_t)n, o.trust != NULL ? point : NULL, out);
+	else
+		ret = evidence_verify(p, (size_t)n, o.trust != NULL ? point : NULL, out);
 	if (o.json) {
 		printf("{\"schema\":\"qingfen.verify\",\"version\":1,\"holds\":%s}\n", ret == 0 ? "true" : "false");
 		if (out != NULL)

@@ -2,7 +2,8 @@
  * qfval.h - libqfval (机具接入库), the library that terminal makers link: the purchase between card and PSAM at the clearing
  * house's own price, the tap record, the spool that survives power loss, and the conversation with clearingd.
  *
- * This header is the whole manual; libqfval(3) is its index, docs/terminal-integration.md the way through it in order.
+ * This header is the whole manual; libqfval(3) is its index, docs/terminal-integration.md the way through it in order,
+ * docs/example-terminal.c a complete program, tests/vectors the bytes a port can be compared with.
  *
  * What stays with the terminal: reader and PSAM slot (two callbacks that exchange APDUs), the socket and TLS 1.3 with the
  * device's certificate (the library makes and reads bytes), and the clock (times are arguments).
@@ -100,7 +101,7 @@ enum qfv_field {
 	QFV_TAP_PSAM = 17,		/* b 6: PSAM number */
 	QFV_TAP_KEY_VERSION = 18,	/* u 255: as the card answered */
 	QFV_TAP_KEY_INDEX = 19,		/* u 255: as in the INIT command */
-	QFV_TAP_ALG_ID = 20,		/* u 255: as the card answered: 0 3DES, 4 SM4 */
+	QFV_TAP_ALG_ID = 20,		/* u 255: as the card answered: 0 3DES, 1 SM4 */
 	QFV_TAP_RANDOM = 21,		/* b 4: the card's random */
 	QFV_TAP_TAC = 22,		/* b 4: code of the purchase; FFFFFFFF when grey */
 	QFV_TAP_TIME_MS = 23,		/* i, ms UTC, 2000 to 2099: the TAC covers its local second */

@@ -16,6 +16,7 @@ int sim_bank(int argc, char **argv) __attribute__((weak));
 int sim_codes(int argc, char **argv);
 int sim_ridecode(int argc, char **argv);
 int sim_identity(int argc, char **argv);
+int sim_host(int argc, char **argv);
 int sim_probe(int argc, char **argv) __attribute__((weak));
 
 #endif

@@ -19,6 +19,7 @@ static const struct verb parts[] = {
 	{"codes", sim_codes, "交通联合发码平台", "a T-Union code platform"},
 	{"ridecode", sim_ridecode, "银联乘车码平台", "a ride-code platform"},
 	{"identity", sim_identity, "电子社保卡身份码平台", "an identity-code platform"},
+	{"host", sim_host, "机具符合性测试", "test a maker's terminal, write a certificate"},
 	{"probe", sim_probe, "异常输入探测", "send bad input, show the answer"},
 };
 
