@@ -107,3 +107,56 @@ int codes_write(struct job *j)
 	}
 	return ret;
 }
+
+/* ---- a store from before there was this index ------------------------------------------------------------- */
+
+#define REBUILT "codes"			/* in DB_META: the index covers every cleared day */
+
+static int row_index(struct txn *t, int32_t day, const uint8_t *cleared_key, const struct cleared *row)
+{
+	uint8_t key[TAP_CODE_BYTES + 4], val[HOLDER_BYTES];
+	const enum verdict v = (enum verdict)row->verdict;
+	const char *field;
+	const void *held;
+	struct tap tap;
+	size_t n;
+
+	if (v == VERDICT_DUPLICATE || v == VERDICT_CONFLICT || v == VERDICT_CODE_REPEATED || v == VERDICT_BAD_MAC || v == VERDICT_TERMINAL_UNKNOWN ||
+	    v == VERDICT_TERMINAL_MISMATCH || v == VERDICT_TEST || v == VERDICT_EVENT || tap_decode(row->raw, row->raw_bytes, &tap, &field) != 0 ||
+	    !tap_code_key(&tap, key) || code_held(t, key, cleared_key + 5, day))
+		return t->error;
+	be32_put(key + TAP_CODE_BYTES, (uint32_t)day ^ 0x80000000u);
+	memcpy(val, cleared_key + 5, TAP_KEY_BYTES);
+	val[TAP_KEY_BYTES] = row->check;
+	if (!txn_get(t, DB_CODE, key, sizeof(key), &held, &n))
+		txn_put(t, DB_CODE, key, sizeof(key), val, sizeof(val));
+	return t->error;
+}
+
+/* The rows lie in the order of the days, so what an earlier day took is there before a later one asks. */
+int codes_rebuild(struct txn *t)
+{
+	const void *val;
+	struct iter it;
+	int ret = 0;
+	size_t n;
+
+	if (txn_get(t, DB_META, REBUILT, strlen(REBUILT), &val, &n))
+		return 0;
+	iter_open(t, DB_CLEARED, NULL, 0, &it);
+	while (ret == 0 && iter_next(&it)) {
+		uint8_t key[CLEARED_KEY_BYTES];
+		struct cleared row;
+
+		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &row)) {
+			ret = CLEARING_E_STORE;
+			break;
+		}
+		memcpy(key, it.key, sizeof(key));
+		if (key[4] == CLEARED_RIDE)
+			ret = row_index(t, (int32_t)(be32_get(key) ^ 0x80000000u), key, &row);
+	}
+	iter_close(&it);
+	txn_put(t, DB_META, REBUILT, strlen(REBUILT), "", 0);
+	return ret != 0 ? ret : t->error;
+}

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const medium_names[] = { "", "purse", "ssc", "qr", "bank", "escort" };
+static const char *const medium_names[] = { "", "purse", "ssc", "qr", "bank", "escort", "ride-code", "identity" };
 enum { M_PAN, M_PERSON, M_MEDIUM, M_FROM, M_TO, M_COUNT };
 static const char *const medium_columns[M_COUNT] = { "pan", "person", "medium", "from", "to" };
 #define MEDIUM_BYTES 17
@@ -36,7 +36,7 @@ static int medium_read(const struct ref_reading *r, struct medium_row *ret)
 	for (m.medium = 1; m.medium < sizeof(medium_names) / sizeof(medium_names[0]) && strcmp(ref_cell(r, M_MEDIUM), medium_names[m.medium]) != 0;)
 		m.medium++;
 	if (medium_name(m.medium)[0] == '\0')
-		return ref_refuse(r, M_MEDIUM, "purse, ssc, qr, bank or escort is needed");
+		return ref_refuse(r, M_MEDIUM, "purse, ssc, qr, bank, escort, ride-code or identity is needed");
 	code = cell_day(r, M_FROM, INT32_MIN, &m.from);
 	if (code == 0)
 		code = cell_day(r, M_TO, INT32_MAX, &m.to);

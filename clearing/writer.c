@@ -7,6 +7,7 @@
  */
 #include "clearing/daemon.h"
 
+#include "clearing/clear.h"
 #include "clearing/code_route.h"
 
 #include <errno.h>
@@ -87,6 +88,11 @@ static int first_day(struct daemon *d)
 		return ret;
 	if (day_open_get(&t) == DAY_NONE)
 		day_open_init(&t, d->conf.open_day != DAY_NONE ? d->conf.open_day : service_day_of_ms(clock_ms(), DAY_CUT_S_DEFAULT));
+	ret = codes_rebuild(&t);
+	if (ret != 0) {
+		txn_abort(&t);
+		return ret;
+	}
 	return txn_commit(&t);
 }
 

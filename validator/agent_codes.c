@@ -81,7 +81,8 @@ static int scanner_init(struct scanner *s)
 	if (ret == 0)
 		ret = code_gate_new(s->gate, s->verifier, s->list, &s->codes);
 	if (ret == 0)
-		ret = platform_gate_new(s->gate, &s->formats, &s->platforms);
+		ret = platform_gate_new(s->gate, &s->formats, spool_waiting(s->agent->spool) < UINT16_MAX ? (uint32_t)spool_waiting(s->agent->spool) : UINT16_MAX,
+					&s->platforms);
 	if (ret != 0)
 		agent_log("codes", "code=%d reason=\"%s\"", ret, error[0] != '\0' ? error : strerror(ret > -1000 ? -ret : EINVAL));
 	return ret;

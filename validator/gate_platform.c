@@ -14,10 +14,10 @@ struct platform_gate {
 	struct gate *gate;
 	const struct code_formats *formats;
 	struct code_used used[CODES_USED_MAX];
-	unsigned waiting[CODE_FORMATS_MAX];
+	uint32_t waiting[CODE_FORMATS_MAX];
 };
 
-int platform_gate_new(struct gate *g, const struct code_formats *formats, struct platform_gate **ret_gate)
+int platform_gate_new(struct gate *g, const struct code_formats *formats, uint32_t waiting, struct platform_gate **ret_gate)
 {
 	struct platform_gate *p = calloc(1, sizeof(*p));
 
@@ -25,6 +25,8 @@ int platform_gate_new(struct gate *g, const struct code_formats *formats, struct
 		return -ENOMEM;
 	p->gate = g;
 	p->formats = formats;
+	for (size_t i = 0; i < CODE_FORMATS_MAX; i++)
+		p->waiting[i] = waiting;
 	*ret_gate = p;
 	return 0;
 }

@@ -447,9 +447,10 @@ enum gate_answer code_gate_show(struct code_gate *c, const struct gate_setting *
 				struct tap *ret_tap, enum qr_verdict *ret_verdict);
 
 /* The side of a gate for codes of code_formats: recognised by format, its time and signature looked at, black list, price, each code
- * once, and no more rides at the operator's risk than the format allows (GATE_FIRST_RIDES). Formats are borrowed. */
+ * once, and no more rides at the operator's risk than the format allows (GATE_FIRST_RIDES). Formats are borrowed. waiting: records the
+ * spool holds from before, each of which may be such a ride. */
 struct platform_gate;
-int platform_gate_new(struct gate *g, const struct code_formats *formats, struct platform_gate **ret_gate) VALIDATOR_MUST_CHECK;
+int platform_gate_new(struct gate *g, const struct code_formats *formats, uint32_t waiting, struct platform_gate **ret_gate) VALIDATOR_MUST_CHECK;
 void platform_gate_free(struct platform_gate *p);
 /* As code_gate_show; ret_tap->qr points into p. */
 enum gate_answer platform_gate_show(struct platform_gate *g, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,

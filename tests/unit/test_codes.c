@@ -1,4 +1,5 @@
 /* A code rides once: whichever gates it is shown at, in whatever order and on whatever days the records come. */
+#include "clearing/clear.h"
 #include "clearing/code_route.h"
 #include "clearing/daemon.h"
 
@@ -229,6 +230,33 @@ static void the_order_of_arrival_leaves_no_trace(void **state)
 	}
 }
 
+static void a_store_from_before_the_index_gets_it_as_the_clear_would_have_written_it(void **state)
+{
+	struct tap first = code_tap(1, 1, DAY0, 480, 480), second = code_tap(1, 2, DAY0, 481, 480), other = code_tap(2, 1, DAY0, 482, 482);
+	struct house h;
+	struct txn txn;
+	MDB_dbi dbi;
+
+	(void)state;
+	house_open(&h);
+	tap_send(&h, &first);
+	tap_send(&h, &second);
+	day_end(&h);
+	tap_send(&h, &other);
+	day_end(&h);
+	assert_int_equal(txn_begin(h.store, true, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn.mdb, "code", 0, &dbi), 0);
+	assert_int_equal(mdb_drop(txn.mdb, dbi, 0), 0);
+	assert_int_equal(txn_commit(&txn), 0);
+	assert_int_not_equal(day_recompute(h.store, DAY0, stderr), 0);
+	assert_int_equal(txn_begin(h.store, true, &txn), 0);
+	assert_int_equal(codes_rebuild(&txn), 0);
+	assert_int_equal(codes_rebuild(&txn), 0);	/* once */
+	assert_int_equal(txn_commit(&txn), 0);
+	all_holds(&h);
+	house_close(&h);
+}
+
 /* ---- at the arrival ------------------------------------------------------------------------------------------------ */
 
 static enum verdict on_arrival(struct house *h, struct live *live, const struct tap *t)
@@ -374,10 +402,13 @@ static void an_identity_code_rides_with_its_persons_entitlements_and_is_charged_
 	struct house h;
 
 	(void)state;
-	assert_true(pan_parse("3104730150000000001", a.pan));
+	static const char media[] = "pan,person,medium,from,to\n4280190000000000001,0000000000002329,identity,2025-01-01,\n";	/* 9001 */
+
+	assert_true(pan_parse("4280190000000000001", a.pan));
 	assert_true(pan_parse("3104730150000000099", b.pan));
 	house_open(&h);
 	elders_add(&h);
+	event_add(&h, EVENT_MEDIA, "", 0, media, strlen(media));
 	send_checked(&h, &elder, KEY_CHECK_FOREIGN);
 	send_checked(&h, &stranger, KEY_CHECK_FOREIGN);
 	say(&h, SCHEME_IDENTITY, &a);
@@ -435,6 +466,7 @@ int main(void)
 		cmocka_unit_test_setup(what_an_earlier_day_took_is_not_taken_back, set_up),
 		cmocka_unit_test_setup(a_forgery_holds_no_code_and_an_unverified_one_gives_way, set_up),
 		cmocka_unit_test(the_order_of_arrival_leaves_no_trace),
+		cmocka_unit_test_setup(a_store_from_before_the_index_gets_it_as_the_clear_would_have_written_it, set_up),
 		cmocka_unit_test_setup(the_receipt_already_says_that_a_code_rode_before, set_up),
 		cmocka_unit_test_setup(an_answer_before_the_cut_decides_and_a_second_one_changes_nothing, set_up),
 		cmocka_unit_test_setup(an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_stays, set_up),
