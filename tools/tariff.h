@@ -70,10 +70,14 @@ int book_rows(const struct book *book, const struct book_family *f, unsigned how
 struct book_words { char *groups, *media, *guests, *days, *slots; };
 int book_words_make(const struct book *book, const struct book_row *row, const char *between, struct book_words *ret);
 void book_words_free(struct book_words *w);
+const char *book_days_all(const struct book *book);	/* the word for every kind of day */
 const char *book_rule_id(const struct tariff *t, const struct book_price *p);
 const char *book_rule_title(const struct tariff *t, const struct book_price *p);
 bool book_same(const struct book *book, const struct book_price *a, const struct book_price *b);
 extern const char *const book_media_names[BOOK_MEDIA], *const book_guest_names[BOOK_GUESTS];
+
+/* A terminals' table against the book, every difference on stdout with its place; an exit code (tariff_params_read.c). */
+int params_compare(const char *path, const struct book *book);
 
 /* ---- a trial: past rides under two packs (tariff_trial.c) --------------------------------------------------- */
 

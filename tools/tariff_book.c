@@ -194,13 +194,22 @@ static char *slots_text(const struct book_axes *a, uint64_t slots, const char *b
 	return text;
 }
 
+/* Where one kind of day is called 每天 (and another 每天 with a season), all of them are 全年. */
+const char *book_days_all(const struct book *b)
+{
+	for (size_t i = 0; i < b->axes.days && b->axes.days > 1; i++)
+		if (strcmp(b->axes.day[i].text, "每天") == 0)
+			return "全年";
+	return "每天";
+}
+
 int book_words_make(const struct book *b, const struct book_row *row, const char *between, struct book_words *ret)
 {
 	struct book_words w = {
 		.groups = words_of(row->groups, b->axes.groups, b->axes.groups > 1 ? "所有乘客" : NULL, between, group_word, b),
 		.media = words_of(row->media, BOOK_MEDIA, "各种介质", between, medium_word, b),
 		.guests = words_of(row->guests, BOOK_GUESTS, "各地卡", between, guest_word, b),
-		.days = words_of(row->days, b->axes.days, "每天", between, day_word, b),
+		.days = words_of(row->days, b->axes.days, book_days_all(b), between, day_word, b),
 		.slots = slots_text(&b->axes, row->slots, between),
 	};
 

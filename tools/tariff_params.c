@@ -13,7 +13,8 @@
 
 static const char usage[] =
 	"用法 usage: qingfen tariff params PACK --to FILE [--key FILE]      编译后的票价包, 本项目终端直接使用; 签名写入 FILE.sig\n"
-	"            qingfen tariff params PACK --to FILE.csv [--date D]    表格: 类型、折扣、每日每月次数; FILE.csv.NOT_CARRIED.txt 列出不能表达的规则\n";
+	"            qingfen tariff params PACK --to FILE.csv [--date D]    表格: 类型、折扣、每日每月次数; FILE.csv.NOT_CARRIED.txt 列出不能表达的规则\n"
+	"            qingfen tariff params PACK --from FILE.csv [--date D]  机具的参数表与票价包逐格比较, 不同之处列出 文件:行:列; 相同 0, 不同 1, 不能读 3\n";
 
 /* ---- the compiled pack ---------------------------------------------------------------------------------- */
 
@@ -185,6 +186,19 @@ static int csv_write(const struct options *o, const struct tariff *t, int32_t da
 	return ret == 0 ? EXIT_OK : EXIT_STORE;
 }
 
+static int csv_compare(const char *path, const struct tariff *t, int32_t day)
+{
+	struct book book = { 0 };
+	int ret = book_make(t, NULL, day, &book);
+
+	if (ret != 0)
+		complain("%s: %s", path, strerror(-ret));
+	ret = ret == 0 ? params_compare(path, &book) : EXIT_STORE;
+	book_warn(&book);
+	book_free(&book);
+	return ret;
+}
+
 int tariff_params(int argc, char **argv)
 {
 	struct open_pack pack = { 0 };
@@ -195,16 +209,20 @@ int tariff_params(int argc, char **argv)
 
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
-	if (o.first + 1 != argc || o.to == NULL || (o.date != NULL && !day_parse(o.date, &day))) {
+	if (o.first + 1 != argc || (o.to == NULL) == (o.from == NULL) || (o.date != NULL && !day_parse(o.date, &day))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
 	ret = open_pack_read(argv[o.first], &pack);
 	if (ret != EXIT_OK)
 		return ret;
-	n = strlen(o.to);
-	if (n > 4 && strcmp(o.to + n - 4, ".csv") == 0) {
-		ret = csv_write(&o, pack.tariff, day != DAY_NONE ? day : day_of_ms(tariff_valid_from_ms(pack.tariff)));
+	if (day == DAY_NONE)
+		day = day_of_ms(tariff_valid_from_ms(pack.tariff));
+	n = o.to != NULL ? strlen(o.to) : 0;
+	if (o.from != NULL) {
+		ret = csv_compare(o.from, pack.tariff, day);
+	} else if (n > 4 && strcmp(o.to + n - 4, ".csv") == 0) {
+		ret = csv_write(&o, pack.tariff, day);
 	} else {
 		ret = file_write(o.to, pack.blob, pack.bytes);
 		if (ret == EXIT_OK && o.key != NULL)
