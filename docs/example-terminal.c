@@ -67,6 +67,7 @@ struct terminal {
 	uint32_t list_version;
 	struct list tariff_list, black_list;
 	unsigned long taps, records;
+	uint32_t event_serial;
 };
 
 static volatile sig_atomic_t stopping;
@@ -401,11 +402,10 @@ static void record_keep(struct terminal *t, const struct qfv_tap *record)
 		qfv_uplink_retry(t->uplink);
 }
 
+/* Events have serials of their own, far from the PSAM's, and never one twice: two may fall into one second. */
 static void event_keep(struct terminal *t, int kind)
 {
-	int64_t now = centre_time(t);
-
-	check("event", qfv_gate_event(t->gate, kind, (uint32_t)(now / 1000), now, t->event));
+	check("event", qfv_gate_event(t->gate, kind, t->event_serial++, centre_time(t), t->event));
 	record_keep(t, t->event);
 }
 
@@ -445,6 +445,7 @@ static void terminal_init(struct terminal *t)
 	t->fd = -1;
 	t->pause = FIRST_PAUSE_MS;
 	t->taps_max = QFV_BATCH_TAPS_MAX;
+	t->event_serial = 0x80000000u + (uint32_t)((clock_of(CLOCK_REALTIME) - 1577836800000LL) / 1000);
 	t->list_size = qfv_blacklist_size(LIST_LINES);
 	for (i = 0; i < 2; i++) {
 		t->tariff_memory[i] = memory(qfv_tariff_size());

@@ -257,8 +257,8 @@ QFV_API int qfv_gate_tap(struct qfv_gate *g, qfv_transmit_fn card, void *card_ar
 /* Record i of the last tap, the gate's, until the next; NULL: none. */
 QFV_API const struct qfv_tap *qfv_gate_record(const struct qfv_gate *g, unsigned i);
 /* A record of an event (QFV_KIND_SIGN_ON, _SIGN_OFF, _LINE_ON) or of papers shown (QFV_KIND_MANUAL) at the gate's place
- * into *t. serial is the terminal's own and never used twice with the same second. QFV_E_ARGUMENT: another kind, or no
- * place set. A tariff is not needed: a shift may begin before the first download. */
+ * into *t. serial is the terminal's own: never used twice in the same second, and never one the PSAM uses in it. A tariff
+ * is not needed: a shift may begin before the first download. QFV_E_ARGUMENT: another kind, or no place set. */
 QFV_API int qfv_gate_event(const struct qfv_gate *g, int kind, uint32_t serial, int64_t now_ms, struct qfv_tap *t);
 
 /* ---- spool ------------------------------------------------------------------------------------------------------- */

@@ -36,6 +36,12 @@ void *realloc(void *p, size_t n)
 	allocations += counting;
 	return __libc_realloc(p, n);
 }
+void *__libc_memalign(size_t alignment, size_t n);
+void *aligned_alloc(size_t alignment, size_t n)
+{
+	allocations += counting;
+	return __libc_memalign(alignment, n);
+}
 #endif
 
 static const uint8_t terminal[6] = { 0x42, 0x80, 0, 0, 0, 0x17 };
@@ -108,7 +114,26 @@ static void *memory(size_t n)
 
 /* ---- the day ------------------------------------------------------------------------------------------------ */
 
-struct day { struct qfv_spool *spool; uint8_t batch[QFV_BATCH_BYTES_MAX]; unsigned receipts; uint32_t taps; };
+#define DAY_TAPS 400			/* one every two and a half minutes from six in the morning */
+#define DAY_CARDS 20
+#define DAY_START_MS (SAMPLE_TIME_MS - 4530000)
+
+static const char black_list[] = "# version 5\n3104730150000000300\n3104730150000000017\n3104730150000000100,3104730150000000199\n";
+static struct soft_card *rider[DAY_CARDS];
+
+struct day {
+	struct qfv_spool *spool;
+	struct qfv_download *download;
+	struct qfv_uplink *uplink;
+	struct qfv_gate *gate;
+	struct qfv_tariff *tariff;
+	struct qfv_blacklist *list;
+	void *list_memory;
+	uint8_t batch[QFV_BATCH_BYTES_MAX], list_bytes[256];
+	uint32_t taps, made, list_version;
+	unsigned receipts;
+};
+struct centre { uint32_t taps, file_serial; unsigned silent; };	/* silent: so many batches are not answered */
 
 static int on_next(void *arg, const uint8_t **ret_p, size_t *ret_n, uint32_t *ret_file_serial)
 {
@@ -121,6 +146,28 @@ static int on_next(void *arg, const uint8_t **ret_p, size_t *ret_n, uint32_t *re
 	return n > 0;
 }
 
+static void on_welcome(void *arg, const struct qfv_welcome *m)
+{
+	struct day *d = arg;
+
+	if (m->list_version != d->list_version)
+		assert_int_equal(qfv_download_start(d->download, d->uplink, m->list_version), 0);
+}
+
+static void on_part(void *arg, const struct qfv_part *m)
+{
+	struct day *d = arg;
+	size_t n;
+	int ret = qfv_download_part(d->download, d->uplink, m, &n);
+
+	assert_true(ret >= 0);
+	if (ret == 0)
+		return;
+	assert_int_equal(qfv_blacklist_init(d->list_memory, qfv_blacklist_size(8), (const char *)d->list_bytes, n, NULL, 0, &d->list), 0);
+	assert_int_equal(qfv_gate_lists(d->gate, d->tariff, d->list), 0);
+	d->list_version = qfv_download_version(d->download);
+}
+
 static void on_receipt(void *arg, const struct qfv_receipt *m)
 {
 	struct day *d = arg;
@@ -130,84 +177,191 @@ static void on_receipt(void *arg, const struct qfv_receipt *m)
 	d->receipts++;
 }
 
-/* The daemon's side, with the daemon's decoder: whatever was sent is sound, and gets its answer. */
-static void answer(struct qfv_uplink *u, uint32_t *taps)
+/* The daemon's side, with the daemon's decoder: whatever was sent is sound; 0: no answer. */
+static int answer(struct centre *c, const struct frame *f, uint8_t *out, size_t space)
 {
-	static uint8_t out[4096];
 	static struct batch b;
-	static struct receipt r;
-	const uint8_t *p;
-	size_t n = qfv_uplink_output(u, &p), used;
-	struct welcome w = { .protocol = 1, .clock_ms = SAMPLE_TIME_MS, .batch_taps_max = 512 };
-	struct frame f;
-	int length;
+	struct welcome w = { .protocol = 1, .clock_ms = SAMPLE_TIME_MS, .batch_taps_max = 512, .list_version = 5 };
+	struct part m = { .what = "blacklist", .version = 5, .total = sizeof(black_list) - 1 };
+	struct receipt r = { 0 };
+	struct get g;
 
-	assert_int_equal(frame_next(p, n, &f, &used), 1);
-	assert_int_equal(used, n);
-	if (f.type == FRAME_HELLO) {
-		length = welcome_encode(&w, out, sizeof(out));
-	} else {
-		assert_int_equal(f.type, FRAME_BATCH);
-		assert_int_equal(batch_decode(f.body, f.bytes, &b), 0);
-		assert_int_equal(batch_check(&b), 0);
-		assert_string_equal(b.device, "V-00017");
-		*taps += b.count;
-		r = (struct receipt){ .file_serial = b.file_serial, .accepted = b.count, .count = b.count };
-		length = receipt_encode(&r, out, sizeof(out));
+	if (f->type == FRAME_HELLO)
+		return welcome_encode(&w, out, space);
+	if (f->type == FRAME_GET) {
+		assert_int_equal(get_decode(f, &g), 0);
+		m.offset = g.offset;
+		m.p = (const uint8_t *)black_list + g.offset;
+		m.n = m.total - g.offset < 30 ? m.total - g.offset : 30;
+		return part_encode(&m, out, space);
 	}
-	assert_true(length > 0);
-	qfv_uplink_sent(u, n);
-	for (int i = 0; i < length; i++)	/* a byte at a time: a frame counts when it is whole */
-		assert_int_equal(qfv_uplink_feed(u, out + i, 1), 0);
+	assert_int_equal(f->type, FRAME_BATCH);
+	assert_int_equal(batch_decode(f->body, f->bytes, &b), 0);
+	assert_int_equal(batch_check(&b), 0);
+	assert_string_equal(b.device, "V-00017");
+	if (c->silent > 0) {
+		c->silent--;
+		return 0;
+	}
+	assert_true(b.file_serial > c->file_serial);
+	c->file_serial = b.file_serial;
+	c->taps += b.count;
+	r = (struct receipt){ .file_serial = b.file_serial, .accepted = b.count, .count = b.count };
+	return receipt_encode(&r, out, space);
 }
 
-static void a_day_from_gate_to_receipt_takes_no_memory(void **state)
+/* Everything that is to go out is answered, a byte at a time: a frame counts when it is whole. */
+static void centre_turn(struct day *d, struct centre *c)
+{
+	static uint8_t in[QFV_BATCH_BYTES_MAX + 8192], out[4096];
+	const uint8_t *p;
+	size_t n = qfv_uplink_output(d->uplink, &p), at = 0, used;
+	struct frame f;
+
+	assert_true(n <= sizeof(in));
+	memcpy(in, p, n);
+	qfv_uplink_sent(d->uplink, n);
+	while (at < n) {
+		int length;
+
+		assert_int_equal(frame_next(in + at, n - at, &f, &used), 1);
+		at += used;
+		length = answer(c, &f, out, sizeof(out));
+		assert_true(length >= 0);
+		for (int i = 0; i < length; i++)
+			assert_int_equal(qfv_uplink_feed(d->uplink, out + i, 1), 0);
+	}
+}
+
+/* A connection that is lost before the first answer to a batch, and one that brings all there is. */
+static void upload(struct day *d, struct centre *c)
+{
+	const uint8_t *p;
+
+	c->silent = 1;
+	for (int i = 0; i < 100; i++) {
+		if (qfv_uplink_state(d->uplink) == QFV_UPLINK_NEW)
+			qfv_uplink_connected(d->uplink, SAMPLE_TIME_MS);
+		centre_turn(d, c);
+		if (qfv_uplink_output(d->uplink, &p) > 0)
+			continue;
+		if (qfv_uplink_state(d->uplink) == QFV_UPLINK_IDLE)
+			break;
+		if (qfv_uplink_state(d->uplink) == QFV_UPLINK_WAITING)
+			qfv_uplink_lost(d->uplink);
+	}
+	qfv_uplink_ping(d->uplink);
+	assert_int_equal(qfv_spool_waiting(d->spool), 0);
+	qfv_uplink_lost(d->uplink);
+}
+
+static void keep(struct day *d, const struct qfv_tap *t)
+{
+	uint8_t record[QFV_TAP_BYTES_MAX];
+	int n = qfv_tap_encode(t, record, sizeof(record));
+
+	assert_true(n > 0);
+	assert_int_equal(qfv_spool_append(d->spool, record, (size_t)n), 0);
+	d->made++;
+}
+
+static void event(struct day *d, int kind, int64_t now_ms, struct qfv_tap *t)
+{
+	assert_int_equal(qfv_gate_event(d->gate, kind, (uint32_t)(now_ms / 1000), now_ms, t), 0);
+	keep(d, t);
+}
+
+/* Tap i; every eleventh is torn at the debit and comes back. The answer of the last presentation. */
+static int ride(struct day *d, int i, int64_t now_ms)
+{
+	struct soft_card *c = rider[i % DAY_CARDS];
+	bool torn = i % 11 == 5, before = counting;
+	unsigned count;
+	int got;
+
+	for (int turn = torn ? 0 : 1; turn < 2; turn++) {
+		counting = false;
+		soft_card_tear_after(c, turn == 0 ? 7 : 0);
+		counting = before;
+		got = qfv_gate_tap(d->gate, transmit, soft_card_reader(c), now_ms + turn * 400, &count);
+		for (unsigned k = 0; k < count; k++)
+			keep(d, qfv_gate_record(d->gate, k));
+		assert_null(qfv_gate_record(d->gate, count));
+		assert_int_equal(got, turn == 0 ? QFV_TAP_AGAIN : QFV_GO);
+	}
+	return got;
+}
+
+static void riders_new(void)
+{
+	struct card_info info = { .issuer = { 0x02, 0x18, 0x42, 0x80 }, .app_type = 2, .app_version = 1, .pan = { 0x03, 0x10, 0x47, 0x30, 0x15, 0, 0, 0, 0x05 },
+				  .start = day_of_civil(2020, 1, 1), .expiry = day_of_civil(2040, 12, 31), .city = 0x4280, .interop = 1, .card_class = 1 };
+
+	for (uint8_t i = 0; i < DAY_CARDS; i++) {
+		info.pan[9] = (uint8_t)(i / 10 << 4 | i % 10);
+		assert_int_equal(soft_card_new(ring, &info, 1, 0, 50000, 100u + i, &rider[i]), 0);
+	}
+}
+
+static void a_service_day_from_gate_to_receipt_takes_no_memory(void **state)
 {
 	static struct day d;
-	struct qfv_uplink_events on = { .size = sizeof(on), .next = on_next, .receipt = on_receipt, .arg = &d };
+	struct qfv_uplink_events on = { .size = sizeof(on), .next = on_next, .welcome = on_welcome, .receipt = on_receipt, .part = on_part, .arg = &d };
 	struct qfv_place place = { .size = sizeof(place), .operator_id = 101, .city = 0x4280, .stop = 1, .acquirer = { 0x12, 0x18, 0x42, 0x80 }, .line = "1", .vehicle = "赣B12345" };
-	void *mem[4] = { memory(qfv_tariff_size()), memory(qfv_gate_size()), memory(qfv_spool_size()), memory(qfv_uplink_size()) };
-	struct qfv_tariff *tariff;
-	struct qfv_uplink *uplink;
-	struct qfv_gate *gate;
-	uint8_t record[QFV_TAP_BYTES_MAX];
-	uint32_t taps = 0, made = 0;
+	void *mem[8] = { memory(qfv_tariff_size()), memory(qfv_gate_size()), memory(qfv_spool_size()), memory(qfv_uplink_size()), memory(qfv_download_size()),
+			 memory(qfv_tap_size()), memory(qfv_blacklist_size(8)), memory(qfv_tariff_size()) };
+	struct centre c = { 0 };
+	struct qfv_slice slice;
+	struct qfv_tap *t;
 	unsigned count;
-	int64_t fen;
+	int n;
 
 	(void)state;
+	riders_new();
+	d.list_memory = mem[6];
+	allocations = 0;
 	counting = true;
-	assert_int_equal(qfv_tariff_init(mem[0], qfv_tariff_size(), blob, blob_bytes, &tariff), 0);
-	assert_int_equal(qfv_gate_init(mem[1], qfv_gate_size(), transmit, soft_psam_reader(psam), &gate), 0);
-	assert_int_equal(qfv_gate_tap(gate, transmit, soft_card_reader(card), SAMPLE_TIME_MS, &count), QFV_E_ARGUMENT);
-	assert_int_equal(qfv_gate_place(gate, &place), 0);
-	assert_int_equal(qfv_gate_lists(gate, tariff, NULL), 0);
+	assert_int_equal(qfv_tap_init(mem[5], qfv_tap_size(), &t), 0);
+	assert_int_equal(qfv_tariff_init(mem[0], qfv_tariff_size(), blob, blob_bytes, &d.tariff), 0);
+	assert_int_equal(qfv_gate_init(mem[1], qfv_gate_size(), transmit, soft_psam_reader(psam), &d.gate), 0);
+	assert_int_equal(qfv_gate_tap(d.gate, transmit, soft_card_reader(card), DAY_START_MS, &count), QFV_E_ARGUMENT);
+	assert_int_equal(qfv_gate_event(d.gate, QFV_KIND_SIGN_ON, 1, DAY_START_MS, t), QFV_E_ARGUMENT);
+	assert_int_equal(qfv_gate_place(d.gate, &place), 0);
 	assert_int_equal(qfv_spool_init(mem[2], qfv_spool_size(), dir, 1, &d.spool), 0);
-	assert_int_equal(qfv_uplink_init(mem[3], qfv_uplink_size(), "V-00017", terminal, "test", &on, &uplink), 0);
-	for (int i = 0; i < 40; i++) {
-		assert_int_equal(qfv_gate_tap(gate, transmit, soft_card_reader(card), SAMPLE_TIME_MS + i * 7200000LL, &count), QFV_GO);
-		assert_int_equal(count, 1);
-		made += count;
-		assert_int_equal(qfv_tap_number(qfv_gate_record(gate, 0), QFV_TAP_AMOUNT_FEN, &fen), 0);
-		assert_int_equal(fen, 90);
-		int n = qfv_tap_encode(qfv_gate_record(gate, 0), record, sizeof(record));
-		assert_true(n > 0);
-		assert_int_equal(qfv_spool_append(d.spool, record, (size_t)n), 0);
+	assert_int_equal(qfv_download_init(mem[4], qfv_download_size(), "blacklist", d.list_bytes, sizeof(d.list_bytes), &d.download), 0);
+	assert_int_equal(qfv_uplink_init(mem[3], qfv_uplink_size(), "V-00017", terminal, "test", &on, &d.uplink), 0);
+	event(&d, QFV_KIND_SIGN_ON, DAY_START_MS, t);	/* before there is any tariff */
+	assert_int_equal(qfv_gate_lists(d.gate, d.tariff, NULL), 0);
+	for (int i = 0; i < DAY_TAPS; i++) {
+		int64_t now_ms = DAY_START_MS + (i + 1) * 150000LL;
+
+		ride(&d, i, now_ms);
+		if (i == DAY_TAPS / 2) {		/* the terminal starts again, and a new tariff comes into force */
+			qfv_spool_done(d.spool);
+			assert_int_equal(qfv_spool_init(mem[2], qfv_spool_size(), dir, 1, &d.spool), 0);
+			assert_int_equal(qfv_tariff_init(mem[7], qfv_tariff_size(), blob, blob_bytes, &d.tariff), 0);
+			assert_int_equal(qfv_gate_lists(d.gate, d.tariff, d.list), 0);
+		}
+		if (i % 100 == 99)
+			upload(&d, &c);
 	}
-	assert_null(qfv_gate_record(gate, 1));
-	qfv_uplink_connected(uplink, SAMPLE_TIME_MS);
-	for (int i = 0; i < 10 && qfv_uplink_state(uplink) != QFV_UPLINK_IDLE; i++)
-		answer(uplink, &taps);
-	assert_int_equal(qfv_uplink_ask(uplink, "tariff", 3, 0), 0);
-	qfv_uplink_lost(uplink);
-	counting = false;
-	assert_int_equal(taps, made);
-	assert_int_equal(d.receipts, 3);
-	assert_int_equal(qfv_spool_waiting(d.spool), 0);
-	assert_int_equal(allocations, 0);
+	assert_int_equal(qfv_gate_tap(d.gate, transmit, soft_card_reader(card), DAY_START_MS + 61000000, &count), QFV_BLACKLISTED);
+	event(&d, QFV_KIND_SIGN_OFF, DAY_START_MS + 62000000, t);
+	n = qfv_tap_encode(t, d.batch, sizeof(d.batch));
+	assert_true(n > 0);
+	slice = (struct qfv_slice){ d.batch, (size_t)n };
+	assert_true(qfv_batch_seal("V-00017", 9, &slice, 1, d.batch + 1024, sizeof(d.batch) - 1024) > n);
+	upload(&d, &c);
 	qfv_spool_done(d.spool);
-	for (size_t i = 0; i < 4; i++)
+	counting = false;
+	assert_int_equal(allocations, 0);
+	assert_int_equal(c.taps, d.made);		/* each record once, whatever was lost on the way */
+	assert_true(d.made >= DAY_TAPS + DAY_TAPS / 11 + 2);
+	assert_int_equal(d.list_version, 5);
+	for (size_t i = 0; i < 8; i++)
 		free(mem[i]);
+	for (size_t i = 0; i < DAY_CARDS; i++)
+		soft_card_free(rider[i]);
 }
 
 #ifndef __SANITIZE_ADDRESS__
@@ -363,7 +517,7 @@ static void every_error_and_answer_has_its_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_day_from_gate_to_receipt_takes_no_memory),
+		cmocka_unit_test(a_service_day_from_gate_to_receipt_takes_no_memory),
 		cmocka_unit_test(a_place_of_an_older_header_is_taken_and_tells_no_paid_area),
 #ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(the_counter_counts),
