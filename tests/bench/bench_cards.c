@@ -105,7 +105,8 @@ int main(int argc, char **argv)
 	struct store *s;
 	struct txn t;
 
-	must(mkdtemp(dir) != NULL && store_open(dir, false, 0, &s) == 0);
+	must(mkdtemp(dir) != NULL);
+	must(store_open(dir, false, 0, &s) == 0);
 	cards_load(s, cards);
 	must(txn_begin(s, false, &t) == 0);
 	pages_map(&t, cards);
