@@ -178,12 +178,12 @@ static bool tls_accept(struct host *h, SSL_CTX *tls, int fd)
 	int64_t until = host_now_ms() + HANDSHAKE_MS;
 	int ret = -1;
 
-	ERR_clear_error();
 	h->fd = fd;
 	h->ssl = SSL_new(tls);
 	if (h->ssl == NULL || SSL_set_fd(h->ssl, fd) != 1)
 		return false;
 	while (host_now_ms() < until) {
+		ERR_clear_error();		/* an old error would be taken for this call's */
 		ret = SSL_accept(h->ssl);
 		if (ret == 1 || SSL_get_error(h->ssl, ret) != SSL_ERROR_WANT_READ)
 			break;
@@ -208,6 +208,7 @@ enum host_came host_link_frame(struct host *h, struct frame *ret, int64_t until_
 			host_link_close(h);
 			return CAME_END;
 		}
+		ERR_clear_error();
 		n = SSL_read(h->ssl, h->in + h->got, (int)(sizeof(h->in) - h->got));
 		if (n > 0) {
 			h->got += (size_t)n;

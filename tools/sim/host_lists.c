@@ -118,7 +118,7 @@ enum host_outcome host_scene_tariff(struct host *h)
 	l->version = version;
 	l->damage = true;
 	host_link_close(h);
-	if (!list_serve(h, l, h->wait_ms < 30000 ? h->wait_ms : 30000))
+	if (!list_serve(h, l, h->wait_ms < 60000 ? h->wait_ms : 60000))
 		return l->asked == 0 ? HOST_NOT_SEEN : host_fault(h, HOST_TARIFF, "version %u was not downloaded whole", version);
 	l->damage = false;
 	host_link_close(h);
