@@ -107,6 +107,7 @@ struct daemon {
 	struct recheck_run *recheck;
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
+	struct deny_served *deny;	/* deny_list.c; NULL: this house has no deny list of bank cards */
 	struct crl_seen *crl_seen;	/* numbers of revocation lists used so far; has its own lock */
 	struct queue queue;
 	int32_t open_day;

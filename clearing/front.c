@@ -6,7 +6,7 @@
  * What arrives is bounded before it is believed: frame length, batch size, queue bytes, connections, and the
  * time each phase may take.
  */
-#include "clearing/daemon.h"
+#include "clearing/deny_list.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -146,6 +146,7 @@ static bool on_hello(struct conn *c, const struct frame *f)
 	pthread_rwlock_rdlock(&d->ref_lock);
 	w.list_version = refdata_list_version(d->ref);
 	refdata_tariff_blob_at(d->ref, clock_ms(), &w.tariff_version, &bytes);
+	deny_list_text(d, &w.deny_version, &bytes);
 	pthread_rwlock_unlock(&d->ref_lock);
 	w.renewals = d->conf.renewals[0] != '\0';
 	if (w.renewals && renewal_certificate(d->conf.renewals, c->device, &certificate, &bytes, &w.certificate) == 0)
@@ -207,6 +208,8 @@ static void on_get(struct conn *c, const struct frame *f)
 	if (strcmp(g.what, "blacklist") == 0) {
 		p = refdata_blacklist_text(d->ref, &n);
 		m.version = refdata_list_version(d->ref);
+	} else if (strcmp(g.what, "denylist") == 0) {
+		p = deny_list_text(d, &m.version, &n);
 	} else if (strcmp(g.what, "tariff") == 0) {
 		p = refdata_tariff_blob_at(d->ref, clock_ms(), &m.version, &n);
 	}
@@ -220,7 +223,7 @@ static void on_get(struct conn *c, const struct frame *f)
 	}
 	pthread_rwlock_unlock(&d->ref_lock);
 	if (p == NULL || g.offset > n)
-		send_refuse(c, 0, TAP_E_RANGE, "blacklist and tariff can be asked for", false);
+		send_refuse(c, 0, TAP_E_RANGE, "blacklist, denylist and tariff can be asked for", false);
 }
 
 static void send_busy(struct conn *c)

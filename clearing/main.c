@@ -2,6 +2,7 @@
  * clearingd - the clearing daemon: configuration, keys, store, replay, threads; then wait for a signal.
  * Opened once, closed once, in reverse.
  */
+#include "clearing/deny_list.h"
 #include "clearing/daemon.h"
 
 #include <errno.h>
@@ -75,6 +76,8 @@ static int daemon_open(struct daemon *d)
 	ret = crl_seen_new(d->store, &d->crl_seen);
 	if (ret == 0)
 		ret = writer_open(d);
+	if (ret == 0)
+		ret = deny_list_open(d);
 	if (ret != 0) {
 		log_event("replay", "reason=\"%s\"", clearing_strerror(ret));
 		return ret;
@@ -163,6 +166,7 @@ int main(int argc, char **argv)
 		ret = daemon_open(&d);
 	if (ret == 0)
 		ret = daemon_run(&d);
+	deny_list_close(&d);
 	live_free(d.live);
 	refdata_free(d.ref);
 	crl_seen_free(d.crl_seen);

@@ -5,7 +5,7 @@
  * An I/O error in a commit is final: the process stops with code 20 and the devices send again. A full disk or
  * map is not: nothing was promised, the devices are told to come back.
  */
-#include "clearing/daemon.h"
+#include "clearing/deny_list.h"
 
 #include "clearing/clear.h"
 #include "clearing/code_route.h"
@@ -251,6 +251,8 @@ static void call_run(struct daemon *d, struct item *item)
 	}
 	if (committed != 0 && (!space_is_short(committed) || memory_rebuild(d) != 0))
 		storage_failed("call", committed);
+	if (ret == 0 && deny_list_refresh(d) != 0)
+		log_event("deny-list", "reason=\"cannot be made; the one before stays\"");
 	item_finish(item, ret);
 }
 

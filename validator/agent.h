@@ -20,9 +20,11 @@ struct agent_conf {
 	char spool[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_ca[PATH_MAX];
 	char keyring[PATH_MAX], passphrase_file[PATH_MAX], tariff[PATH_MAX], blacklist[PATH_MAX], qr_ca[PATH_MAX],
 		code_list[PATH_MAX], code_formats[PATH_MAX];
+	char bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_point[PATH_MAX], denylist[PATH_MAX];
 	char line[LINE_BYTES_MAX + 1], vehicle[16];
 	uint8_t terminal[6], acquirer[4], city[2];
-	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s;
+	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s, bank_sda,
+		bank_first_fen, bank_card_fen;
 };
 /* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */
 int agent_conf_read(const char *path, struct agent_conf *ret_conf);
@@ -75,10 +77,12 @@ int64_t agent_certificate_end(const struct agent_conf *conf);	/* ms; 0: none tha
 /* ---- the agent ---------------------------------------------------------------------------------------- */
 
 struct agent_link;
+struct agent_bank;
 struct agent {
 	struct agent_conf conf;
 	struct spool *spool;
 	struct agent_lists lists;
+	struct agent_bank *bank;	/* NULL: no bank cards here */
 	struct event_base *base;
 	int64_t offset_ms;		/* daemon's clock minus ours, from the last welcome */
 	uint32_t serial;		/* next terminal serial */

@@ -3,7 +3,7 @@
  * over it, reconnects with growing pauses, and the download of lists. A tap leaves the spool in one place
  * only, on_receipt; whatever else happens here, it is sent again.
  */
-#include "validator/agent.h"
+#include "validator/agent_bank.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ struct agent_link {
 	int64_t connect_at_ms, send_at_ms, heard_ms;	/* steady clock */
 	int64_t back_off_ms;
 	bool broken;			/* said in a callback: hang up when it is safe */
-	struct download list, tariff, certificate;
+	struct download list, tariff, deny, certificate;
 	bool renewals;			/* the daemon takes requests for certificates */
 	int64_t renew_at_ms;		/* steady clock: look at the certificate again */
 	uint64_t jitter;
@@ -125,6 +125,7 @@ static void download_end(struct agent_link *l, struct download *d)
 		return;
 	}
 	ret = d == &l->list ? agent_list_take(&a->conf, &a->lists, d->version, d->p, d->total)
+		: d == &l->deny ? agent_bank_take(a, d->version, d->p, d->total)
 				: agent_tariff_take(&a->conf, &a->lists, d->p, d->total);
 
 	agent_log("list-taken", "what=%s version=%u bytes=%zu code=%d", d->what, d->version, d->total, ret);
@@ -146,7 +147,8 @@ static bool part_fits(struct download *d, const struct part *m)
 static void on_part(void *arg, const struct part *m)
 {
 	struct agent_link *l = arg;
-	struct download *d = strcmp(m->what, l->list.what) == 0 ? &l->list : strcmp(m->what, l->tariff.what) == 0 ? &l->tariff : &l->certificate;
+	struct download *d = strcmp(m->what, l->list.what) == 0 ? &l->list : strcmp(m->what, l->tariff.what) == 0 ? &l->tariff
+			   : strcmp(m->what, l->deny.what) == 0 ? &l->deny : &l->certificate;
 
 	if (!d->active || strcmp(m->what, d->what) != 0)
 		return;
@@ -235,6 +237,8 @@ static void on_welcome(void *arg, const struct welcome *m)
 		download_start(l, &l->list, m->list_version);
 	if (m->tariff_version != 0 && m->tariff_version != tariff)
 		download_start(l, &l->tariff, m->tariff_version);
+	if (a->bank != NULL && m->deny_version != 0 && m->deny_version != agent_bank_version(a->bank))
+		download_start(l, &l->deny, m->deny_version);
 	l->renewals = m->renewals;
 	if (m->certificate != 0 && l->tls_next == NULL && agent_next_waits(&a->conf))
 		download_start(l, &l->certificate, m->certificate);
@@ -252,6 +256,7 @@ static void on_receipt(void *arg, const struct receipt *m)
 		l->broken = true;	/* not about our batch: nothing is forgotten */
 		return;
 	}
+	agent_bank_receipt(l->agent, &l->batch, m);
 	ret = spool_release(l->agent->spool, m->file_serial);
 	if (ret != 0) {
 		agent_log("spool", "code=%d reason=\"a release failed; the taps are sent again\"", ret);
@@ -270,6 +275,7 @@ static void on_refused(void *arg, const struct refuse *m)
 	if (m->file_serial == 0) {
 		download_reset(&l->list);
 		download_reset(&l->tariff);
+		download_reset(&l->deny);
 		download_reset(&l->certificate);
 	}
 	l->send_at_ms = agent_steady_ms() + (m->retry ? 1000 : REFUSED_PAUSE_MS);
@@ -309,6 +315,7 @@ static void link_lost(struct agent_link *l, const char *reason)
 	uplink_lost(l->uplink);
 	download_reset(&l->list);
 	download_reset(&l->tariff);
+	download_reset(&l->deny);
 	download_reset(&l->certificate);
 	l->jitter = l->jitter * 6364136223846793005ULL + 1442695040888963407ULL;
 	l->connect_at_ms = agent_steady_ms() + l->back_off_ms + (int64_t)(l->jitter >> 33) % (l->back_off_ms / 2 + 1);
@@ -330,7 +337,7 @@ static void link_flush(struct agent_link *l)
 static bool link_done(const struct agent_link *l)
 {
 	return l->agent->once && uplink_state(l->uplink) == UPLINK_IDLE && spool_waiting(l->agent->spool) == 0 && !l->list.active &&
-	       !l->tariff.active && !l->certificate.active;
+	       !l->tariff.active && !l->deny.active && !l->certificate.active;
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
@@ -428,7 +435,7 @@ static void link_connect(struct agent_link *l)
 static bool link_stuck(const struct agent_link *l, int64_t now)
 {
 	enum uplink_state s = uplink_state(l->uplink);
-	bool asking = s == UPLINK_NEW || s == UPLINK_HELLO || s == UPLINK_WAITING || l->list.active || l->tariff.active || l->certificate.active;
+	bool asking = s == UPLINK_NEW || s == UPLINK_HELLO || s == UPLINK_WAITING || l->list.active || l->tariff.active || l->deny.active || l->certificate.active;
 
 	return asking && now - l->heard_ms > l->agent->conf.answer_s * 1000;
 }
@@ -490,6 +497,7 @@ int agent_link_new(struct agent *a, struct agent_link **ret_link)
 	l->agent = a;
 	l->list.what = "blacklist";
 	l->tariff.what = "tariff";
+	l->deny.what = "denylist";
 	l->certificate.what = "certificate";
 	l->taps_max = (uint32_t)a->conf.batch_taps;
 	l->back_off_ms = BACK_OFF_MS_FIRST;
@@ -521,6 +529,7 @@ void agent_link_free(struct agent_link *l)
 	uplink_free(l->uplink);
 	download_reset(&l->list);
 	download_reset(&l->tariff);
+	download_reset(&l->deny);
 	download_reset(&l->certificate);
 	SSL_CTX_free(l->tls);
 	SSL_CTX_free(l->tls_next);

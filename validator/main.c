@@ -2,7 +2,7 @@
  * validatord - the agent on the bus: configuration, spool, lists, then taps in and batches out until told to
  * stop. What was opened is closed once, in reverse. Exit codes as in validatord(8).
  */
-#include "validator/agent.h"
+#include "validator/agent_bank.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -15,10 +15,11 @@
 
 static const char usage[] = "usage: validatord -c FILE [--check-config] [--once] [--wait SECONDS]\n"
 			    "                  [--simulate TAPS] [--seed N] [--codes FILE] [--options]\n"
+			    "                  [--bank-cards DIR --present CARD[x][@SECONDS],...]\n"
 			    "       validatord -c FILE --enrol CODEFILE | --renew | --certificate FILE\n"
 			    "  车载机代理. 说明见 validatord(8), 配置见 validatord.conf(5)\n";
 
-struct options { const char *conf, *codes, *enrol, *certificate; bool check, once, renew; unsigned taps, wait_s; uint64_t seed; };
+struct options { const char *conf, *codes, *enrol, *certificate, *cards, *present; bool check, once, renew; unsigned taps, wait_s; uint64_t seed; };
 
 static bool number(const char *text, uint64_t max, uint64_t *ret)
 {
@@ -38,6 +39,7 @@ static int options_read(int argc, char **argv, struct options *ret)
 		{ "seed", required_argument, NULL, 'r' }, { "codes", required_argument, NULL, 'q' }, { "options", no_argument, NULL, 'p' },
 		{ "enrol", required_argument, NULL, 'e' }, { "renew", no_argument, NULL, 'n' },
 		{ "certificate", required_argument, NULL, 't' },
+		{ "bank-cards", required_argument, NULL, 'b' }, { "present", required_argument, NULL, 'a' },
 		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	uint64_t n = 0;
@@ -56,12 +58,14 @@ static int options_read(int argc, char **argv, struct options *ret)
 		case 'e': ret->enrol = optarg; break;
 		case 'n': ret->renew = true; break;
 		case 't': ret->certificate = optarg; break;
+		case 'b': ret->cards = optarg; break;
+		case 'a': ret->present = optarg; break;
 		case 'p': agent_conf_print(stdout); return 1;
 		case 'h': fputs(usage, stdout); return 1;
 		default: good = false; break;
 		}
 	}
-	if (good && ret->conf != NULL && optind == argc)
+	if (good && ret->conf != NULL && optind == argc && (ret->cards == NULL) == (ret->present == NULL))
 		return 0;
 	fputs(usage, stderr);
 	return 2;
@@ -97,6 +101,8 @@ static int agent_open(struct agent *a)
 	ret = agent_serial_load(a);
 	if (ret == 0)
 		ret = agent_lists_open(&a->conf, &a->lists);
+	if (ret == 0)
+		ret = agent_bank_open(a, &a->bank);
 	if (ret != 0)
 		failed("lists", a->conf.spool, ret);
 	return ret != 0 ? 4 : 0;
@@ -107,11 +113,11 @@ static int shift_start(struct agent *a, const struct options *o)
 {
 	int ret = 0;
 
-	if ((o->taps > 0 || o->codes != NULL) && a->lists.tariff == NULL) {
+	if ((o->taps > 0 || o->codes != NULL || o->present != NULL) && a->lists.tariff == NULL) {
 		agent_log("simulate", "reason=\"no tariff yet; run validatord --once first, it is downloaded\"");
 		return 3;
 	}
-	if (a->once && o->taps == 0 && o->codes == NULL)
+	if (a->once && o->taps == 0 && o->codes == NULL && o->present == NULL)
 		return 0;		/* only to bring what waits */
 	ret = agent_event(a, TAP_SIGN_ON);
 	if (ret == 0)
@@ -120,6 +126,8 @@ static int shift_start(struct agent *a, const struct options *o)
 		ret = agent_simulate(a, o->taps, o->seed);
 	if (ret == 0 && o->codes != NULL)
 		ret = agent_codes(a, o->codes);
+	if (ret == 0 && o->present != NULL)
+		ret = agent_bank_present(a, o->cards, o->present);
 	if (ret == 0 && a->once)
 		ret = agent_event(a, TAP_SIGN_OFF);
 	if (ret != 0)
@@ -211,6 +219,7 @@ int main(int argc, char **argv)
 		ret = shift_start(&a, &o);
 	if (ret == 0)
 		ret = agent_run(&a, &o);
+	agent_bank_close(a.bank);
 	agent_lists_done(&a.lists);
 	spool_close(a.spool);
 	return ret;

@@ -69,7 +69,7 @@ int welcome_encode(const struct welcome *m, uint8_t *out, size_t n)
 {
 	struct writer_cursor c = body_start(out, n);
 
-	put_array(&c, 7);
+	put_array(&c, 8);
 	put_uint(&c, m->protocol);
 	put_int(&c, m->clock_ms);
 	put_uint(&c, m->list_version);
@@ -77,6 +77,7 @@ int welcome_encode(const struct welcome *m, uint8_t *out, size_t n)
 	put_uint(&c, m->batch_taps_max);
 	put_uint(&c, m->renewals);
 	put_uint(&c, m->certificate);
+	put_uint(&c, m->deny_version);
 	return body_end(&c, FRAME_WELCOME, out);
 }
 
@@ -92,7 +93,8 @@ int welcome_decode(const struct frame *f, struct welcome *ret)
 	ret->batch_taps_max = (uint32_t)cursor_uint(&c, BATCH_TAPS_MAX);
 	ret->renewals = count >= 7 && cursor_uint(&c, 1) == 1;		/* a daemon before this version ends here */
 	ret->certificate = count >= 7 ? (uint32_t)cursor_uint(&c, UINT32_MAX) : 0;
-	return body_close(&c, count, count >= 7 ? 7 : 5);
+	ret->deny_version = count >= 8 ? (uint32_t)cursor_uint(&c, UINT32_MAX) : 0;
+	return body_close(&c, count, count >= 8 ? 8 : count >= 7 ? 7 : 5);
 }
 
 int receipt_encode(const struct receipt *m, uint8_t *out, size_t n)

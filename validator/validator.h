@@ -209,7 +209,8 @@ void frame_head(uint8_t type, uint32_t body_bytes, uint8_t ret_head[FRAME_HEAD_B
 
 struct hello { uint32_t protocol; char device[DEVICE_BYTES_MAX + 1]; uint8_t terminal[6]; char software[32]; int64_t clock_ms; };
 /* renewals: requests for certificates are taken; certificate: version of one that waits for this device, 0 none. */
-struct welcome { uint32_t protocol; int64_t clock_ms; uint32_t list_version, tariff_version; uint32_t batch_taps_max; bool renewals; uint32_t certificate; };
+struct welcome { uint32_t protocol; int64_t clock_ms; uint32_t list_version, tariff_version; uint32_t batch_taps_max; bool renewals; uint32_t certificate;
+	uint32_t deny_version; };	/* of the deny list of bank cards; 0: none yet, or a daemon that has none */
 /* Receipt: everything in it is durable. verdict[i] belongs to tap i (enum verdict of clearing/). */
 struct receipt { uint32_t file_serial; uint64_t inbox_seq; uint32_t accepted, pending, duplicate, refused;
 	uint32_t count; uint8_t verdict[BATCH_TAPS_MAX]; bool repeated; };

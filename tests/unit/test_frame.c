@@ -58,7 +58,7 @@ static void messages_there_and_back(void **state)
 {
 	struct hello hello = { .protocol = 1, .device = "V-00017", .terminal = { 0x42, 0x80 }, .software = "t", .clock_ms = SAMPLE_TIME_MS }, h;
 	struct welcome welcome = { .protocol = 1, .clock_ms = -5, .list_version = 7, .tariff_version = 9, .batch_taps_max = 512,
-		.renewals = true, .certificate = 77 }, w;
+		.renewals = true, .certificate = 77, .deny_version = 11 }, w;
 	struct get get = { .what = "blacklist", .version = 3, .offset = 70000 }, g;
 	struct part part = { .what = "tariff", .version = 3, .offset = 5, .total = 9, .p = (const uint8_t *)"abcd", .n = 4 }, p;
 	struct refuse refuse = { .file_serial = 4, .code = TAP_E_DIGEST, .text = "摘要不符", .retry = true }, r;
@@ -73,10 +73,16 @@ static void messages_there_and_back(void **state)
 	assert_int_equal(h.clock_ms, hello.clock_ms);
 	f = frame_of(welcome_encode(&welcome, out, sizeof(out)));
 	assert_int_equal(welcome_decode(&f, &w), 0);
+	assert_int_equal(w.deny_version, 11);
 	assert_int_equal(w.clock_ms, -5);
 	assert_int_equal(w.tariff_version, 9);
 	assert_true(w.renewals);
 	assert_int_equal(w.certificate, 77);
+	out[FRAME_HEAD_BYTES] = 0x97;			/* as a daemon before deny lists sent it */
+	f.bytes--;
+	assert_int_equal(welcome_decode(&f, &w), 0);
+	assert_int_equal(w.certificate, 77);
+	assert_int_equal(w.deny_version, 0);
 	out[FRAME_HEAD_BYTES] = 0x95;			/* as a daemon before renewals sent it: five members */
 	f.bytes -= 2;
 	assert_int_equal(welcome_decode(&f, &w), 0);

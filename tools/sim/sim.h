@@ -13,6 +13,7 @@ int sim_taps(int argc, char **argv);
 int sim_validators(int argc, char **argv);
 int sim_tunion(int argc, char **argv) __attribute__((weak));
 int sim_bank(int argc, char **argv) __attribute__((weak));
+int sim_bankcards(int argc, char **argv);
 int sim_codes(int argc, char **argv);
 int sim_ridecode(int argc, char **argv);
 int sim_identity(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct verb parts[] = {
 	{"ridecode", sim_ridecode, "银联乘车码平台", "a ride-code platform"},
 	{"identity", sim_identity, "电子社保卡身份码平台", "an identity-code platform"},
 	{"host", sim_host, "机具符合性测试", "test a maker's terminal, write a certificate"},
+	{"bankcards", sim_bankcards, "银行卡体系与卡片", "a bank card scheme and its cards"},
 	{"probe", sim_probe, "异常输入探测", "send bad input, show the answer"},
 };
 
