@@ -88,13 +88,6 @@ static int recheck_collect(struct job *j, const struct event *e)
 	return 0;
 }
 
-static int recheck_compare(const void *pa, const void *pb)
-{
-	const struct recheck *a = pa, *b = pb;
-
-	return a->seq != b->seq ? (a->seq < b->seq ? -1 : 1) : (int)a->nth - (int)b->nth;
-}
-
 /* Of a record of this day: the answer takes the mark's place. Both lists rise. */
 static int rechecks_mark(struct job *j, size_t from)
 {

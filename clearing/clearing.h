@@ -159,6 +159,7 @@ struct recheck { uint64_t seq; uint16_t nth; uint8_t check; };	/* batch, place i
 /* How many an EVENT_RECHECK has; -1: damaged. */
 int64_t rechecks_count(const struct event *e);
 struct recheck recheck_at(const struct event *e, size_t i);
+int recheck_compare(const void *a, const void *b);	/* of struct recheck: by batch, then place in it */
 /* In the transaction that appends a batch: those of its marks that wait from now on. */
 void waiting_add(struct txn *t, uint64_t seq, const uint8_t *marks, uint16_t count);
 /* The next ones after a place, at most max, rising. */

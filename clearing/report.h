@@ -29,6 +29,7 @@ void relation(struct report *r, const char *zh, int64_t left, int64_t right);	/*
 const struct tariff *tariff_of(const struct report *r, const struct cube *c);
 void operator_text(const struct report *r, const struct cube *c, char text[96]);
 int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason);	/* 0: any */
+int64_t credit_sum(struct report *r, unsigned credit_class, uint8_t reason);	/* the same by what is credited */
 void form_d01(struct report *r);
 void form_d02(struct report *r);
 void form_d03(struct report *r);

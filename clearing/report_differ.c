@@ -41,24 +41,11 @@ static void d07_add(struct report *r, const struct cube *c)
 	row->number[F_REFUND] += c->overcharge_fen - c->kept_fen;
 }
 
-/* Postings of the day's own taps that credit riders. */
+/* What the day's own taps credit riders with. */
 static int64_t refunds_posted(struct report *r)
 {
-	uint8_t prefix[4];
-	struct iter it;
-	int64_t sum = 0;
-
-	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
-	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct posting_row p;
-
-		if (posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) && ACCOUNT_CLASS(p.credit) == ACCOUNT_RIDER_REFUND &&
-		    (p.reason == POST_OVERCHARGE || p.reason == POST_PENDING || p.reason == POST_HOLD_BACK))
-			sum += p.sum_fen;
-	}
-	iter_close(&it);
-	return sum;
+	return credit_sum(r, ACCOUNT_RIDER_REFUND, POST_OVERCHARGE) + credit_sum(r, ACCOUNT_RIDER_REFUND, POST_PENDING) +
+	       credit_sum(r, ACCOUNT_RIDER_REFUND, POST_HOLD_BACK);
 }
 
 void form_d07(struct report *r)

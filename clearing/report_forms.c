@@ -83,8 +83,8 @@ static void money_add_cube(int64_t *n, const struct cube *c)
 	n[M_HOLD] += c->hold_fen;
 }
 
-/* Postings of the day by account class of the debit, reason, and a party above: 0 any. */
-static int64_t postings_sum(struct report *r, unsigned debit_class, uint8_t reason, unsigned party_above)
+/* Postings of the day by account class of the debit and of the credit, reason, and a party of the debit above: 0 any. */
+static int64_t postings_sum(struct report *r, unsigned debit_class, unsigned credit_class, uint8_t reason, unsigned party_above)
 {
 	uint8_t prefix[4];
 	struct iter it;
@@ -96,6 +96,7 @@ static int64_t postings_sum(struct report *r, unsigned debit_class, uint8_t reas
 		struct posting_row p;
 
 		if (posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) && (debit_class == 0 || ACCOUNT_CLASS(p.debit) == debit_class) &&
+		    (credit_class == 0 || ACCOUNT_CLASS(p.credit) == credit_class) &&
 		    (reason == 0 || p.reason == reason) && (party_above == 0 || ACCOUNT_PARTY(p.debit) > party_above))
 			sum += p.sum_fen;
 	}
@@ -103,10 +104,12 @@ static int64_t postings_sum(struct report *r, unsigned debit_class, uint8_t reas
 	return sum;
 }
 
-int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason) { return postings_sum(r, debit_class, reason, 0); }
+int64_t ledger_sum(struct report *r, unsigned debit_class, uint8_t reason) { return postings_sum(r, debit_class, 0, reason, 0); }
+
+int64_t credit_sum(struct report *r, unsigned credit_class, uint8_t reason) { return postings_sum(r, 0, credit_class, reason, 0); }
 
 /* Pending shares of treasuries: the accounts whose party is 100 + treasury. */
-static int64_t pending_subsidy(struct report *r) { return postings_sum(r, ACCOUNT_PENDING, POST_PENDING, 100); }
+static int64_t pending_subsidy(struct report *r) { return postings_sum(r, ACCOUNT_PENDING, 0, POST_PENDING, 100); }
 
 static void money_relations(struct report *r, const int64_t *n)
 {

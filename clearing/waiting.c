@@ -166,7 +166,7 @@ bool waiting_has(struct txn *t, uint64_t seq, const uint8_t *raw, uint32_t raw_b
 
 struct answers { struct recheck *list; size_t count, space; };
 
-static int recheck_compare(const void *pa, const void *pb)
+int recheck_compare(const void *pa, const void *pb)
 {
 	const struct recheck *a = pa, *b = pb;
 
