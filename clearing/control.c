@@ -239,27 +239,6 @@ static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 
 /* ---- status -------------------------------------------------------------------------------------------- */
 
-/* Who keeps the keys, and how many records wait for him. */
-static void status_keys(struct daemon *d, struct jsonw *j)
-{
-	struct key_device_status s;
-
-	jsonw_kint(j, "taps_waiting", (int64_t)recheck_waiting(d));
-	if (d->device == NULL) {
-		jsonw_kstr(j, "key_backend", "software");
-		jsonw_kstr(j, "key_warning", SECRETS_WARNING);
-		return;
-	}
-	key_device_status(d->device, &s);
-	jsonw_kstr(j, "key_backend", s.backend);
-	jsonw_kstr(j, "key_device", s.up ? "up" : "down");
-	jsonw_kstr(j, "key_device_text", s.text);
-	jsonw_kint(j, "key_device_asked", (int64_t)s.asked);
-	jsonw_kint(j, "key_device_unanswered", (int64_t)s.unanswered);
-	jsonw_kint(j, "key_device_opened", (int64_t)s.opened);
-	jsonw_kint(j, "key_device_lies", (int64_t)s.lies);
-}
-
 static void do_status(struct daemon *d, FILE *out)
 {
 	const struct live_totals *l = live_totals(d->live);
@@ -298,24 +277,11 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "terminals", (int64_t)refdata_terminal_count(d->ref));
 	jsonw_kint(&j, "list_version", refdata_list_version(d->ref));
 	jsonw_kint(&j, "store_bytes", (int64_t)store_used_bytes(d->store));
-	status_keys(d, &j);
+	control_keys_status(d, &j);
 	jsonw_object_end(&j);
 }
 
-static void metric(FILE *f, const char *name, const char *type, uint64_t v) { fprintf(f, "# TYPE %s %s\n%s %llu\n", name, type, name, (unsigned long long)v); }
-
-static void metrics_keys(struct daemon *d, FILE *f)
-{
-	struct key_device_status s = { .backend = "software", .up = true };
-
-	if (d->device != NULL)
-		key_device_status(d->device, &s);
-	fprintf(f, "# TYPE qingfen_key_device_up gauge\nqingfen_key_device_up{backend=\"%s\"} %d\n", s.backend, s.up);
-	metric(f, "qingfen_key_device_asked_total", "counter", s.asked);
-	metric(f, "qingfen_key_device_unanswered_total", "counter", s.unanswered);
-	metric(f, "qingfen_key_device_lies_total", "counter", s.lies);
-	metric(f, "qingfen_taps_waiting", "gauge", recheck_waiting(d));
-}
+void metric(FILE *f, const char *name, const char *type, uint64_t v) { fprintf(f, "# TYPE %s %s\n%s %llu\n", name, type, name, (unsigned long long)v); }
 
 static void do_metrics(struct daemon *d, FILE *out)
 {
@@ -343,7 +309,7 @@ static void do_metrics(struct daemon *d, FILE *out)
 	metric(f, "qingfen_connections", "gauge", fronts_connections(d));
 	metric(f, "qingfen_queue_items", "gauge", d->queue.count);
 	metric(f, "qingfen_store_used_bytes", "gauge", store_used_bytes(d->store));
-	metrics_keys(d, f);
+	control_keys_metrics(d, f);
 	fclose(f);
 	answer_begin(&j, out);
 	jsonw_kstr(&j, "text", text);
@@ -375,6 +341,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		control_rerate(d, q, out);
 	else if (strcmp(cmd, "key-compromise") == 0)
 		control_compromise(d, q, out);
+	else if (strcmp(cmd, "keys-reload") == 0)
+		control_keys_reload(d, out);
 	else if (strcmp(cmd, "device-release") == 0)
 		control_device_release(d, q, out);
 	else if (strcmp(cmd, "tariffs") == 0)
@@ -387,7 +355,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, device-release, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, keys-reload, device-release, day-close, day-settle and stop are known");
 	}
 }
 

@@ -12,6 +12,8 @@ int64_t request_number(const struct request *q, const char *key);	/* 0 when abse
 void answer_error(FILE *out, int code, const char *text);		/* text "": the code's own */
 void answer_begin(struct jsonw *j, FILE *out);				/* an open object with ok: true */
 
+void metric(FILE *f, const char *name, const char *type, uint64_t v);	/* one of Prometheus */
+
 /* Check, append and apply one event of reference data, as a call of the writer; arg is a struct load. */
 struct load { struct daemon *daemon; uint8_t type; const void *head; size_t head_bytes; const void *body; size_t bytes; uint64_t seq; char error[512]; };
 int load_call(struct txn *t, void *arg);
@@ -28,6 +30,9 @@ void control_rerate(struct daemon *d, const struct request *q, FILE *out);
 
 /* control_keys.c */
 void control_compromise(struct daemon *d, const struct request *q, FILE *out);
+void control_keys_reload(struct daemon *d, FILE *out);
+void control_keys_status(struct daemon *d, struct jsonw *j);
+void control_keys_metrics(struct daemon *d, FILE *f);
 /* control_device.c */
 void control_device_release(struct daemon *d, const struct request *q, FILE *out);
 

@@ -66,14 +66,15 @@ void queue_stop(struct queue *q);
 
 /* ---- key checks of a batch: verify.c. One verifier a thread ---------------------------------------------- */
 
+struct daemon;
 struct verifier;
-int verifier_new(const struct keyring *ring, const struct conf *conf, struct verifier **ret_verifier);
+int verifier_new(struct daemon *d, struct verifier **ret_verifier);
 void verifier_free(struct verifier *v);
+/* Takes the ring in force now and forgets what it derived of the one before; every batch begins with it. */
+void verifier_follow(struct verifier *v);
 const char *verifier_path(const struct verifier *v, enum key_alg alg);	/* as tac_batch_path */
 /* Marks beside each record, as EVENT_BATCH carries them: key check, bits. */
 void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks);
-/* Keys that are in a device are asked of it, within the deadline; device NULL: they are unavailable. */
-void verifier_device(struct verifier *v, struct key_device *device, int64_t deadline_ms);
 
 /* ---- live state: provisional verdicts and the answers already given ---------------------------------- */
 
@@ -102,8 +103,7 @@ struct code_asks *live_asks(struct live *l);	/* records that wait for their plat
 struct daemon {
 	struct conf conf;
 	struct store *store;
-	struct keyring *keyring;
-	struct key_device *device;	/* NULL: every key is in this process */
+	struct vault *vault;		/* the ring in force, and whoever keeps its secrets */
 	struct recheck_run *recheck;
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
@@ -124,6 +124,7 @@ int fronts_start(struct daemon *d);
 void fronts_stop(struct daemon *d);
 /* Hand an answered item back to its front; the front frees it. */
 void front_answer(struct item *item);
+void fronts_wake(struct daemon *d);	/* another ring is in force: the old one is let go */
 uint64_t fronts_connections(const struct daemon *d);
 
 int writer_open(struct daemon *d);	/* replays the inbox */
@@ -136,13 +137,31 @@ int device_cap_start(struct daemon *d);
 
 /* secrets.c: the ring, and the device that keeps its secrets when one is configured; says loudly when none is. */
 #define SECRETS_WARNING "SOFTWARE KEYRING: the keys are in the memory of this process; production wants a key device"
+struct secrets {
+	const struct keyring *ring;
+	struct key_device *device;	/* NULL: every key is in this process */
+	uint64_t generation;		/* 1 the ring of the start; one more each time a ring is taken again */
+};
 int secrets_open(struct daemon *d);
-/* After the last verifier. False: a call hangs in the device; the process has to end without tidying up around it. */
+/* The ring in force; it stays what it is until it is given back. NULL given back is fine. */
+const struct secrets *secrets_take(struct daemon *d);
+void secrets_give(struct daemon *d, const struct secrets *s);
+bool secrets_in_force(const struct daemon *d, const struct secrets *s);	/* still; one atomic look */
+/* Reads ring, passphrase and PIN again and opens the device again. In force at once, and the old one wiped, when the new one
+ * proves itself and lacks nothing; else why, one line, and nothing has changed. Any thread but a front, which it waits for.
+ * ret_* may be NULL. */
+struct secrets_state { uint64_t generation, keys, refused, unwiped; int64_t taken_ms; };	/* refused: reloads | unwiped: older rings somebody still uses */
+int secrets_reload(struct daemon *d, struct secrets_state *ret_state, char *ret_error, size_t error_bytes);
+void secrets_state(struct daemon *d, struct secrets_state *ret_state);
+void secrets_stop(struct daemon *d);	/* no reload from here on; one that runs is waited for */
+/* After the last verifier. False: somebody still uses a ring, or a call hangs in the device; the process has to end
+ * without tidying up around it. */
 bool secrets_close(struct daemon *d);
 
 /* recheck.c: a thread that asks again about records whose key device did not answer, and hands what it says to the writer. */
 int recheck_start(struct daemon *d);
 void recheck_stop(struct daemon *d);	/* before the writer stops */
+void recheck_wake(struct daemon *d);	/* another ring is in force: what waits is asked about again at once */
 uint64_t recheck_waiting(struct daemon *d);	/* how many records wait */
 
 int control_start(struct daemon *d);

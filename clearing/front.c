@@ -509,6 +509,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	item = f->answered;
 	f->answered = NULL;
 	pthread_mutex_unlock(&f->lock);
+	verifier_follow(f->verifier);
 	for (; item != NULL; item = next) {
 		next = item->next;
 		answer_send(f, item);
@@ -617,9 +618,8 @@ static int front_open(struct daemon *d, bool first, struct front **ret)
 	if (code == 0)
 		code = trust_open(d, first, &f->trust);
 	if (code == 0)
-		code = verifier_new(d->keyring, &d->conf, &f->verifier);
+		code = verifier_new(d, &f->verifier);
 	if (code == 0) {
-		verifier_device(f->verifier, d->device, d->conf.key_deadline_ms);
 		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, on_wake, f);
 		f->resume = evtimer_new(f->base, on_resume, f);
 		f->sweep = event_new(f->base, -1, EV_PERSIST, on_sweep, f);
@@ -665,6 +665,15 @@ void fronts_stop(struct daemon *d)
 		front_free(f);
 		d->front[i] = NULL;
 	}
+}
+
+void fronts_wake(struct daemon *d)
+{
+	uint64_t one = 1;
+
+	for (int i = 0; i < THREADS_MAX; i++)
+		if (d->front[i] != NULL && write(d->front[i]->wake_fd, &one, sizeof(one)) < 0)
+			return;		/* the counter is full: the front is awake anyway */
 }
 
 uint64_t fronts_connections(const struct daemon *d)

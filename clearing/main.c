@@ -112,6 +112,7 @@ static int daemon_run(struct daemon *d)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	ret = writer_start(d);
 	if (ret == 0)
@@ -132,10 +133,12 @@ static int daemon_run(struct daemon *d)
 	}
 	days_resume(d);
 	log_event("ready", "listen=%s:%d store=%s", d->conf.listen_host, (int)d->conf.listen_port, d->conf.store);
-	sigwait(&set, &caught);
+	while (sigwait(&set, &caught) == 0 && caught == SIGHUP)
+		secrets_reload(d, NULL, NULL, 0);	/* it says itself what came of it */
 	log_event("stopping", "signal=%d", caught);
 	d->stopping = true;
 	control_stop(d);
+	secrets_stop(d);
 	recheck_stop(d);
 	queue_stop(&d->queue);
 	pthread_join(d->writer, NULL);

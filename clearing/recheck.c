@@ -20,7 +20,7 @@ struct recheck_run {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool stopping, told, up;	/* told: of the device's state, which was up */
+	bool stopping, again, told, up;	/* again: another ring is in force | told: of the device's state, which was up */
 	int64_t pause_ms;
 	struct recheck after;		/* the pass goes on behind it */
 	uint64_t answered;		/* in this pass */
@@ -119,11 +119,14 @@ static int answers_give(struct recheck_run *k)
 /* Its state, said when it changes. */
 static bool device_answers(struct recheck_run *k)
 {
-	struct key_device_status s;
+	const struct secrets *held = secrets_take(k->daemon);
+	struct key_device_status s = { .up = true };
 
-	if (k->daemon->device == NULL)
+	if (held->device != NULL)
+		key_device_status(held->device, &s);
+	secrets_give(k->daemon, held);
+	if (s.backend == NULL)
 		return true;
-	key_device_status(k->daemon->device, &s);
 	if (!k->told || s.up != k->up) {
 		log_event("key-device", "backend=%s state=%s device=\"%s\" waiting=%llu", s.backend, s.up ? "up" : "down", s.text,
 			  (unsigned long long)recheck_waiting(k->daemon));
@@ -175,10 +178,12 @@ static bool pause_run(struct recheck_run *k)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&k->lock);
-	while (!k->stopping && pthread_cond_timedwait(&k->wake, &k->lock, &until) != ETIMEDOUT)
+	while (!k->stopping && !k->again && pthread_cond_timedwait(&k->wake, &k->lock, &until) != ETIMEDOUT)
 		;
 	stopping = k->stopping;
+	k->again = false;
 	pthread_mutex_unlock(&k->lock);
+	verifier_follow(k->verifier);
 	return !stopping;
 }
 
@@ -208,7 +213,7 @@ int recheck_start(struct daemon *d)
 {
 	struct recheck_run *k = calloc(1, sizeof(*k));
 	pthread_condattr_t monotonic;
-	int ret = k == NULL ? -ENOMEM : verifier_new(d->keyring, &d->conf, &k->verifier);
+	int ret = k == NULL ? -ENOMEM : verifier_new(d, &k->verifier);
 
 	if (ret != 0) {
 		free(k);
@@ -216,7 +221,6 @@ int recheck_start(struct daemon *d)
 	}
 	k->daemon = d;
 	k->pause_ms = d->conf.key_retry_ms;
-	verifier_device(k->verifier, d->device, d->conf.key_deadline_ms);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -230,6 +234,18 @@ int recheck_start(struct daemon *d)
 	}
 	d->recheck = k;
 	return 0;
+}
+
+void recheck_wake(struct daemon *d)
+{
+	struct recheck_run *k = d->recheck;
+
+	if (k == NULL)
+		return;
+	pthread_mutex_lock(&k->lock);
+	k->again = true;
+	pthread_cond_signal(&k->wake);
+	pthread_mutex_unlock(&k->lock);
 }
 
 void recheck_stop(struct daemon *d)

@@ -1,6 +1,6 @@
 /*
- * verify - what the key check of each record of a batch finds: a function of the records and the keys alone. The
- * purse codes of a batch are verified together, since that is many times cheaper than one by one.
+ * verify - what the key check of each record of a batch finds: a function of the records and the keys alone, one ring
+ * for all records of a batch. The purse codes of a batch are verified together, since that is many times cheaper than one by one.
  */
 #include "clearing/daemon.h"
 
@@ -9,9 +9,10 @@
 #include <string.h>
 
 struct verifier {
-	const struct keyring *ring;
+	struct daemon *daemon;
+	const struct secrets *secrets;	/* held */
 	struct tac_batch *tacs;
-	struct key_device *device; int64_t deadline_ms;
+	int64_t deadline_ms;
 	struct qr_verifier *qr;
 	struct code_formats formats;
 	struct oda_keys *schemes;	/* of bank cards; NULL: no list */
@@ -55,8 +56,9 @@ static int formats_load(const char *path, struct code_formats *ret)
 	return code;
 }
 
-int verifier_new(const struct keyring *ring, const struct conf *conf, struct verifier **ret_verifier)
+int verifier_new(struct daemon *d, struct verifier **ret_verifier)
 {
+	const struct conf *conf = &d->conf;
 	struct verifier *v = calloc(1, sizeof(*v));
 	char error[256];
 	int ret = v == NULL ? -ENOMEM : tac_batch_new(conf->verify_lanes != 0, &v->tacs);
@@ -73,7 +75,9 @@ int verifier_new(const struct keyring *ring, const struct conf *conf, struct ver
 		verifier_free(v);
 		return ret;
 	}
-	v->ring = ring;
+	v->daemon = d;
+	v->deadline_ms = conf->key_deadline_ms;
+	v->secrets = secrets_take(d);
 	*ret_verifier = v;
 	return 0;
 }
@@ -83,15 +87,19 @@ void verifier_free(struct verifier *v)
 	if (v == NULL)
 		return;
 	tac_batch_free(v->tacs);
+	secrets_give(v->daemon, v->secrets);
 	qr_verifier_free(v->qr);
 	oda_keys_free(v->schemes);
 	free(v);
 }
 
-void verifier_device(struct verifier *v, struct key_device *device, int64_t deadline_ms)
+void verifier_follow(struct verifier *v)
 {
-	v->device = device;
-	v->deadline_ms = deadline_ms;
+	if (secrets_in_force(v->daemon, v->secrets))
+		return;
+	tac_batch_forget(v->tacs);
+	secrets_give(v->daemon, v->secrets);
+	v->secrets = secrets_take(v->daemon);
 }
 
 const char *verifier_path(const struct verifier *v, enum key_alg alg) { return tac_batch_path(v->tacs, alg); }
@@ -173,6 +181,7 @@ static bool in_purse(const struct tap *tap)
 
 void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks)
 {
+	verifier_follow(v);
 	v->count = 0;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct tap *tap = &v->tap[v->count];
@@ -189,9 +198,9 @@ void verifier_marks(struct verifier *v, const struct batch *batch, int64_t recei
 		else
 			ret_marks[2 * i] = (uint8_t)check_alone(v, tap);
 	}
-	tac_batch_verify(v->tacs, v->ring, v->question, v->count, v->answer);
-	if (v->device != NULL)
-		key_device_verify(v->device, v->question, v->count, v->deadline_ms, v->answer);
+	tac_batch_verify(v->tacs, v->secrets->ring, v->question, v->count, v->answer);
+	if (v->secrets->device != NULL)
+		key_device_verify(v->secrets->device, v->question, v->count, v->deadline_ms, v->answer);
 	for (size_t i = 0; i < v->count; i++)
 		ret_marks[2 * v->at[i]] = (uint8_t)v->answer[i];
 }

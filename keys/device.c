@@ -38,7 +38,7 @@ struct key_device {
 	pthread_mutex_t lock;
 	pthread_cond_t work, answered;
 	struct job *first, **last;
-	bool stopping, up, stuck;
+	bool stopping, looked, up, stuck;	/* looked: at the device, once at least */
 	struct key_device_status status;
 	/* the worker's own */
 	void *self;
@@ -313,6 +313,8 @@ static void *worker_main(void *arg)
 
 	device_try(d);
 	pthread_mutex_lock(&d->lock);
+	d->looked = true;
+	pthread_cond_broadcast(&d->answered);
 	while (!d->stopping) {
 		struct job *j = job_wait(d);
 		bool up = d->up, asked = j != NULL && !j->abandoned, idle = j == NULL && !d->stopping;
@@ -387,6 +389,19 @@ void key_device_verify(struct key_device *d, const struct tac_question *q, size_
 		}
 	pthread_mutex_unlock(&d->lock);
 	job_free(j);
+}
+
+bool key_device_wait(struct key_device *d, int64_t wait_ms)
+{
+	struct timespec until = moment(now_ms() + wait_ms);
+	bool up;
+
+	pthread_mutex_lock(&d->lock);
+	while (!d->looked && pthread_cond_timedwait(&d->answered, &d->lock, &until) != ETIMEDOUT)
+		;
+	up = d->up && !d->stuck;
+	pthread_mutex_unlock(&d->lock);
+	return up;
 }
 
 void key_device_status(struct key_device *d, struct key_device_status *ret_status)

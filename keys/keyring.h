@@ -22,6 +22,8 @@ int keyring_parent(const struct keyring *ring, size_t i, struct mac_engine *engi
 /* As key_diversify, remembered by the engine: for the levels above the card, where few keys serve all cards. */
 int key_diversify_kept(struct mac_engine *engine, enum key_alg alg, const uint8_t parent[KEY_BYTES], const uint8_t factor[KEY_FACTOR_BYTES],
 		       uint8_t ret_key[KEY_BYTES]) KEYS_MUST_CHECK;
+/* Wipes what it remembers: keys, contexts that are keyed. It is as new. */
+void mac_engine_forget(struct mac_engine *engine);
 /* KEY_CHECK_NONE and the key's number when there is a code to verify, else the answer. */
 enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *ret_i);
 

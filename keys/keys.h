@@ -170,6 +170,12 @@ int keyring_activate(struct keyring *ring, size_t i, const uint8_t pan[10], cons
 int keyring_retire(struct keyring *ring, size_t i, int64_t at_ms) KEYS_MUST_CHECK;
 void keyring_distrust(struct keyring *ring, size_t i, int64_t from_ms);
 size_t keyring_test_count(const struct keyring *ring);	/* of KEY_FLAG_TEST */
+/* One ring in the place of another, in a house that is running. keyring_prove: every active key whose secret is here has its
+ * check value, and its known answer when a ceremony left one; KEYS_E_CHECK_VALUE or KEYS_E_ANSWER and the key. keyring_lacks:
+ * what a TAC key of before, active and valid at from_ms or later, lacks in ring, as a clause, and its number in before; NULL:
+ * nothing. A key may be retired earlier and distrusted earlier, nothing else. */
+int keyring_prove(const struct keyring *ring, size_t *ret_i) KEYS_MUST_CHECK;
+const char *keyring_lacks(const struct keyring *ring, const struct keyring *before, int64_t from_ms, size_t *ret_i);
 /*
  * Encrypted file of key blocks: each key under AES-256-GCM with its purpose, algorithm, scheme, issuer, version, index,
  * levels, validity and state as authenticated data, the whole under HMAC-SHA256, both keys from the passphrase by scrypt.
@@ -237,7 +243,7 @@ int tac_batch_new(bool lanes, struct tac_batch **ret_batch) KEYS_MUST_CHECK;
 void tac_batch_free(struct tac_batch *b);	/* wipes; NULL is fine */
 const char *tac_batch_path(const struct tac_batch *b, enum key_alg alg);	/* openssl, avx2, avx512 or self-test-failed */
 /* An answer for each of n questions, in any order of issuers and algorithms. The ring is remembered between calls:
- * after another one is loaded, tac_batch_forget comes first. */
+ * before another one is used, tac_batch_forget; it wipes every key that was derived of the old, ready contexts included. */
 void tac_batch_verify(struct tac_batch *b, const struct keyring *ring, const struct tac_question *q, size_t n, enum key_check *ret_check);
 void tac_batch_forget(struct tac_batch *b);
 
@@ -290,6 +296,8 @@ int key_device_new(const struct key_device_conf *conf, const struct keyring *rin
 bool key_device_free(struct key_device *device);
 /* Answers those of n questions whose check is KEY_CHECK_UNAVAILABLE, within deadline_ms or not at all. */
 void key_device_verify(struct key_device *device, const struct tac_question *q, size_t n, int64_t deadline_ms, enum key_check *io_check);
+/* Waits until the worker has looked at the device once, wait_ms at most. True: it is up; the status says why it is not. */
+bool key_device_wait(struct key_device *device, int64_t wait_ms) KEYS_MUST_CHECK;
 void key_device_status(struct key_device *device, struct key_device_status *ret_status);
 
 /* ---- T-Union QR code (JT/T 1179 family, as restated in docs/keys.md) ---------------------- */

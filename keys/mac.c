@@ -79,6 +79,23 @@ void mac_engine_free(struct mac_engine *engine)
 	free(engine);
 }
 
+void mac_engine_forget(struct mac_engine *e)
+{
+	static const uint8_t zero[KEY_BYTES];
+
+	for (int alg = 0; alg < 2; alg++)
+		for (size_t i = 0; i < SLOTS; i++) {
+			struct keyed *s = &e->slot[alg][i];
+
+			if (EVP_EncryptInit_ex2(s->ctx, NULL, zero, NULL, NULL) != 1)
+				EVP_CIPHER_CTX_reset(s->ctx);	/* of no use any more: encrypt fails, which is never a verdict */
+			key_wipe(s->key, sizeof(s->key));
+			s->is_keyed = false;
+			s->used = 0;
+		}
+	key_wipe(e->kept, sizeof(e->kept));
+}
+
 bool key_alg_of_id(uint8_t alg_id, enum key_alg *ret_alg)
 {
 	if (alg_id > KEY_ALG_SM4)

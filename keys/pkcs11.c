@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,21 +24,49 @@ struct pkcs11 {
 	struct mac_engine *engine;
 	void *library;
 	CK_FUNCTION_LIST *call;
-	bool initialized;
+	bool counted;			/* among the users of the module */
 	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE session;
 	CK_OBJECT_HANDLE parent[KEYRING_ENTRIES_MAX];	/* the key above the card's; CK_INVALID_HANDLE 0 */
 	unsigned wanted, found;				/* keys of the ring | of them in the token */
 };
 
+/*
+ * A module is initialized once a process, and ending it ends everybody's sessions. While one ring takes another's place
+ * both use it: the last one ends it. A module that somebody else initialized is not ours to end.
+ */
+static struct { pthread_mutex_t lock; CK_FUNCTION_LIST *call; unsigned users; } ours = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static CK_RV module_begin(CK_FUNCTION_LIST *call, bool *ret_counted)
+{
+	CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
+	CK_RV rv;
+
+	pthread_mutex_lock(&ours.lock);
+	rv = call->C_Initialize(&args);
+	*ret_counted = rv == CKR_OK ? ours.users == 0 : rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && ours.users > 0 && ours.call == call;
+	if (*ret_counted) {
+		ours.call = call;
+		ours.users++;
+	}
+	pthread_mutex_unlock(&ours.lock);
+	return rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv;
+}
+
+static void module_end(CK_FUNCTION_LIST *call)
+{
+	pthread_mutex_lock(&ours.lock);
+	if (--ours.users == 0)
+		call->C_Finalize(NULL);
+	pthread_mutex_unlock(&ours.lock);
+}
+
 static int code_of(CK_RV rv) { return rv == CKR_OK ? 0 : KEYS_E_DEVICE; }
 
 static int library_load(struct pkcs11 *p, const char *path)
 {
-	CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
 	CK_C_GetFunctionList list;
 	void *symbol;
-	CK_RV rv;
 
 	/* the module stays mapped after a close: some do not survive being unloaded and loaded again */
 	p->library = path != NULL ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
@@ -47,9 +76,7 @@ static int library_load(struct pkcs11 *p, const char *path)
 	memcpy(&list, &symbol, sizeof(list));
 	if (list(&p->call) != CKR_OK)
 		return KEYS_E_DEVICE;
-	rv = p->call->C_Initialize(&args);
-	p->initialized = rv == CKR_OK;
-	return rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? 0 : code_of(rv);
+	return code_of(module_begin(p->call, &p->counted));
 }
 
 /* Labels are padded with blanks. */
@@ -164,8 +191,8 @@ static void pkcs11_close(void *arg)
 		return;
 	if (p->session != 0)
 		p->call->C_CloseSession(p->session);
-	if (p->initialized)
-		p->call->C_Finalize(NULL);
+	if (p->counted)
+		module_end(p->call);
 	if (p->library != NULL)
 		dlclose(p->library);
 	mac_engine_free(p->engine);

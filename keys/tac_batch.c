@@ -144,6 +144,7 @@ int tac_batch_new(bool lanes, struct tac_batch **ret_batch)
 
 void tac_batch_forget(struct tac_batch *b)
 {
+	mac_engine_forget(b->engine);
 	key_wipe(b->parent, sizeof(b->parent));
 	memset(b->known, 0, sizeof(b->known));
 	b->ring = NULL;

@@ -16,6 +16,8 @@ static const char usage[] =
 	"            qingfen keys ring create|list|add|retire --help\n"
 	"            qingfen keys ceremony component|load|activate --help\n"
 	"            qingfen keys compromise --help     qingfen keys drill --help\n"
+	"            qingfen keys reload [--socket PATH] [--json]\n"
+	"  reload: 运行中的清分服务重新装载密钥环, 不停机; 不合格的环被拒绝, 原环继续使用\n"
 	"  derive tac mac1 mac2: 仅用于测试密钥 test keys only; --amount 为分, 可用 0x 前缀写十六进制\n";
 
 #define FACTORS_MAX 3
@@ -166,6 +168,24 @@ static int do_code(const struct keys_options *o, const char *what)
 	return exit_of_error(ret);
 }
 
+/* The running daemon takes its ring again. */
+static int do_reload(int argc, char **argv)
+{
+	struct options socket = { 0 };
+	struct ring_options o;
+	int ret = ring_options_read(argc, argv, usage, &o);
+
+	if (ret != 0)
+		return ret < 0 ? EXIT_OK : ret;
+	if (o.first != argc) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	socket.socket = o.socket;
+	socket.json = o.json;
+	return daemon_call(&socket, "{\"cmd\":\"keys-reload\"}", NULL, 0, false);
+}
+
 int verb_keys(int argc, char **argv)
 {
 	struct keys_options o = { 0 };
@@ -179,6 +199,8 @@ int verb_keys(int argc, char **argv)
 		return keys_compromise(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "drill") == 0)
 		return keys_drill(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "reload") == 0)
+		return do_reload(argc - 1, argv + 1);
 	ret = keys_options_read(argc, argv, &o);
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;

@@ -72,9 +72,12 @@ house token; until_state key_device up
 is "a token that is there is up, with its keys" "1 of 1 keys" "$(state key_device_text | cut -d';' -f1)"
 upload; asked=$(state key_device_asked)
 [ "$asked" -gt 100 ] && [ "$(state taps_waiting)" = 0 ] && [ "$(count bad-mac)" = "$bad" ]; say "taps are good through the token and none waits" $? "$(seen $?)"
+is "the ring is taken again and the token opened again beside itself" "in force 2 up 0" "$(q keys reload --json | sed 's/.*"state":"\([a-z ]*\)","keyring_generation":\([0-9]*\),.*/\1 \2/') $(state key_device) $(state keyrings_unwiped)"
+upload; [ "$(state key_device_asked)" -gt 100 ] && [ "$(state taps_waiting)" = 0 ]; say "and it verifies on" $? "$(seen $?)"
 q day close $day >/dev/null; as_software "and the day is that of software keys, byte for byte"; stop
 
 rm "$dir/module.so"; house token; upload; code=$? waiting=$(state taps_waiting) pending=$(count pending-tac)
+q keys reload 2>"$dir/err"; [ $? -ne 0 ] && grep -q 'pkcs11: the key device with this ring: cannot be opened.*stays in force' "$dir/err"; say "a token that is absent: the ring is not taken again" $? "$(cat "$dir/err")"
 [ $code -eq 0 ] && [ "$pending" -gt 300 ] && [ "$waiting" -ge "$pending" ]; say "a token that is absent at the start: every tap is receipted and waits" $? "$(seen $?)"
 grep -q 'event=key-device.*state=down' "$dir/log" && [ "$(state key_device)" = down ]; say "its state is said" $? "$(cat "$dir/log")"
 metrics() { python3 -c 'import json, socket, sys
