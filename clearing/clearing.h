@@ -267,9 +267,14 @@ bool card_life_at(struct txn *t, const uint8_t pan[10], uint64_t seq, int64_t at
 /* All of them in order; how many. */
 size_t card_changes(struct txn *t, const uint8_t pan[10], uint64_t seq, struct card_change_row ret_row[CARD_CHANGES_MAX]);
 struct known;
-int known_new(size_t places, struct known **ret_known) CLEARING_MUST_CHECK;
+int known_new(size_t places, struct known **ret_known) CLEARING_MUST_CHECK;	/* places at most; fewer while few cards are registered */
 void known_free(struct known *k);		/* NULL is fine */
 void known_forget(struct known *k);
+/* In a transaction before its questions: forgets when a row of DB_PERSON or DB_RIDER came since, and from the first time on
+ * a card that nobody registered is told without a look into the store. */
+int known_follow(struct known *k, struct txn *t) CLEARING_MUST_CHECK;
+/* Looks up the next so many registered cards ahead of their first ride. False: all are, or they do not fit. */
+bool known_warm(struct known *k, struct txn *t, unsigned cards);
 void known_prefetch(const struct known *k, const uint8_t pan[10]);	/* soon asked for */
 uint64_t known_person(const struct known *k, const uint8_t pan[10]);	/* as remembered; else as if nobody had registered the card */
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);

@@ -62,6 +62,7 @@ struct queue { pthread_mutex_t lock; pthread_cond_t signal; struct item *first, 
 void queue_init(struct queue *q);
 bool queue_put(struct queue *q, struct item *item);	/* false: stopping */
 struct item *queue_take(struct queue *q, size_t items_max);	/* waits; NULL: stopping and empty */
+bool queue_idle(struct queue *q);	/* nothing waits */
 void queue_stop(struct queue *q);
 
 /* ---- key checks of a batch: verify.c. One verifier a thread ---------------------------------------------- */
@@ -82,7 +83,9 @@ struct live;
 int live_new(struct live **ret);
 void live_free(struct live *l);
 void live_reset_day(struct live *l);
-void live_entitlements_changed(struct live *l);	/* or may have: what was looked up of riders is forgotten */
+void live_entitlements_changed(struct live *l);	/* in a replay, where rows of the store are ahead of it: what was looked up of riders is forgotten */
+/* Looks up some riders ahead of their first ride. False: nothing more to look up. */
+bool live_warm(struct live *l, struct txn *t);
 /* The receipt given for this batch before; NULL: none. *ret_differs: same serial, other digest. */
 const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs);
 /* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */

@@ -19,8 +19,8 @@
 #include "clearing/table.h"
 #include "clearing/unproven.h"
 
-#define KNOWN_PLACES (1u << 20)	/* riders of a large city within some hours; 64 MB */
-#define AHEAD 4			/* records between one step of fetching and the next */
+#define KNOWN_PLACES (1u << 23)	/* riders of a city of ten million; 64 bytes for each registered card, 512 MB at most */
+#define WARM_CARDS 256		/* looked up ahead at once: half a millisecond that a batch may have to wait */
 
 #define COUNTER_BYTES 13
 struct counted { uint8_t key[COUNTER_BYTES], used, tac[4]; };	/* card number, generation, counter */
@@ -37,6 +37,7 @@ struct live {
 	struct live_totals totals;
 	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
 	bool read[BATCH_TAPS_MAX];
+	uint64_t person[BATCH_TAPS_MAX];	/* to be fetched, as far as is remembered */
 };
 
 int live_new(struct live **ret)
@@ -102,6 +103,8 @@ void live_reset_day(struct live *l)
 const struct live_totals *live_totals(const struct live *l) { return &l->totals; }
 
 void live_entitlements_changed(struct live *l) { known_forget(l->known); }
+
+bool live_warm(struct live *l, struct txn *t) { return known_follow(l->known, t) == 0 && known_warm(l->known, t, WARM_CARDS); }
 
 void live_note_repeated(struct live *l) { l->totals.repeated++; }
 
@@ -194,9 +197,11 @@ static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day
 	const void *val;
 	size_t n;
 
+	*ret = (struct rider_state){ 0 };
+	if (!txn_any(t, DB_STATE))
+		return;
 	be64_put(key, person);
 	be32_put(key + 8, (uint32_t)(open_day - 1) ^ 0x80000000u);
-	*ret = (struct rider_state){ 0 };
 	if (txn_get_last_at(t, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES && !rider_state_unpack(val, ret))
 		*ret = (struct rider_state){ 0 };
 }
@@ -348,35 +353,34 @@ static int tables_room(struct live *l)
 	return ret == 0 ? unproven_room(l->unproven) : ret;
 }
 
-/* What is needed for a record soon: its places in the tables, then its rider's place, then the rider's state. */
-static void prefetch(struct live *l, const struct batch *b, uint32_t at)
-{
-	uint8_t key[COUNTER_BYTES];
-
-	if (at + 3 * AHEAD < b->count && l->read[at + 3 * AHEAD]) {
-		counter_key(&l->tap[at + 3 * AHEAD], 0, key);
-		table_prefetch(&l->counted, key);
-		known_prefetch(l->known, l->tap[at + 3 * AHEAD].pan);
-	}
-	if (at + 2 * AHEAD < b->count && l->read[at + 2 * AHEAD])
-		riding_prefetch(l->riding, known_person(l->known, l->tap[at + 2 * AHEAD].pan));
-	if (at + AHEAD < b->count && l->read[at + AHEAD])
-		riding_prefetch_state(l->riding, known_person(l->known, l->tap[at + AHEAD].pan));
-}
-
+/* The batch decoded; and what its records need is fetched from memory, one step for all before the next step looks at it:
+ * places in the tables and of the rider, then the rider's entry, then the rider's state. */
 static void batch_read(struct live *l, const struct batch *b)
 {
+	uint8_t key[COUNTER_BYTES];
 	const char *field;
 
-	for (uint32_t i = 0; i < b->count; i++)
+	for (uint32_t i = 0; i < b->count; i++) {
 		l->read[i] = tap_decode(b->tap[i].p, b->tap[i].n, &l->tap[i], &field) == 0;
+		if (!l->read[i])
+			continue;
+		counter_key(&l->tap[i], 0, key);
+		table_prefetch(&l->counted, key);
+		known_prefetch(l->known, l->tap[i].pan);
+	}
+	for (uint32_t i = 0; i < b->count; i++) {
+		l->person[i] = l->read[i] ? known_person(l->known, l->tap[i].pan) : 0;
+		riding_prefetch(l->riding, l->person[i]);
+	}
+	for (uint32_t i = 0; i < b->count; i++)
+		riding_prefetch_state(l->riding, l->person[i]);
 }
 
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt)
 {
 	struct receipt r = { .file_serial = b->file_serial, .inbox_seq = seq, .count = b->count };
-	int ret = 0;
+	int ret = known_follow(l->known, t);
 
 	batch_read(l, b);
 	for (uint32_t i = 0; ret == 0 && i < b->count; i++) {
@@ -387,7 +391,6 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 		ret = tables_room(l);
 		if (ret != 0)
 			break;
-		prefetch(l, b, i);
 		v = judge_tap(l, ref, t, open_day, &record, l->read[i] ? &l->tap[i] : NULL, seq);
 		r.verdict[i] = (uint8_t)v;
 		receipt_count(&r, v);
@@ -418,7 +421,12 @@ static void recheck_count(struct live *l, int32_t open_day, const struct record 
 int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct event *e)
 {
 	struct records *records;
-	int ret = records_new(t, &records);
+	int ret = known_follow(l->known, t);
+
+	if (ret == 0)
+		ret = records_new(t, &records);
+	if (ret != 0)
+		return ret;
 
 	for (int64_t i = 0, n = rechecks_count(e); ret == 0 && i < n; i++) {
 		const struct recheck k = recheck_at(e, (size_t)i);

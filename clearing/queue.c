@@ -52,6 +52,16 @@ struct item *queue_take(struct queue *q, size_t items_max)
 	return first;
 }
 
+bool queue_idle(struct queue *q)
+{
+	bool idle;
+
+	pthread_mutex_lock(&q->lock);
+	idle = q->first == NULL && !q->stopping;
+	pthread_mutex_unlock(&q->lock);
+	return idle;
+}
+
 void queue_stop(struct queue *q)
 {
 	pthread_mutex_lock(&q->lock);

@@ -247,7 +247,6 @@ static void call_run(struct daemon *d, struct item *item)
 			txn_abort(&t);
 		else
 			ret = committed = txn_commit(&t);
-		live_entitlements_changed(d->live);
 	}
 	if (committed != 0 && (!space_is_short(committed) || memory_rebuild(d) != 0))
 		storage_failed("call", committed);
@@ -300,13 +299,28 @@ static void group_run(struct daemon *d, struct item *group)
 	}
 }
 
+/* While nothing waits: riders are looked up ahead of their first ride. */
+static void idle_run(struct daemon *d)
+{
+	bool more = true;
+	struct txn t;
+
+	while (more && queue_idle(&d->queue) && txn_begin(d->store, false, &t) == 0) {
+		more = live_warm(d->live, &t);
+		txn_abort(&t);
+	}
+}
+
 static void *writer_main(void *arg)
 {
 	struct daemon *d = arg;
 	struct item *group;
 
-	while ((group = queue_take(&d->queue, (size_t)d->conf.commit_batches)) != NULL)
+	idle_run(d);
+	while ((group = queue_take(&d->queue, (size_t)d->conf.commit_batches)) != NULL) {
 		group_run(d, group);
+		idle_run(d);
+	}
 	return NULL;
 }
 
