@@ -73,6 +73,8 @@ int codes_rebuild(struct txn *t);	/* the index of a store that has cleared days 
 int answers_collect(struct job *j, const struct event *e);
 int answers_apply(struct job *j);
 int answers_write(struct job *j, posting_fn emit, void *arg);
+/* clear_confirm.c: distrusted taps whose second signature is of this day, into postings and DB_CONFIRMED. */
+int confirms_write(struct job *j, posting_fn emit, void *arg);
 /* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
 int clear_rate(struct job *j);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */

@@ -222,6 +222,8 @@ static int partners_post(struct job *j)
 	int ret = answers_write(j, partner_emit, &said);
 
 	if (ret == 0)
+		ret = confirms_write(j, partner_emit, &said);
+	if (ret == 0)
 		ret = said.error;
 
 	for (size_t i = 0; ret == 0 && i < j->partner_count; i++) {

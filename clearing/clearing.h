@@ -62,6 +62,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_DEBIT,	/* item id | 0 | cleared key 25 -> fen i64: the rides of a debit */
 	DB_DEBITED,	/* cleared key 25 -> item id: a ride's debit */
 	DB_DENY,	/* pan 10 | reason u8 | item id -> seq u64 | fen i64: bank cards that ride no more */
+	DB_CONFIRMED,	/* business key 18 -> day u32, decision u8, names 32 and 32, seq u64: a distrusted tap two persons decided about, by the day that booked it */
 	DB_COUNT_
 };
 struct store;
@@ -129,6 +130,8 @@ enum event_type {			/* on disk */
 					 * person releases a record that was set aside on that day */
 	EVENT_CODE_ANSWER = 24,		/* answers of a code platform: clearing/code_route.h, docs/codes.md */
 	EVENT_BANK = 25,		/* CSV: action,pan,item,fen: a bank's list of cards, arrears paid */
+	EVENT_RISK = 27,		/* kind u8 1 | decision u8 | zero 2 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 |
+					 * SHA-256 32: one of two persons decides about a distrusted tap of that day */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -235,6 +238,23 @@ const struct distrust *refdata_distrust(const struct refdata *r, const struct ta
 const struct distrust *refdata_distrust_of(const struct refdata *r, const struct distrust *key);	/* the same key's; NULL: none */
 /* What the mark of an event is worth by now: GOOD of a compromised key is DISTRUSTED, anything else stays. */
 enum key_check refdata_check_of(const struct refdata *r, const struct tap *tap, enum key_check mark);
+/*
+ * A distrusted tap waits for two persons: both sign the record, its day and the same decision. The clear of the day that has
+ * the second signature books it, once: firm, or back.
+ */
+#define CONFIRM_BYTES (8 + 32 + 64 + TAP_KEY_BYTES + 2 + DIGEST_BYTES)
+enum confirm_decision { CONFIRM_GOOD = 1, CONFIRM_REFUSED = 2 };	/* on disk */
+struct confirm { uint8_t key[TAP_KEY_BYTES], used, decision; int32_t day; uint8_t digest[DIGEST_BYTES]; char by[2][PERSON_NAME_BYTES_MAX + 1]; uint8_t point[65];
+	uint64_t seq; };	/* used: by the table; day: that left it waiting; point: the first signer's; seq: of the second signature, 0 none yet */
+size_t confirm_text(const struct confirm *c, char ret_text[PUBLISH_TEXT_BYTES]);
+void confirm_event(const struct confirm *c, const uint8_t signature[64], uint8_t out[CONFIRM_BYTES]);	/* by[0] signs */
+const struct confirm *refdata_confirm(const struct refdata *r, const uint8_t key[TAP_KEY_BYTES]);	/* NULL: nobody has signed */
+const struct confirm *refdata_confirm_next(const struct refdata *r, size_t *at);	/* in no order, from *at = 0; NULL: no more */
+/* What a cleared day has booked; false: not decided. */
+struct confirmed { int32_t day; uint8_t decision; char by[2][PERSON_NAME_BYTES_MAX + 1]; uint64_t seq; };
+#define CONFIRMED_BYTES (4 + 1 + 32 + 32 + 8)
+void confirmed_put(const struct confirm *c, int32_t day, uint8_t out[CONFIRMED_BYTES]);
+bool confirmed_find(struct txn *t, const uint8_t key[TAP_KEY_BYTES], struct confirmed *ret);
 /*
  * How much value that no key has proven a device may bring in a settlement day; 0: no cap. What comes beyond it is set
  * aside, until a person signs that one record may settle: it does on the day that has the event, once.
@@ -362,6 +382,8 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
 /* A record that its day set aside (VERDICT_QUARANTINED), and that day; false: there is none. */
 bool set_aside_find(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t *ret_day, struct cleared *ret_row);
+/* A cleared tap that waits because its key is distrusted, and its day; false: there is none. */
+bool distrusted_find(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t *ret_day, struct cleared *ret_row);
 /* One row of DB_CUBE: the fold the reports are made of. Every tap of the day is in exactly one. */
 struct cube {
 	int32_t day; uint8_t verdict; uint32_t operator_id; uint8_t scheme, medium, card_class; uint16_t group, rule, fund_rule;

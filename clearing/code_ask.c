@@ -28,7 +28,18 @@ struct round {
 
 /* ---- what waits ----------------------------------------------------------------------------------------------- */
 
-/* The record of a business key in the batch that brought it. */
+/* A record that a person released: its own day has it. */
+static bool released_read(struct txn *t, const struct event *e, struct question *ret)
+{
+	const char *field;
+	struct cleared row;
+	struct release r;
+	int32_t day;
+
+	return release_read(e, &r) && set_aside_find(t, r.key, &day, &row) && tap_decode(row.raw, row.raw_bytes, &ret->tap, &field) == 0;
+}
+
+/* The record of a business key in the batch that brought it, or in the event that released it. */
 static bool record_find(struct txn *t, const struct code_waiting *w, struct question *ret)
 {
 	static _Thread_local struct batch batch;
@@ -38,7 +49,11 @@ static bool record_find(struct txn *t, const struct code_waiting *w, struct ques
 	bool found = false;
 
 	inbox_open(t, w->seq, w->seq, &it);
-	if (inbox_next(&it, &e) && e.type == EVENT_BATCH && event_batch_read(&e, &b) && batch_decode(b.batch, b.batch_bytes, &batch) == 0)
+	if (!inbox_next(&it, &e))
+		found = false;
+	else if (e.type == EVENT_DEVICE)
+		found = released_read(t, &e, ret);
+	else if (event_batch_read(&e, &b) && batch_decode(b.batch, b.batch_bytes, &batch) == 0)
 		for (uint32_t i = 0; !found && i < batch.count; i++) {
 			uint8_t key[TAP_KEY_BYTES];
 			const char *field;

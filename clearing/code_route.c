@@ -120,6 +120,7 @@ int code_answers_apply(struct txn *t, uint64_t seq, const uint8_t *body, size_t 
 
 /* ---- a pending row ---------------------------------------------------------------------------------------------- */
 
+/* A record that its day set aside, and a person released, has its pending row on the day of the release. */
 bool code_pending_row(struct txn *t, const struct code_route *r, const uint8_t key[TAP_KEY_BYTES], int32_t day, struct cleared *ret,
 		      uint8_t ret_cleared_key[CLEARED_KEY_BYTES])
 {
@@ -127,38 +128,24 @@ bool code_pending_row(struct txn *t, const struct code_route *r, const uint8_t k
 	int32_t settled;
 	size_t n;
 
-	if (!txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) || n < 4 || (settled = (int32_t)be32_get(val)) >= day)
+	if (!txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) || n < 4)
 		return false;
-	be32_put(ret_cleared_key, (uint32_t)settled ^ 0x80000000u);
 	ret_cleared_key[4] = CLEARED_RIDE;
 	memcpy(ret_cleared_key + 5, key, TAP_KEY_BYTES);
 	be16_put(ret_cleared_key + 23, 0);
-	return txn_get(t, DB_CLEARED, ret_cleared_key, CLEARED_KEY_BYTES, &val, &n) && cleared_decode(val, n, ret) && ret->pending && ret->scheme == r->scheme;
-}
-
-struct emitting { posting_fn emit; void *arg; enum scheme scheme; const uint8_t *key; };
-
-static void emit(const struct emitting *e, account_t debit, account_t credit, struct money amount, enum posting_reason reason)
-{
-	const struct posting p = { debit, credit, amount, (uint8_t)reason, 0 };
-
-	e->emit(e->arg, &p, e->scheme, e->key);
-}
-
-void code_answer_post(const struct code_route *r, const struct code_answer *a, const struct cleared *row, posting_fn emit_fn, void *arg)
-{
-	const struct emitting e = { emit_fn, arg, r->scheme, a->key };
-
-	for (uint8_t i = 0; i < row->priced.posting_count; i++) {
-		const struct posting *p = &row->priced.posting[i];
-		uint32_t party = ACCOUNT_PARTY(p->debit);
-
-		if (a->result == CODE_REFUSED) {
-			emit(&e, p->credit, p->debit, p->amount, POST_REFUSED);
-			continue;
-		}
-		emit(&e, party > 100 ? ACCOUNT(ACCOUNT_TREASURY, party - 100) : receivable_of(r->scheme), p->debit, p->amount, POST_CONFIRMED);
-		if (ACCOUNT_CLASS(p->credit) == ACCOUNT_OPERATOR_PENDING)
-			emit(&e, p->credit, ACCOUNT(ACCOUNT_OPERATOR, ACCOUNT_PARTY(p->credit)), p->amount, POST_CONFIRMED);
+	for (settled = (int32_t)be32_get(val); settled < day; settled++) {
+		be32_put(ret_cleared_key, (uint32_t)settled ^ 0x80000000u);
+		if (txn_get(t, DB_CLEARED, ret_cleared_key, CLEARED_KEY_BYTES, &val, &n) && cleared_decode(val, n, ret) && ret->verdict != VERDICT_QUARANTINED)
+			return ret->pending && ret->scheme == r->scheme;
 	}
+	return false;
+}
+
+void code_answer_post(const struct code_route *r, const struct code_answer *a, const struct cleared *row, posting_fn emit, void *arg)
+{
+	struct posting p[RESOLVE_POSTINGS_MAX];
+	uint8_t n = post_resolve(&row->priced, r->scheme, a->result == CODE_GOOD, p);
+
+	for (uint8_t i = 0; i < n; i++)
+		emit(arg, &p[i], r->scheme, a->key);
 }

@@ -343,6 +343,8 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		control_compromise(d, q, out);
 	else if (strcmp(cmd, "keys-reload") == 0)
 		control_keys_reload(d, out);
+	else if (strcmp(cmd, "tap-confirm") == 0)
+		control_confirm(d, q, out);
 	else if (strcmp(cmd, "device-release") == 0)
 		control_device_release(d, q, out);
 	else if (strcmp(cmd, "tariffs") == 0)
@@ -355,7 +357,7 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, keys-reload, device-release, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, keys-reload, tap-confirm, device-release, day-close, day-settle and stop are known");
 	}
 }
 

@@ -43,7 +43,8 @@ static int release_call(struct txn *t, void *arg)
 	release_event(r->key, day, digest, r->by, r->signature, body);
 	r->load.head = body;
 	r->load.head_bytes = sizeof(body);
-	return load_call(t, &r->load);
+	ret = load_call(t, &r->load);
+	return ret != 0 ? ret : live_released(r->load.daemon->live, t, &(struct event){ .seq = r->load.seq, .type = EVENT_DEVICE, .body = body, .bytes = sizeof(body) });
 }
 
 void control_device_release(struct daemon *d, const struct request *q, FILE *out)

@@ -93,6 +93,8 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
 /* What a key device said later (EVENT_RECHECK): verdicts again, receipts stay as they were given. */
 int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct event *e);
+/* A record that was set aside is released (EVENT_DEVICE): a code's platform is asked about it from now on. */
+int live_released(struct live *l, struct txn *t, const struct event *e);
 struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen;
 	int64_t published_fen, rated_fen, subsidy_fen;		/* provisional fares */
 	int64_t unproven_fen; uint64_t devices_beyond; };	/* while there is a cap: value no key has proven; devices that brought more */

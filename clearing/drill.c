@@ -72,6 +72,7 @@ static int cleared_day(struct txn *t, const struct distrust *key, int32_t day, s
 	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
 	iter_open(t, DB_CLEARED, prefix, sizeof(prefix), &it);
 	while (ret == 0 && iter_next(&it)) {
+		struct confirmed decided;
 		struct drill_row row;
 		struct cleared c;
 		const char *field;
@@ -89,6 +90,11 @@ static int cleared_day(struct txn *t, const struct distrust *key, int32_t day, s
 			continue;
 		if (c.verdict == VERDICT_PENDING_TAC && !waiting_has(t, c.seq, c.raw, c.raw_bytes))
 			continue;	/* answered since: the day of the answer tells */
+		if (standing == DRILL_WAITING && confirmed_find(t, it.key + 5, &decided)) {
+			if (decided.decision != CONFIRM_GOOD)
+				continue;
+			standing = DRILL_SETTLED;
+		}
 		row_of_tap(&tap, day, c.operator_id, standing, &row);
 		for (uint8_t i = 0; standing != DRILL_WRONG && i < c.fare.funder_count; i++)
 			row.subsidy_fen += c.fare.funder[i].amount.fen;

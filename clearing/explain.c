@@ -369,6 +369,35 @@ static void print_device(struct case_file *f, FILE *out)
 	fprintf(out, "  放行: 于 %s 隔离, 由 %s 签名放行  收件箱 #%" PRIu64 "\n", day, release->by, release->seq);
 }
 
+/* Two persons decided about a distrusted tap. */
+static void print_confirmed(struct case_file *f, FILE *out)
+{
+	struct confirmed c;
+	char day[11];
+
+	if (f->row.check != KEY_CHECK_DISTRUSTED || !confirmed_find(&f->t, f->row_key, &c))
+		return;
+	day_format(c.day, day);
+	fprintf(out, "  复核: 由 %s、%s 两人签名%s, 记入 %s  收件箱 #%" PRIu64 "\n", c.by[0], c.by[1], c.decision == CONFIRM_GOOD ? "确认入账" : "不予入账, 冲回", day, c.seq);
+}
+
+static void json_confirmed(struct jsonw *j, struct case_file *f)
+{
+	struct confirmed c;
+	char day[11];
+
+	if (f->row.check != KEY_CHECK_DISTRUSTED || !confirmed_find(&f->t, f->row_key, &c))
+		return;
+	day_format(c.day, day);
+	jsonw_kstr(j, "decided", c.decision == CONFIRM_GOOD ? "good" : "refused");
+	jsonw_kstr(j, "decided_day", day);
+	jsonw_key(j, "decided_by");
+	jsonw_array(j);
+	jsonw_str(j, c.by[0]);
+	jsonw_str(j, c.by[1]);
+	jsonw_array_end(j);
+}
+
 static void json_device(struct jsonw *j, struct case_file *f)
 {
 	const struct release *release = refdata_release(f->ref, f->row_key);
@@ -431,6 +460,7 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 		time_format(f->distrust->from_ms, time);
 		fprintf(out, "  密钥自 %s 起已登记泄露, 登记人 %s; 由人复核\n", time, f->distrust->by);
 	}
+	print_confirmed(f, out);
 	print_device(f, out);
 	if (f->again_seq != 0)
 		fprintf(out, "  鉴别 收到时 %s (收件箱 #%" PRIu64 "), 补验 %s (收件箱 #%" PRIu64 ")\n", key_check_name(KEY_CHECK_UNAVAILABLE), f->row.seq,
@@ -606,6 +636,7 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	if (verdict_info((enum verdict)f->row.verdict)->money)
 		difference_json(&(struct difference_told){ &f->row, &f->tap, f->tariff, f->rated_again ? &f->differs : NULL }, &j);
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
+	json_confirmed(&j, f);
 	json_device(&j, f);
 	json_checks(&j, f);
 	debit_find(f, key, debit);

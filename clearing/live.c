@@ -406,6 +406,24 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	return t->error;
 }
 
+int live_released(struct live *l, struct txn *t, const struct event *e)
+{
+	struct release r;
+	struct cleared row;
+	const char *field;
+	struct tap tap;
+	int32_t day;
+	int ret;
+
+	if (!release_read(e, &r) || !set_aside_find(t, r.key, &day, &row) || judge_released((enum key_check)row.check) != VERDICT_PENDING ||
+	    tap_decode(row.raw, row.raw_bytes, &tap, &field) != 0)
+		return t->error;
+	ret = code_asks_room(l->asks);
+	if (ret == 0)
+		ask_note(l, &tap, e->seq);
+	return ret;
+}
+
 /* A record of the open day changes its verdict; one of an earlier day comes in anew. */
 static void recheck_count(struct live *l, int32_t open_day, const struct record *r, int64_t amount_before, enum verdict v)
 {

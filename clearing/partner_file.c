@@ -331,28 +331,14 @@ static void emit(struct emitting *e, account_t debit, account_t credit, int64_t 
 		e->emit(e->arg, &p, scheme, tap_key_bytes);
 }
 
-/* A pending posting becomes firm, or is reversed. */
-static void pending_resolve(struct emitting *e, const struct posting *p, bool accepted, const uint8_t *tap_key_bytes)
-{
-	uint32_t party = ACCOUNT_PARTY(p->debit);
-	account_t firm = party > 100 ? ACCOUNT(ACCOUNT_TREASURY, party - 100) : ACCOUNT(ACCOUNT_TUNION, 1);
-	account_t payee = ACCOUNT(ACCOUNT_OPERATOR, ACCOUNT_PARTY(p->credit));
-
-	if (!accepted) {
-		emit(e, p->credit, p->debit, p->amount.fen, POST_REFUSED, SCHEME_TUNION, tap_key_bytes);
-		return;
-	}
-	emit(e, firm, p->debit, p->amount.fen, POST_CONFIRMED, SCHEME_TUNION, tap_key_bytes);
-	if (ACCOUNT_CLASS(p->credit) == ACCOUNT_OPERATOR_PENDING)
-		emit(e, p->credit, payee, p->amount.fen, POST_CONFIRMED, SCHEME_TUNION, tap_key_bytes);
-}
-
 static int post_answer(struct file *f, const struct layout *l, const char *line, void *arg)
 {
+	struct posting p[RESOLVE_POSTINGS_MAX];
 	struct emitting *e = arg;
 	const void *val;
 	struct cleared c;
 	struct answer a;
+	uint8_t count;
 	size_t n;
 	int ret = answer_read(f, l, line, &a);
 
@@ -365,8 +351,9 @@ static int post_answer(struct file *f, const struct layout *l, const char *line,
 		     a.accepted ? POST_COLLECTED : POST_RETURNED, SCHEME_BANK, a.item.cleared_key + 5);
 		return 0;
 	}
-	for (uint8_t i = 0; i < c.priced.posting_count; i++)
-		pending_resolve(e, &c.priced.posting[i], a.accepted, a.item.cleared_key + 5);
+	count = post_resolve(&c.priced, SCHEME_TUNION, a.accepted, p);
+	for (uint8_t i = 0; i < count; i++)
+		emit(e, p[i].debit, p[i].credit, p[i].amount.fen, (enum posting_reason)p[i].reason, SCHEME_TUNION, a.item.cleared_key + 5);
 	if (a.accepted)
 		emit(e, ACCOUNT(ACCOUNT_OPERATOR, c.operator_id), ACCOUNT(ACCOUNT_FEE, 1), (int64_t)a.fee_fen, POST_FEE, SCHEME_TUNION, a.item.cleared_key + 5);
 	return 0;

@@ -51,6 +51,7 @@ void refdata_free(struct refdata *r)
 	free(r->bureau);
 	free(r->feed);
 	free(r->release);
+	table_close(&r->confirm);
 	free(r->issuer);
 	blacklist_reset(&r->blacklist);
 	free(r);
@@ -557,6 +558,7 @@ static int apply(struct refdata *r, uint8_t type, const void *body, size_t n, bo
 	case EVENT_WITHDRAW: return withdraw_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_DISTRUST: return distrust_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_BUREAUS: return bureaus_apply(r, body, n, dry, error, error_bytes);
+	case EVENT_RISK: return risk_apply(r, body, n, dry, error, error_bytes);
 	case EVENT_DEVICE: return device_apply(r, body, n, dry, error, error_bytes);
 	default: return 0;
 	}

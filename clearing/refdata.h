@@ -4,6 +4,8 @@
 
 #include "clearing/clearing.h"
 
+#include "clearing/table.h"
+
 #define PACKS_MAX 64
 struct black_row { uint8_t pan[10]; int64_t from_ms, to_ms; };
 struct terminals { struct terminal_row *row; size_t count; uint32_t *slot; size_t slot_mask; };
@@ -30,6 +32,7 @@ struct refdata {
 	struct bureau *bureau; size_t bureau_count;
 	int64_t cap_fen;
 	struct release *release; size_t release_count, release_space;	/* by business key */
+	struct table confirm;		/* of struct confirm; opened by the first */
 	struct feed_batch *feed; size_t feed_count, feed_space;	/* taken, rising seq */
 };
 
@@ -53,6 +56,8 @@ const struct person_row *person_find(const struct person_row *list, size_t count
 int rerate_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 /* refdata_device.c */
 int device_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+/* refdata_confirm.c */
+int risk_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 /* refdata_publish.c */
 int withdraw_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 

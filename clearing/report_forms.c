@@ -277,6 +277,29 @@ static void released_rows(struct report *r)
 	}
 }
 
+/* Taps of other days that two persons decided about in this one. */
+static void confirmed_rows(struct report *r)
+{
+	const struct confirm *c;
+
+	for (size_t at = 0; (c = refdata_confirm_next(r->ref, &at)) != NULL;) {
+		const char *text[4] = { c->decision == CONFIRM_GOOD ? "confirmed" : "confirm-refused",
+					c->decision == CONFIRM_GOOD ? "密钥泄露, 经两人签名确认入账" : "密钥泄露, 经两人签名不予入账", "000000", NULL };
+		struct cleared row;
+		char name[96];
+		int32_t day;
+		struct row *line;
+
+		if (c->seq <= r->day.first_seq || c->seq > r->day.cut_seq || !distrusted_find(&r->t, c->key, &day, &row))
+			continue;
+		operator_text(r, &(struct cube){ .operator_id = row.operator_id, .tariff_version = row.tariff_version }, name);
+		text[3] = name;
+		line = row_of(r, text, 4);
+		line->number[4]++;
+		line->number[5] += row.priced.charged.fen;
+	}
+}
+
 void form_d05(struct report *r)
 {
 	int64_t all = 0, listed = 0, money = 0;
@@ -306,6 +329,7 @@ void form_d05(struct report *r)
 		listed += v->money ? 0 : (int64_t)c->taps;
 	}
 	released_rows(r);
+	confirmed_rows(r);
 	relation(r, "收到笔数 = 计入清分 + 差错各类", (int64_t)r->day.tap_count, money + listed);
 	relation(r, "收到笔数 = 各类判定之和", (int64_t)r->day.tap_count, all);
 }

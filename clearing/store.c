@@ -22,7 +22,7 @@
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "counter", "cleared", "state", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "ride", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny" };
+	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed" };
 
 struct store {
 	MDB_env *env;

@@ -39,6 +39,8 @@ int table_open(struct table *t, size_t key_bytes, size_t entry_bytes)
 
 void table_close(struct table *t)
 {
+	if (t->memory == NULL)
+		return;
 	pages_give(t->memory, bytes_of(t));
 	t->memory = NULL;
 }

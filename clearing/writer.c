@@ -70,6 +70,8 @@ static int replay(struct daemon *d, struct txn *t)
 			live_entitlements_changed(d->live);
 			if (e.type == EVENT_CODE_ANSWER)
 				code_asks_event(live_asks(d->live), e.body, e.bytes);
+			if (ret == 0 && e.type == EVENT_DEVICE && e.seq > from)
+				ret = live_released(d->live, t, &e);
 		}
 	}
 	inbox_close(&it);

@@ -34,5 +34,6 @@ int keys_ring(int argc, char **argv);
 int keys_ceremony(int argc, char **argv);
 int keys_compromise(int argc, char **argv);
 int keys_drill(int argc, char **argv);
+int keys_confirm(int argc, char **argv);	/* waiting, confirm, refuse */
 
 #endif

@@ -217,7 +217,7 @@ static void print_steps(const struct answer *a)
 	printf("  %d. 定停用日期: qingfen keys ring retire ... --at 日期\n", ++n);
 	printf("  %d. 换卡 %" PRIu64 " 张 (保号补卡, 人员权益与额度不变), 先换最近刷卡的\n", ++n, a->cards);
 	printf("  %d. 已结算 %" PRIu64 " 笔 %" PRId64 " 分: 用 --taps 列出, 交企业与发卡机构逐笔核对; 原账不改\n", ++n, t[DRILL_SETTLED].taps, t[DRILL_SETTLED].charged_fen);
-	printf("  %d. 未清分 %" PRIu64 " 笔、待确认 %" PRIu64 " 笔: 由人复核, 不自动结算\n", ++n, t[DRILL_OPEN].taps, t[DRILL_WAITING].taps);
+	printf("  %d. 未清分 %" PRIu64 " 笔、待确认 %" PRIu64 " 笔: 由两人签名复核 (keys waiting, keys confirm), 不自动结算\n", ++n, t[DRILL_OPEN].taps, t[DRILL_WAITING].taps);
 	if (t[DRILL_WRONG].taps > 0)
 		printf("  %d. 验证码错误 %" PRIu64 " 笔, %" PRIu64 " 张卡: 可能是伪造的尝试, 一并交查\n", ++n, t[DRILL_WRONG].taps, t[DRILL_WRONG].cards);
 }

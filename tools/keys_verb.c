@@ -15,7 +15,7 @@ static const char usage[] =
 	"                        --serial HEX8 --time YYYYMMDDhhmmss [--random HEX8] [--counter HEX4] [--json]\n"
 	"            qingfen keys ring create|list|add|retire --help\n"
 	"            qingfen keys ceremony component|load|activate --help\n"
-	"            qingfen keys compromise --help     qingfen keys drill --help\n"
+	"            qingfen keys compromise --help     qingfen keys drill --help     qingfen keys confirm --help\n"
 	"            qingfen keys reload [--socket PATH] [--json]\n"
 	"  reload: 运行中的清分服务重新装载密钥环, 不停机; 不合格的环被拒绝, 原环继续使用\n"
 	"  derive tac mac1 mac2: 仅用于测试密钥 test keys only; --amount 为分, 可用 0x 前缀写十六进制\n";
@@ -201,6 +201,8 @@ int verb_keys(int argc, char **argv)
 		return keys_drill(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "reload") == 0)
 		return do_reload(argc - 1, argv + 1);
+	if (argc > 1 && (strcmp(argv[1], "waiting") == 0 || strcmp(argv[1], "confirm") == 0 || strcmp(argv[1], "refuse") == 0))
+		return keys_confirm(argc - 1, argv + 1);
 	ret = keys_options_read(argc, argv, &o);
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;

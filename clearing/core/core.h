@@ -180,6 +180,10 @@ struct charge_policy { uint8_t reason; bool absorb; int64_t refund_from_fen; };	
 void post_fare(const struct fare *fare, const struct tap *tap, enum scheme scheme, bool pending,
 	       uint32_t operator_id, const struct charge_policy *policy, struct priced *ret_priced);
 
+/* What was posted as pending becomes firm (good) or goes back, once somebody has decided; how many postings. */
+#define RESOLVE_POSTINGS_MAX (2 * POSTINGS_PER_TAP_MAX)
+uint8_t post_resolve(const struct priced *p, enum scheme scheme, bool good, struct posting ret_posting[RESOLVE_POSTINGS_MAX]);
+
 /*
  * A settled ride that is rated anew: the postings that lead from what was booked to what should have been. NULL
  * fare: refused, so nothing of it is due. What the card was charged stays a fact; a lower fare is owed to the rider

@@ -90,6 +90,26 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
 	*ret_priced = p;
 }
 
+uint8_t post_resolve(const struct priced *p, enum scheme scheme, bool good, struct posting ret_posting[RESOLVE_POSTINGS_MAX])
+{
+	uint8_t n = 0;
+
+	for (uint8_t i = 0; i < p->posting_count; i++) {
+		const struct posting *q = &p->posting[i];
+		uint32_t party = ACCOUNT_PARTY(q->debit);
+		account_t firm = party > PENDING_TREASURY ? ACCOUNT(ACCOUNT_TREASURY, party - PENDING_TREASURY) : receivable_of(scheme);
+
+		if (!good) {
+			ret_posting[n++] = (struct posting){ q->credit, q->debit, q->amount, POST_REFUSED, 0 };
+			continue;
+		}
+		ret_posting[n++] = (struct posting){ firm, q->debit, q->amount, POST_CONFIRMED, 0 };
+		if (ACCOUNT_CLASS(q->credit) == ACCOUNT_OPERATOR_PENDING)
+			ret_posting[n++] = (struct posting){ q->credit, ACCOUNT(ACCOUNT_OPERATOR, ACCOUNT_PARTY(q->credit)), q->amount, POST_CONFIRMED, 0 };
+	}
+	return n;
+}
+
 const char *account_class_name(unsigned account_class)
 {
 	switch (account_class) {

@@ -128,6 +128,25 @@ taps "what it verifies from now on waits, other keys go on" "pending pending" "1
 answer=$(q day close $next --json); grep -q '"verdicts":{"pending":4}' <<<"$answer"; say "what it had verified that day waits too, and settles nothing" $? "$answer"
 q check >"$dir/check" && [ ! -s "$dir/check" ]; say "the money invariants hold" $? "$(cat "$dir/check")"
 answer=$(q keys drill $key --json); grep -q '"told_by":"li".*"settled":{"taps":2,.*"waiting":{"taps":3,' <<<"$answer"; say "the same report then lists what was touched" $? "$answer"
+# ---- two persons decide --------------------------------------------------------------------------------------
+third=2025-11-05
+mapfile -t waits < <(q keys waiting --json | sed -n 's/.*"tap":"\([^"]*\)".*/\1/p')
+is "what waits for persons is listed" 3 ${#waits[@]}
+answer=$(q keys confirm "${waits[0]}" "${waits[1]}" --by li --key "$dir/li.key" --json); is "one person signs for two taps, and nothing is decided" 2 "$(grep -c '"state":"proposed"' <<<"$answer")"
+answer=$(q keys confirm "${waits[0]}" --by li --key "$dir/li.key" 2>&1); [ $? -eq 9 ] && grep -q "a second person is needed" <<<"$answer"; say "the same person is no second" $? "$answer"
+answer=$(q keys refuse "${waits[0]}" --by zhang --key "$dir/zhang.key" 2>&1); is "nor is one who decides otherwise" 9 $?
+stop; start	# one signature outlives a restart
+answer=$(q keys confirm "${waits[0]}" --by zhang --key "$dir/zhang.key" --json); grep -q '"state":"decided","settles":"'$third'"' <<<"$answer"; say "another person's signature decides" $? "$answer"
+for who in zhang li; do q keys refuse "${waits[2]}" --by $who --key "$dir/$who.key" >/dev/null || echo failed; done
+q keys confirm "${waits[0]}" --by zhang --key "$dir/zhang.key" >/dev/null 2>&1; is "for good" 9 $?
+is "the one that has one signature still waits" "1 li" "$(q keys waiting --json | grep -c .) $(q keys waiting --json | sed -n 's/.*"signed_by":"\([^"]*\)".*/\1/p')"
+q day close $third >/dev/null; timeout 1 q day settle $third >/dev/null 2>&1
+moved() { q dump --canonical --date $third | python3 -c 'import json, sys
+print(sum(r["sum_fen"] for r in map(json.loads, sys.stdin) if "sum_fen" in r and r["reason"] == int(sys.argv[1]) and r["debit"] // 1000000 == int(sys.argv[2])))' $1 $2; }
+is "the open day books the one firm and the other back" "200 90 90" "$(moved 5 1) $(moved 5 7) $(moved 6 7)"
+q explain tap "${waits[0]}" | grep -q '由 li、zhang 两人签名确认入账, 记入 '$third; say "it is explained with both names" $? "$(q explain tap "${waits[0]}")"
+q report $third --form D-05 | grep -q '"confirmed"'; say "and stands in the day's report" $? "$(q report $third --form D-05)"
+q check >"$dir/check" && [ ! -s "$dir/check" ] && q recompute $third >/dev/null; say "the invariants hold, and the day recomputes" $? "$(cat "$dir/check")"
 stop; rm "$dir/keyring.qfk"; q keys ring create $ring	# no key is left
 is "the cleared days keep their bytes though the ring is another, and recompute to them" "$digest 0 0" \
 	"$(q dump --canonical --date $day | sha256sum) $(q recompute $day >/dev/null; echo $?) $(q recompute $next >/dev/null; echo $?)"

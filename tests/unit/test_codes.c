@@ -457,6 +457,101 @@ static void what_waits_is_known_again_after_a_restart_until_it_is_answered(void 
 	house_close(&h);
 }
 
+/* A code record beyond its device's cap: set aside, and released on the day after by a person. */
+static void set_aside_and_release(struct house *h, const struct tap *t)
+{
+	uint8_t cap[DEVICE_CAP_BYTES], point[65], id[TAP_KEY_BYTES], digest[DIGEST_BYTES], signature[64], body[DEVICE_RELEASE_BYTES];
+	char csv[256], hex[131], text[PUBLISH_TEXT_BYTES];
+	struct cleared row;
+	int32_t day;
+	struct txn txn;
+
+	qr_key_point(key[0], point);
+	hex_encode(point, sizeof(point), hex);
+	snprintf(csv, sizeof(csv), "name,title,key\nzhang,,%s\n", hex);
+	event_add(h, EVENT_PERSONS, "", 0, csv, strlen(csv));
+	device_cap_event(100, cap);
+	event_add(h, EVENT_DEVICE, cap, sizeof(cap), "", 0);
+	send_checked(h, t, KEY_CHECK_FOREIGN);
+	day_end(h);
+	assert_int_equal(verdict_of(h, t), VERDICT_QUARANTINED);
+	tap_key(t, id);
+	assert_int_equal(txn_begin(h->store, false, &txn), 0);
+	assert_true(set_aside_find(&txn, id, &day, &row));
+	assert_int_equal(digest_sha256(row.raw, row.raw_bytes, digest), 0);
+	txn_abort(&txn);
+	assert_int_equal(sm2_sign(key[0], text, release_text(id, day, digest, text), signature), 0);
+	release_event(id, day, digest, "zhang", signature, body);
+	event_add(h, EVENT_DEVICE, body, sizeof(body), "", 0);
+}
+
+static void a_code_released_from_a_cap_is_asked_about_at_once(void **state)
+{
+	struct tap t = waiting_tap(TAP_BANK_QR, 1, DAY0, 480);
+	struct code_waiting list[4];
+	struct inbox_iter it;
+	struct event e = { 0 }, last = { 0 };
+	struct live *live;
+	uint8_t id[TAP_KEY_BYTES];
+	struct txn txn;
+	struct house h;
+	size_t at = 0;
+
+	(void)state;
+	house_open(&h);
+	set_aside_and_release(&h, &t);
+	assert_int_equal(live_new(&live) | txn_begin(h.store, false, &txn), 0);
+	inbox_open(&txn, inbox_last(&txn), UINT64_MAX, &it);
+	while (inbox_next(&it, &e))
+		last = e;
+	inbox_close(&it);
+	assert_int_equal(live_released(live, &txn, &last), 0);
+	txn_abort(&txn);
+	assert_int_equal(code_asks_list(live_asks(live), SCHEME_RIDE_CODE, &at, list, 4), 1);
+	tap_key(&t, id);
+	assert_memory_equal(list[0].key, id, TAP_KEY_BYTES);
+	live_free(live);
+	house_close(&h);
+}
+
+static void an_answer_about_a_released_code_counts_before_the_cut_and_after(void **state)
+{
+	struct tap before = waiting_tap(TAP_BANK_QR, 1, DAY0, 480), after = waiting_tap(TAP_BANK_QR, 2, DAY0, 481);
+	struct code_answer a = said_of(&before, CODE_GOOD), b = said_of(&after, CODE_GOOD);
+	struct cleared row;
+	uint8_t id[TAP_KEY_BYTES], at[CLEARED_KEY_BYTES];
+	struct txn txn;
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	set_aside_and_release(&h, &before);
+	say(&h, SCHEME_RIDE_CODE, &a);
+	day_end(&h);
+	assert_int_equal(operators_get(&h), 200);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_PENDING, SCHEME_RIDE_CODE)), 0);
+	all_holds(&h);
+	house_close(&h);
+
+	house_open(&h);
+	set_aside_and_release(&h, &after);
+	day_end(&h);
+	assert_int_equal(operators_get(&h), 0);
+	tap_key(&after, id);
+	assert_int_equal(txn_begin(h.store, false, &txn), 0);
+	assert_true(code_pending_row(&txn, code_route_of_kind(TAP_BANK_QR), id, DAY0 + 2, &row, at));
+	txn_abort(&txn);
+	say(&h, SCHEME_RIDE_CODE, &b);
+	day_end(&h);
+	assert_int_equal(operators_get(&h), 200);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_CODE, SCHEME_RIDE_CODE)), -200);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_PENDING, SCHEME_RIDE_CODE)), 0);
+	assert_int_equal(day_build(h.store, DAY0 + 1), 0);
+	assert_int_equal(day_build(h.store, DAY0 + 2), 0);
+	all_holds(&h);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,6 +567,8 @@ int main(void)
 		cmocka_unit_test_setup(an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_stays, set_up),
 		cmocka_unit_test_setup(an_identity_code_rides_with_its_persons_entitlements_and_is_charged_what_is_due, set_up),
 		cmocka_unit_test_setup(what_waits_is_known_again_after_a_restart_until_it_is_answered, set_up),
+		cmocka_unit_test_setup(a_code_released_from_a_cap_is_asked_about_at_once, set_up),
+		cmocka_unit_test_setup(an_answer_about_a_released_code_counts_before_the_cut_and_after, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

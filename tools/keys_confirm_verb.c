@@ -1,0 +1,222 @@
+/*
+ * qingfen keys waiting, confirm - taps that wait because their key is distrusted: listed, and decided by two persons, each of
+ * whom signs the record, the day that left it waiting, and what becomes of it.
+ */
+#include "tools/keys.h"
+#include "tools/tariff.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"用法 usage: qingfen keys waiting [--date DATE] [--store DIR] [--json]\n"
+	"            qingfen keys confirm|refuse ID... --by NAME --key FILE [--store DIR] [--socket PATH] [--json]\n"
+	"  waiting: 因密钥泄露待复核的刷卡  taps of a distrusted key that wait\n"
+	"  confirm, refuse: 两人先后签名确认入账或不予入账, 计入当前结算日, 仅一次\n"
+	"                   two persons sign for it; it settles, or goes back, on the open day, once\n";
+
+struct listing { struct txn *t; const struct refdata *ref; bool json; uint64_t count; int64_t fen; };
+
+static void row_print(struct listing *l, int32_t day, const uint8_t key[TAP_KEY_BYTES], const struct cleared *row)
+{
+	const struct confirm *first = refdata_confirm(l->ref, key);
+	char id[TAP_ID_BYTES], date[11];
+	struct jsonw j;
+
+	tap_id_format(key, id);
+	day_format(day, date);
+	l->count++;
+	l->fen += row->priced.charged.fen;
+	if (!l->json) {
+		printf("%s  %s  企业 %u  %8" PRId64 " 分  %s%s\n", date, id, row->operator_id, row->priced.charged.fen, first != NULL ? "已签 " : "", first != NULL ? first->by[0] : "");
+		return;
+	}
+	jsonw_init(&j, stdout, false);
+	jsonw_object(&j);
+	jsonw_kstr(&j, "schema", "qingfen.keys.waiting");
+	jsonw_kint(&j, "version", 1);
+	jsonw_kstr(&j, "day", date);
+	jsonw_kstr(&j, "tap", id);
+	jsonw_kint(&j, "operator", row->operator_id);
+	jsonw_kint(&j, "charged_fen", row->priced.charged.fen);
+	jsonw_kstr(&j, "decision", first == NULL ? "" : first->decision == CONFIRM_GOOD ? "good" : "refused");
+	jsonw_kstr(&j, "signed_by", first != NULL ? first->by[0] : "");
+	jsonw_object_end(&j);
+	putchar('\n');
+}
+
+static bool decided(const struct listing *l, const uint8_t key[TAP_KEY_BYTES])
+{
+	const struct confirm *c = refdata_confirm(l->ref, key);
+
+	return c != NULL && c->seq != 0;
+}
+
+/* The day's cubes tell whether it is worth looking at its rows. */
+static bool day_has_some(struct txn *t, int32_t day)
+{
+	uint8_t prefix[5];
+	struct iter it;
+	bool found;
+
+	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
+	prefix[4] = VERDICT_PENDING;
+	iter_open(t, DB_CUBE, prefix, sizeof(prefix), &it);
+	found = iter_next(&it);
+	iter_close(&it);
+	return found;
+}
+
+static int day_list(struct listing *l, int32_t day)
+{
+	uint8_t prefix[5];
+	struct iter it;
+	int ret = 0;
+
+	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
+	prefix[4] = CLEARED_RIDE;
+	iter_open(l->t, DB_CLEARED, prefix, sizeof(prefix), &it);
+	while (ret == 0 && iter_next(&it)) {
+		struct cleared row;
+
+		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &row))
+			ret = CLEARING_E_STORE;
+		else if (row.pending && row.check == KEY_CHECK_DISTRUSTED && row.scheme == SCHEME_PURSE && !decided(l, it.key + 5))
+			row_print(l, day, it.key + 5, &row);
+	}
+	iter_close(&it);
+	return ret;
+}
+
+static int days_list(struct listing *l, int32_t only)
+{
+	struct iter it;
+	int ret = 0;
+
+	iter_open(l->t, DB_DAY, NULL, 0, &it);
+	while (ret == 0 && iter_next(&it)) {
+		struct day_row day;
+
+		if (!day_decode(it.val, it.val_bytes, &day))
+			ret = CLEARING_E_STORE;
+		else if ((only == DAY_NONE || only == day.day) && day.state >= DAY_CLEARED && day_has_some(l->t, day.day))
+			ret = day_list(l, day.day);
+	}
+	iter_close(&it);
+	return ret != 0 ? ret : l->t->error;
+}
+
+static int waiting(const struct options *o)
+{
+	struct listing l = { .json = o->json };
+	struct refdata *ref = NULL;
+	int32_t only = DAY_NONE;
+	struct store *s;
+	struct txn t;
+	int ret;
+
+	if (o->date != NULL && !day_parse(o->date, &only)) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	if (store_open_reading(o, &s) != 0)
+		return EXIT_STORE;
+	ret = txn_begin(s, false, &t);
+	if (ret == 0) {
+		ret = refdata_new(&ref);
+		if (ret == 0)
+			ret = refdata_replay(ref, &t, inbox_last(&t));
+		l.t = &t;
+		l.ref = ref;
+		if (ret == 0)
+			ret = days_list(&l, only);
+		refdata_free(ref);
+		txn_abort(&t);
+	}
+	store_close(s);
+	if (ret != 0)
+		complain("%s", clearing_strerror(ret));
+	else if (!o->json)
+		printf("%" PRIu64 " 笔待复核, 记录金额 %" PRId64 " 分 taps wait\n", l.count, l.fen);
+	return exit_of_error(ret);
+}
+
+/* ---- deciding ------------------------------------------------------------------------------------------------ */
+
+static int confirm_of(const struct options *o, const char *id, struct confirm *c)
+{
+	struct cleared row;
+	struct store *s;
+	struct txn t;
+	int ret;
+
+	if (!tap_id_parse(id, c->key)) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	if (store_open_reading(o, &s) != 0)
+		return EXIT_STORE;
+	ret = txn_begin(s, false, &t);
+	if (ret == 0) {
+		ret = distrusted_find(&t, c->key, &c->day, &row) ? digest_sha256(row.raw, row.raw_bytes, c->digest) : -ENOENT;
+		txn_abort(&t);
+	}
+	store_close(s);
+	if (ret != 0)
+		complain("%s: %s", id, ret == -ENOENT ? "no cleared day has left this tap waiting for its key; qingfen keys waiting lists them" : clearing_strerror(ret));
+	return exit_of_error(ret);
+}
+
+static int decide(const struct options *o, const char *id, enum confirm_decision decision)
+{
+	char text[PUBLISH_TEXT_BYTES], hex[129], *request = NULL;
+	struct confirm c = { .decision = (uint8_t)decision };
+	uint8_t signature[64];
+	size_t bytes = 0;
+	struct jsonw j;
+	FILE *f;
+	int ret = confirm_of(o, id, &c);
+
+	if (ret == EXIT_OK)
+		ret = secret_sign(o->key, text, confirm_text(&c, text), signature, NULL);
+	if (ret != EXIT_OK)
+		return ret;
+	hex_encode(signature, sizeof(signature), hex);
+	f = open_memstream(&request, &bytes);
+	if (f == NULL)
+		return EXIT_STORE;
+	jsonw_init(&j, f, false);
+	jsonw_object(&j);
+	jsonw_kstr(&j, "cmd", "tap-confirm");
+	jsonw_kstr(&j, "tap", id);
+	jsonw_kstr(&j, "decision", decision == CONFIRM_GOOD ? "good" : "refused");
+	jsonw_kstr(&j, "by", o->by);
+	jsonw_kstr(&j, "signature", hex);
+	jsonw_object_end(&j);
+	fclose(f);
+	ret = daemon_call(o, request, NULL, 0, false);
+	free(request);
+	return ret;
+}
+
+/* One after another; the first that is refused ends it, what went before stays. */
+int keys_confirm(int argc, char **argv)
+{
+	enum confirm_decision decision = strcmp(argv[0], "refuse") == 0 ? CONFIRM_REFUSED : CONFIRM_GOOD;
+	struct options o;
+	int ret = options_read(argc, argv, usage, &o);
+
+	if (ret != 0)
+		return ret < 0 ? EXIT_OK : ret;
+	if (strcmp(argv[0], "waiting") == 0 && o.first == argc)
+		return waiting(&o);
+	if (strcmp(argv[0], "waiting") == 0 || o.first == argc || o.by == NULL || o.key == NULL) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	for (int i = o.first; ret == 0 && i < argc; i++)
+		ret = decide(&o, argv[i], decision);
+	return ret;
+}
