@@ -60,9 +60,9 @@ C
 make -s install PREFIX=/usr DESTDIR="$dir/root" >"$dir/log" 2>&1 || say "make install works" "$(tail -n 5 "$dir/log")"
 export PKG_CONFIG_PATH=$dir/root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dir/root
 built=$(gcc -std=c99 -pedantic -Wall -Wextra -Werror "$dir/client.c" $(pkg-config --cflags --libs qfval) -o "$dir/client" 2>&1)
-[ "$(LD_LIBRARY_PATH=$dir/root/usr/lib "$dir/client" 2>&1)" = "1.1 1" ] || built="$built $(LD_LIBRARY_PATH=$dir/root/usr/lib "$dir/client" 2>&1)"
+[ "$(LD_LIBRARY_PATH=$dir/root/usr/lib "$dir/client" 2>&1)" = "1.2 1" ] || built="$built $(LD_LIBRARY_PATH=$dir/root/usr/lib "$dir/client" 2>&1)"
 say "a C99 program builds with the installed header and pkg-config, and runs" "$built"
 built=$(gcc -std=c99 -pedantic -Wall -Wextra -Werror -I"$dir/root/usr/include" "$dir/client.c" "$dir/root/usr/lib/libqfval.a" -lcrypto -lxxhash -o "$dir/fixed" 2>&1)
-[ "$("$dir/fixed" 2>&1)" = "1.1 1" ] || built="$built does not run"
+[ "$("$dir/fixed" 2>&1)" = "1.2 1" ] || built="$built does not run"
 say "the same with the static library" "$built"
 exit $status

@@ -23,7 +23,7 @@ struct agent_conf {
 	char bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_point[PATH_MAX], denylist[PATH_MAX];
 	char line[LINE_BYTES_MAX + 1], vehicle[16];
 	uint8_t terminal[6], acquirer[4], city[2];
-	int64_t port, operator_id, direction, stop, inside, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s, bank_sda,
+	int64_t port, operator_id, direction, stop, inside, ride_end, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s, bank_sda,
 		bank_first_fen, bank_card_fen;
 };
 /* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */

@@ -53,6 +53,7 @@ static const struct option options[] = {
 	TEXT("vehicle", vehicle, "", "plate or fleet number, at most 15 bytes"),
 	INT("stop", stop, 0, 65535, "0", "stop now, from 1; 0 unknown"),
 	INT("inside", inside, 0, 1, "0", "1: riders change here without leaving the paid area"),
+	INT("ride_end", ride_end, 0, 2, "0", "of a card: 0 one tap a ride; where both ends are tapped 1 an entry, 2 an exit"),
 	INT("driver", driver, 0, UINT32_MAX, "0", "driver number"),
 	BCD("acquirer", acquirer, "00000000", "acceptance institution, 8 digits"),
 	BCD("city", city, "0000", "acceptance city, 4 digits"),

@@ -21,7 +21,7 @@
 #include <openssl/ssl.h>
 
 #define TICK_MS 200
-#define BACK_OFF_MS_FIRST 500
+#define BACK_OFF_MS_FIRST 1000		/* docs/protocol.md */
 #define REFUSED_PAUSE_MS 60000		/* a batch refused for good: kept, and tried again at this pace */
 #define PING_AFTER_MS 60000		/* clearingd closes after 300 s without a frame */
 

@@ -98,7 +98,8 @@ struct gate_setting agent_setting(const struct agent *a)
 {
 	const struct agent_conf *c = &a->conf;
 	struct gate_setting s = { .tariff = a->lists.tariff, .operator_id = (uint32_t)c->operator_id, .direction = (uint8_t)c->direction,
-				  .stop = (uint16_t)c->stop, .inside = c->inside != 0, .driver = (uint32_t)c->driver, .city = (uint16_t)(c->city[0] << 8 | c->city[1]),
+				  .stop = (uint16_t)c->stop, .inside = c->inside != 0, .event = (enum ride_event)(RIDE_SINGLE + c->ride_end),
+				  .driver = (uint32_t)c->driver, .city = (uint16_t)(c->city[0] << 8 | c->city[1]),
 				  .list_version = a->lists.list_version, .hotlist = a->lists.hotlist };
 
 	memcpy(s.line, c->line, sizeof(s.line));

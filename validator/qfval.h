@@ -44,7 +44,7 @@ extern "C" {
 #endif
 
 #define QFV_VERSION_MAJOR 1		/* of the interface, as in libqfval.so.1 */
-#define QFV_VERSION_MINOR 1		/* rises when something is added */
+#define QFV_VERSION_MINOR 2		/* rises when something is added */
 QFV_API int qfv_version(void);			/* of the library that runs: major * 1000 + minor */
 QFV_API const char *qfv_version_text(void);	/* "1.0" */
 
@@ -230,6 +230,8 @@ struct qfv_place {			/* where the vehicle is */
 	uint8_t acquirer[4];		/* BCD */
 	const char *line, *vehicle;	/* at most 47 and 15 bytes; copied */
 	uint8_t inside;			/* 1: riders change here without leaving the paid area; since 1.1, 0 where size ends before it */
+	uint8_t none[7];		/* of 1.1, where these bytes lay behind the members: never read */
+	uint32_t ride;			/* of a card: 0 one tap a ride; where both ends are tapped 1 an entry, 2 an exit; since 1.2 */
 };
 /*
  * The gate remembers the last 256 riders, for transfers and repeated taps, and 64 torn purchases, to complete them when

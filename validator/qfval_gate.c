@@ -97,13 +97,18 @@ int qfv_gate_init(void *mem, size_t n, qfv_transmit_fn psam, void *psam_arg, str
 	return 0;
 }
 
+static_assert(RIDE_ON == RIDE_SINGLE + 1 && RIDE_OFF == RIDE_SINGLE + 2, "a place's ride is added to a single one");
+
+/* A place of an older header ends before it. */
+static uint32_t ride_of(const struct qfv_place *p) { return p->size >= offsetof(struct qfv_place, ride) + sizeof(p->ride) ? p->ride : 0; }
+
 int qfv_gate_place(struct qfv_gate *g, const struct qfv_place *p)
 {
 	struct gate_setting *s = &g->setting;
 
 	if (p->size < offsetof(struct qfv_place, inside) || p->line == NULL || p->vehicle == NULL || p->line[0] == '\0')
 		return QFV_E_ARGUMENT;
-	if (strlen(p->line) >= sizeof(s->line) || strlen(p->vehicle) >= sizeof(s->vehicle) || p->direction > 1)
+	if (strlen(p->line) >= sizeof(s->line) || strlen(p->vehicle) >= sizeof(s->vehicle) || p->direction > 1 || ride_of(p) > 2)
 		return QFV_E_RANGE;
 	s->operator_id = p->operator_id;
 	s->driver = p->driver;
@@ -111,6 +116,7 @@ int qfv_gate_place(struct qfv_gate *g, const struct qfv_place *p)
 	s->city = p->city;
 	s->stop = p->stop;
 	s->direction = p->direction;
+	s->event = (enum ride_event)(RIDE_SINGLE + ride_of(p));
 	s->inside = p->size > offsetof(struct qfv_place, inside) && p->inside != 0;
 	memcpy(s->acquirer, p->acquirer, sizeof(s->acquirer));
 	memset(s->line, 0, sizeof(s->line));

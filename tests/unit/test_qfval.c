@@ -396,20 +396,20 @@ static void memory_that_is_small_or_odd_is_refused(void **state)
 	free(p);
 }
 
-/* size is what the terminal's own header said: one of 1.0 has no "inside", whatever lies behind its structure. */
-static void a_place_of_an_older_header_is_taken_and_tells_no_paid_area(void **state)
+/* size is what the terminal's own header said: one of 1.0 has no "inside" and one of 1.1 no "ride", whatever lies behind. */
+static void a_place_of_an_older_header_is_taken_and_tells_no_paid_area_and_no_end_of_a_ride(void **state)
 {
-	size_t sizes[] = { offsetof(struct qfv_place, inside), sizeof(struct qfv_place) };
+	size_t sizes[] = { offsetof(struct qfv_place, inside), offsetof(struct qfv_place, ride), sizeof(struct qfv_place) };
 	void *lists = memory(qfv_tariff_size()), *at = memory(qfv_gate_size());
 	struct qfv_tariff *tariff;
 
 	(void)state;
 	assert_int_equal(qfv_tariff_init(lists, qfv_tariff_size(), blob, blob_bytes, &tariff), 0);
-	for (size_t i = 0; i < 2; i++) {
-		struct qfv_place place = { .size = (uint32_t)sizes[i], .acquirer = { 0x12, 0x18, 0x42, 0x80 }, .line = "1", .vehicle = "", .inside = 1 };
+	for (size_t i = 0; i < 3; i++) {
+		struct qfv_place place = { .size = (uint32_t)sizes[i], .acquirer = { 0x12, 0x18, 0x42, 0x80 }, .line = "1", .vehicle = "", .inside = 1, .ride = 1 };
 		struct qfv_gate *gate;
 		unsigned count;
-		int64_t flags;
+		int64_t flags, kind;
 
 		assert_int_equal(qfv_gate_init(at, qfv_gate_size(), transmit, soft_psam_reader(psam), &gate), 0);
 		assert_int_equal(qfv_gate_place(gate, &place), 0);
@@ -417,6 +417,11 @@ static void a_place_of_an_older_header_is_taken_and_tells_no_paid_area(void **st
 		assert_int_equal(qfv_gate_tap(gate, transmit, soft_card_reader(card), SAMPLE_TIME_MS + 86400000LL * (int64_t)i, &count), QFV_GO);
 		assert_int_equal(qfv_tap_number(qfv_gate_record(gate, 0), QFV_TAP_FLAGS, &flags), 0);
 		assert_int_equal(flags & QFV_FLAG_INSIDE, i == 0 ? 0 : QFV_FLAG_INSIDE);
+		assert_int_equal(qfv_tap_number(qfv_gate_record(gate, 0), QFV_TAP_KIND, &kind), 0);
+		assert_int_equal(kind, i == 2 ? QFV_KIND_BOARD : QFV_KIND_PURCHASE);
+		place.size = sizeof(place);
+		place.ride = 3;
+		assert_int_equal(qfv_gate_place(gate, &place), QFV_E_RANGE);
 	}
 	free(at);
 	free(lists);
@@ -510,15 +515,15 @@ static void every_error_and_answer_has_its_text(void **state)
 	assert_string_equal(qfv_strerror(-1), "an error of a later version");
 	assert_string_equal(qfv_answer_name(QFV_CARD_ERROR), "card-error");
 	assert_string_equal(qfv_answer_name(-1), "?");
-	assert_int_equal(qfv_version(), 1001);
-	assert_string_equal(qfv_version_text(), "1.1");
+	assert_int_equal(qfv_version(), 1002);
+	assert_string_equal(qfv_version_text(), "1.2");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_service_day_from_gate_to_receipt_takes_no_memory),
-		cmocka_unit_test(a_place_of_an_older_header_is_taken_and_tells_no_paid_area),
+		cmocka_unit_test(a_place_of_an_older_header_is_taken_and_tells_no_paid_area_and_no_end_of_a_ride),
 #ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(the_counter_counts),
 #endif
