@@ -121,28 +121,20 @@ static bool answered_before(const struct round *r, const uint8_t key[TAP_KEY_BYT
 }
 
 /* NULL: taken; else why not. */
-static const char *answer_take(struct round *r, json_t *row)
+static const char *answer_take(struct round *r, const struct code_said *said)
 {
-	const char *id = NULL, *result = NULL, *reference = "", *reason = "", *number = "";
-	struct code_answer a = { 0 };
-	const struct question *q;
-	json_int_t amount = 0;
+	const struct question *q = question_of(r, said->id);
+	struct code_answer a = { .result = said->result, .amount_fen = said->amount_fen };
 
-	if (json_unpack(row, "{s:s, s:s, s?I, s?s, s?s, s?s}", "id", &id, "result", &result, "amount_fen", &amount, "reference", &reference, "reason",
-			&reason, "number", &number) != 0)
-		return "it has another form";
-	if ((q = question_of(r, id)) == NULL)
+	if (q == NULL)
 		return "nobody asked this";
 	if (answered_before(r, q->waiting.key))
 		return "it was answered before";
-	a.result = strcmp(result, "good") == 0 ? CODE_GOOD : strcmp(result, "refused") == 0 ? CODE_REFUSED : 0;
-	if (a.result == 0 || (number[0] != '\0' && !pan_parse(number, a.pan)))
-		return "it has another form";
-	a.amount_fen = amount;
 	memcpy(a.key, q->waiting.key, TAP_KEY_BYTES);
 	memcpy(a.record_pan, q->tap.pan, sizeof(a.record_pan));
-	snprintf(a.reference, sizeof(a.reference), "%s", reference);
-	snprintf(a.reason, sizeof(a.reason), "%s", reason);
+	memcpy(a.pan, said->pan, sizeof(a.pan));
+	memcpy(a.reference, said->reference, sizeof(a.reference));
+	memcpy(a.reason, said->reason, sizeof(a.reason));
 	if (!code_answer_fits(r->route, &a, &q->tap))
 		return "its amount is not what was asked";
 	r->answer[r->answers++] = a;
@@ -151,21 +143,19 @@ static const char *answer_take(struct round *r, json_t *row)
 
 static int answers_read(struct round *r, const char *text, size_t n)
 {
-	json_error_t error;
-	json_t *whole = json_loadb(text, n, 0, &error), *list = json_object_get(whole, "answers"), *row;
-	size_t i;
+	struct code_reply *reply;
+	int ret = code_reply_open(text, n, &reply);
 
-	if (!json_is_array(list)) {
-		json_decref(whole);
-		return -EPROTO;
-	}
-	json_array_foreach(list, i, row) {
-		const char *why = answer_take(r, row), *id = json_string_value(json_object_get(row, "id"));
+	if (ret != 0)
+		return ret;
+	for (size_t i = 0; i < code_reply_count(reply); i++) {
+		struct code_said said = { .id = "-" };
+		const char *why = code_reply_row(reply, i, &said) ? answer_take(r, &said) : "it has another form";
 
 		if (why != NULL)
-			log_event("code-answer-refused", "partner=%s id=%.35s reason=\"%s\"", r->route->name, id != NULL ? id : "-", why);
+			log_event("code-answer-refused", "partner=%s row=%zu id=%s reason=\"%s\"", r->route->name, i + 1, said.id, why);
 	}
-	json_decref(whole);
+	code_reply_close(reply);
 	return 0;
 }
 

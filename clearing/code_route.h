@@ -53,6 +53,14 @@ bool code_pending_row(struct txn *t, const struct code_route *r, const uint8_t k
 #define CODE_ID_BYTES 36
 void code_id(const uint8_t key[TAP_KEY_BYTES], char ret[CODE_ID_BYTES]);
 
+/* code_reply.c: a platform's answers as they came. -EPROTO: not a list of answers. Free with code_reply_close (NULL is fine). */
+struct code_reply;
+struct code_said { char id[CODE_ID_BYTES]; uint8_t result; int64_t amount_fen; uint8_t pan[10]; char reference[25], reason[9]; };	/* as in code_answer */
+int code_reply_open(const void *text, size_t n, struct code_reply **ret_reply) CLEARING_MUST_CHECK;
+void code_reply_close(struct code_reply *r);
+size_t code_reply_count(const struct code_reply *r);
+bool code_reply_row(const struct code_reply *r, size_t i, struct code_said *ret);	/* false: it has another form */
+
 /* code_file.c: claims of a day into files and items; result files, in the three steps of partner_file_check. */
 int code_files_build(struct txn *t, int32_t day) CLEARING_MUST_CHECK;
 int code_file_check(struct txn *t, const struct code_route *r, const char *name, const void *p, size_t n, char *ret_error, size_t error_bytes) CLEARING_MUST_CHECK;
