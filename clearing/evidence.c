@@ -336,47 +336,60 @@ static bool verify_root(struct verifying *v, const json_t *manifest, const struc
 		   "刷卡叶子与树根 tree root over the taps", detail);
 }
 
+/* splits: every fare does, and no sum has left what a number can hold. */
 struct tap_sums { int64_t taps, all, published, charged, rated, absorbed, subsidy, differing, over, under, kept; bool splits; };
 
-/* One side of an adjustment splits as a fare does. */
-static bool side_splits(const json_t *side)
+static void sum_add(struct tap_sums *s, int64_t *sum, int64_t fen) { s->splits = !__builtin_add_overflow(*sum, fen, sum) && s->splits; }
+
+static int64_t member(const json_t *of, const char *key) { return json_integer_value(json_object_get(of, key)); }
+
+static int64_t funders_sum(struct tap_sums *s, const json_t *of)
 {
-	int64_t rest = json_integer_value(json_object_get(side, "published_fen")) - json_integer_value(json_object_get(side, "rated_fen")) -
-		       json_integer_value(json_object_get(side, "absorbed_fen"));
-	const json_t *funders = json_object_get(side, "funders");
+	const json_t *funders = json_object_get(of, "funders");
+	int64_t sum = 0;
 
 	for (size_t i = 0; i < json_array_size(funders); i++)
-		rest -= json_integer_value(json_array_get(json_array_get(funders, i), 1));
-	return rest == 0;
+		sum_add(s, &sum, json_integer_value(json_array_get(json_array_get(funders, i), 1)));
+	return sum;
+}
+
+/* Published = rated + absorbed + subsidies, of a fare or of one side of an adjustment. */
+static void split_check(struct tap_sums *s, const json_t *of, int64_t subsidy)
+{
+	int64_t parts = subsidy;
+
+	sum_add(s, &parts, member(of, "rated_fen"));
+	sum_add(s, &parts, member(of, "absorbed_fen"));
+	s->splits = s->splits && parts == member(of, "published_fen");
 }
 
 static void sum_line(struct tap_sums *s, const json_t *tap)
 {
+	const json_t *before = json_object_get(tap, "before"), *after = json_object_get(tap, "after");
 	const char *verdict = json_string_value(json_object_get(tap, "verdict"));
-	int64_t published = json_integer_value(json_object_get(tap, "published_fen")), rated = json_integer_value(json_object_get(tap, "rated_fen"));
-	int64_t absorbed = json_integer_value(json_object_get(tap, "absorbed_fen")), subsidy = 0;
-	const json_t *funders = json_object_get(tap, "funders");
+	int64_t subsidy;
 
-	if (json_object_get(tap, "adjusts") != NULL)
-		s->splits = s->splits && side_splits(json_object_get(tap, "before")) && side_splits(json_object_get(tap, "after"));
+	if (json_object_get(tap, "adjusts") != NULL) {
+		split_check(s, before, funders_sum(s, before));
+		split_check(s, after, funders_sum(s, after));
+	}
 	if (verdict == NULL)
 		return;		/* an adjustment or a posting */
 	s->all++;
-	for (size_t i = 0; i < json_array_size(funders); i++)
-		subsidy += json_integer_value(json_array_get(json_array_get(funders, i), 1));
-	s->splits = s->splits && published == rated + absorbed + subsidy;
+	subsidy = funders_sum(s, tap);
+	split_check(s, tap, subsidy);
 	if (strcmp(verdict, "accepted") != 0 && strcmp(verdict, "pending") != 0)
 		return;
 	s->taps++;
-	s->published += published;
-	s->charged += json_integer_value(json_object_get(tap, "charged_fen"));
-	s->rated += rated;
-	s->absorbed += absorbed;
-	s->subsidy += subsidy;
+	sum_add(s, &s->published, member(tap, "published_fen"));
+	sum_add(s, &s->charged, member(tap, "charged_fen"));
+	sum_add(s, &s->rated, member(tap, "rated_fen"));
+	sum_add(s, &s->absorbed, member(tap, "absorbed_fen"));
+	sum_add(s, &s->subsidy, subsidy);
 	s->differing += json_object_get(tap, "difference") != NULL;
-	s->over += json_integer_value(json_object_get(tap, "overcharge_fen"));
-	s->under += json_integer_value(json_object_get(tap, "undercharge_fen"));
-	s->kept += json_integer_value(json_object_get(tap, "kept_fen"));
+	sum_add(s, &s->over, member(tap, "overcharge_fen"));
+	sum_add(s, &s->under, member(tap, "undercharge_fen"));
+	sum_add(s, &s->kept, member(tap, "kept_fen"));
 }
 
 static bool sum_taps(const struct pack_part *taps, struct tap_sums *ret)

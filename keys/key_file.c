@@ -190,9 +190,12 @@ int key_file_open(const uint8_t storage[2 * STORAGE_KEY_BYTES], const uint8_t *f
 	const uint8_t *p = file + KEY_FILE_HEAD_BYTES - 2;
 	uint8_t mac[MAC_WHOLE_BYTES];
 	struct slot s;
-	size_t count = (size_t)get(&p, 2);
+	size_t count;
 	int ret;
 
+	if (n < KEY_FILE_HEAD_BYTES + MAC_WHOLE_BYTES)
+		return KEYS_E_FORMAT;
+	count = (size_t)get(&p, 2);
 	if (memcmp(file, FILE_MAGIC, 8) != 0 || count > KEYRING_ENTRIES_MAX || n != KEY_FILE_HEAD_BYTES + count * KEY_BLOCK_BYTES + MAC_WHOLE_BYTES)
 		return KEYS_E_FORMAT;
 	ret = whole_mac(storage, file, n - MAC_WHOLE_BYTES, mac);

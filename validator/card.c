@@ -58,6 +58,8 @@ int card_parse_18(const uint8_t *p, size_t n, struct card_log *ret, const char *
 	c.type = p[9];
 	memcpy(c.terminal, p + 10, 6);
 	memcpy(time.bcd, p + 16, 7);
+	if (c.amount_fen > 0x7FFFFFFF)	/* a record with it as the previous amount would be refused, and the ride with it */
+		return fault(ret_reason, "the amount is none a purse can have moved");
 	if (!mac_time_to_ms(&time, &c.time_ms))
 		return fault(ret_reason, "date or time does not exist");
 	*ret = c;

@@ -63,8 +63,8 @@ int gate_init(struct gate *g, struct reader *psam)
 
 	memset(g, 0, sizeof(*g));
 	g->psam = psam;
-	if (send(psam, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x16, 0x00 }, NULL, 0) != 0x9000 || a.n != 6)
-		return -EIO;
+	if (send(psam, &a, (uint8_t[]){ 0x00, 0xB0, 0x80 | 0x16, 0x00 }, NULL, 0) != 0x9000 || a.n != 6 || !bcd_valid(a.in, 6))
+		return -EIO;	/* with another number every record of this gate would be refused */
 	memcpy(g->terminal, a.in, 6);
 	return 0;
 }

@@ -498,6 +498,43 @@ static void rubbish_answers_never_lose_a_paid_ride(void **state)
 	}
 }
 
+static int odd_psam_transmit(struct reader *r, const uint8_t *apdu, size_t n, uint8_t *ret, size_t ret_bytes)
+{
+	static const uint8_t answer[] = { 0x42, 0x80, 0xAB, 0, 0, 0x17, 0x90, 0x00 };
+
+	(void)r;
+	(void)apdu;
+	(void)n;
+	assert_true(ret_bytes >= sizeof(answer));
+	memcpy(ret, answer, sizeof(answer));
+	return (int)sizeof(answer);
+}
+
+/* Every record of it would be refused at the centre, and its ride with it. */
+static void a_psam_whose_number_has_no_digits_makes_no_gate(void **state)
+{
+	struct reader odd = { .transmit = odd_psam_transmit };
+	struct gate *other = NULL;
+
+	(void)state;
+	assert_int_equal(gate_new(&odd, &other), -EIO);
+	assert_null(other);
+}
+
+static void a_log_entry_with_an_amount_no_purse_has_is_none(void **state)
+{
+	uint8_t record[23] = { 0, 41, 0, 0, 0, 0x80, 0, 0, 0, 9, 0x42, 0x80, 0, 0, 0, 9, 0x20, 0x25, 0x11, 0x02, 0x08, 0x00, 0x00 };
+	const char *reason;
+	struct card_log log;
+
+	(void)state;
+	assert_int_not_equal(card_parse_18(record, sizeof(record), &log, &reason), 0);
+	assert_string_equal(reason, "the amount is none a purse can have moved");
+	record[5] = 0x7F;
+	assert_int_equal(card_parse_18(record, sizeof(record), &log, &reason), 0);
+	assert_int_equal(log.amount_fen, 0x7F000000);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -517,6 +554,8 @@ int main(void)
 		TEST(a_free_rides_repeat_is_refused_by_the_tariffs_lock),
 		TEST(what_a_tap_moves_is_taken_a_hold_at_the_entry_and_no_fen_too_much_at_the_exit),
 		TEST(an_ordinary_card_may_pay_for_a_companion),
+		TEST(a_psam_whose_number_has_no_digits_makes_no_gate),
+		TEST(a_log_entry_with_an_amount_no_purse_has_is_none),
 		TEST(rubbish_answers_never_lose_a_paid_ride),
 	};
 

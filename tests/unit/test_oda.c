@@ -374,7 +374,7 @@ static void scheme_keys_are_found_by_rid_and_index_and_certificates_can_be_revok
 
 static void a_mistake_in_the_key_list_is_named_with_its_place(void **state)
 {
-	char good[ODA_LINE_BYTES], text[2 * ODA_LINE_BYTES], error[256];
+	char good[ODA_LINE_BYTES], text[2 * ODA_LINE_BYTES + 8], error[256];
 	struct oda_keys *k = NULL;
 	size_t n;
 	static const struct { const char *text, *at; } cases[] = {
