@@ -22,6 +22,7 @@ void job_done(struct job *j)
 	free(j->partner);
 	free(j->said);
 	free(j->state);
+	free(j->bearer);
 	free(j->ride);
 	free(j->rerates.list);
 	free(j->everyone.list);

@@ -23,17 +23,25 @@ struct work {				/* one record of the day */
 	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
 	uint16_t nth;			/* among records of one key */
 	uint8_t card, generation;	/* enum card_standing; which physical card of its number */
+	bool rated;			/* went to the tariff, whatever came of it */
 	bool alone;			/* came beyond the window: rated by itself, changes no other ride */
+	bool repeated;			/* an earlier day has its counter with another TAC */
+	uint32_t bearer;		/* of its card number: place in the job's, from 1; 0: not looked up */
 	bool released;			/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
 struct said;				/* clear_answers.c: what a platform said of a record */
 struct arena { uint8_t **chunk; size_t count, used; };
+struct bearer {				/* a card number of the day and whose it is now */
+	uint8_t pan[10]; uint16_t highest;	/* counter of any earlier day; 0 none */
+	int32_t day; uint64_t person;
+	const uint8_t *val; uint32_t val_bytes;	/* the person's row before this day, of that day; NULL none */
+};
 struct job {
 	struct store *store;
 	struct txn txn;			/* read only, one snapshot for the whole clear */
 	struct day_row day;
 	struct refdata *ref;
-	bool cards;			/* the card register is not empty */
+	bool cards, ridden;		/* the card register is not empty; some day has been cleared */
 	struct work *work; size_t count, space;
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct work **order;
@@ -43,7 +51,9 @@ struct job {
 	struct fold *fold;
 	struct sink *sink;
 	struct clear_stats stats;
-	struct { uint64_t person; uint8_t bytes[RIDER_STATE_BYTES]; } *state; size_t state_count, state_space;
+	struct { uint64_t person; const uint8_t *p; uint16_t n; } *state; size_t state_count, state_space;	/* at the close, by person, in the arena */
+	struct bearer *bearer; size_t bearer_count, bearer_space;	/* by card number */
+	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
 	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
 	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
 	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
@@ -57,7 +67,6 @@ bool work_tap(const struct work *w, struct tap *ret);
 int clear_collect(struct job *j);
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);
-int counter_compare(const void *pa, const void *pb);	/* of struct work pointers */
 bool counts_for_counter(const struct work *w);
 /* clear_cap.c: what a device brought beyond the cap on value that no key has proven. After all other verdicts. */
 int judge_caps(struct job *j);
@@ -87,10 +96,16 @@ void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state 
 struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap);
 int row_make(struct job *j, struct work *w, const struct cleared *c);
 /* clear_adjust.c: who is asked for in this day; a person's rides rated again, new ones among them, when a settled ride
- * has another past (*ret_done); a row of the index of rides. */
+ * has another past (*ret_done). */
 int clear_asked(struct job *j);
 int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_t count, struct rider_state *state, bool *ret_done);
-int ride_index_put(struct job *j, const struct work *w);
+/* clear_ridden.c: a card number's person and highest counter, once for all its records of the day; those of them whose counter
+ * an earlier day has with another TAC; the persons' rows of the day. */
+int bearer_add(struct job *j, const uint8_t pan[10]);
+int counters_look(struct job *j, struct work *const *list, size_t count);	/* all of the bearer added last */
+int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	/* of w's person at the close before this day */
+int ridden_write(struct job *j);
+int ride_compare(const void *pa, const void *pb);	/* of struct work pointers: person, time, business key */
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);
 

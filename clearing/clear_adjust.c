@@ -11,9 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RIDE_ALONE 1			/* flag in DB_RIDE: came beyond the window, no other ride is rated with it */
-#define RIDE_KEY_BYTES 26
-#define RIDE_VALUE_BYTES 7
+#include "clearing/ridden.h"
 
 struct past {				/* one ride of the replay: settled on an earlier day, or new */
 	int64_t time_ms;
@@ -37,36 +35,36 @@ struct replay {
 
 static uint32_t flip(int32_t day) { return (uint32_t)day ^ 0x80000000u; }
 
-/* ---- the index of rides ----------------------------------------------------------------------------------- */
+/* ---- the rides of earlier days ------------------------------------------------------------------------------ */
 
-static void ride_key(uint64_t person, int64_t time_ms, const uint8_t key[TAP_KEY_BYTES], uint8_t out[RIDE_KEY_BYTES])
+typedef int (*past_fn)(void *arg, uint64_t person, const struct past *p);
+
+/* What was rated on days before this one among others: of a person, in the order of their settlement; NULL: of everyone. */
+static int past_each(struct job *j, const uint64_t *person, past_fn fn, void *arg)
 {
-	be64_put(out, person);
-	be64_put(out + 8, (uint64_t)time_ms ^ 1ULL << 63);
-	memcpy(out + 16, key, 10);
-}
+	struct ridden_ride ride;
+	struct ridden row;
+	uint8_t prefix[8];
+	struct iter it;
+	int ret = 0;
 
-int ride_index_put(struct job *j, const struct work *w)
-{
-	uint8_t key[RIDE_KEY_BYTES], value[RIDE_VALUE_BYTES];
+	if (person != NULL)
+		be64_put(prefix, *person);
+	iter_open(&j->txn, DB_RIDDEN, prefix, person != NULL ? sizeof(prefix) : 0, &it);
+	while (ret == 0 && iter_next(&it)) {
+		if (!ridden_read(&it, &row))
+			ret = CLEARING_E_STORE;
+		while (ret == 0 && row.day < j->day.day && ridden_next(&row, &ride)) {
+			struct past p = { .time_ms = ride.time_ms, .nth = ride.nth, .day = row.day };
 
-	ride_key(w->person, w->time_ms, w->key, key);
-	be32_put(value, flip(j->day.day));
-	be16_put(value + 4, w->nth);
-	value[6] = w->alone ? RIDE_ALONE : 0;
-	return j->sink->put(j->sink, DB_RIDE, key, sizeof(key), value, sizeof(value));
-}
-
-/* A row of the index. False: of this day or a later one, alone, or not readable. */
-static bool past_read(const struct job *j, const struct iter *it, struct past *ret)
-{
-	if (it->key_bytes != RIDE_KEY_BYTES || it->val_bytes != RIDE_VALUE_BYTES)
-		return false;
-	*ret = (struct past){ .time_ms = (int64_t)(be64_get(it->key + 8) ^ 1ULL << 63), .nth = be16_get(it->val + 4),
-			      .day = (int32_t)(be32_get(it->val) ^ 0x80000000u) };
-	memcpy(ret->key, it->key + 16, 10);
-	be64_put(ret->key + 10, (uint64_t)ret->time_ms);
-	return ret->day < j->day.day && (it->val[6] & RIDE_ALONE) == 0;
+			if ((ride.flags & (RIDDEN_RATED | RIDDEN_ALONE)) != RIDDEN_RATED)
+				continue;
+			memcpy(p.key, ride.key, TAP_KEY_BYTES);
+			ret = fn(arg, row.person, &p);
+		}
+	}
+	iter_close(&it);
+	return ret != 0 ? ret : j->txn.error;
 }
 
 static int past_add(struct replay *r, const struct past *p)
@@ -367,19 +365,17 @@ static int rides_rate(struct replay *r, size_t begin, struct rider_state *state)
 
 /* ---- a person ------------------------------------------------------------------------------------------------------------ */
 
+static int past_keep(void *arg, uint64_t person, const struct past *p)
+{
+	(void)person;
+	return past_add(arg, p);
+}
+
 static int rides_load(struct replay *r, struct work *const *list, size_t count)
 {
-	uint8_t prefix[8];
+	int ret = past_each(r->job, &r->person, past_keep, r);
 	struct past p;
-	struct iter it;
-	int ret = 0;
 
-	be64_put(prefix, r->person);
-	iter_open(&r->job->txn, DB_RIDE, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it))
-		if (past_read(r->job, &it, &p))
-			ret = past_add(r, &p);
-	iter_close(&it);
 	for (size_t i = 0; ret == 0 && i < count; i++) {
 		if (list[i]->alone)
 			continue;
@@ -462,18 +458,9 @@ static bool asked_of_everyone(const struct job *j, int64_t time_ms)
 	return false;
 }
 
-static int everyone_find(struct job *j)
+static int past_ask(void *arg, uint64_t person, const struct past *p)
 {
-	struct past p;
-	struct iter it;
-	int ret = 0;
-
-	iter_open(&j->txn, DB_RIDE, NULL, 0, &it);
-	while (ret == 0 && iter_next(&it))
-		if (past_read(j, &it, &p) && asked_of_everyone(j, p.time_ms))
-			ret = person_add(j, be64_get(it.key));
-	iter_close(&it);
-	return ret;
+	return asked_of_everyone(arg, p->time_ms) ? person_add(arg, person) : 0;
 }
 
 int clear_asked(struct job *j)
@@ -488,7 +475,7 @@ int clear_asked(struct job *j)
 			ret = person_add(j, j->rerates.list[i].person);
 	}
 	if (ret == 0 && all)
-		ret = everyone_find(j);
+		ret = past_each(j, NULL, past_ask, j);
 	if (j->asked_count > 1) {
 		size_t n = 1;
 

@@ -139,7 +139,7 @@ bool counts_for_counter(const struct work *w)
 	       w->verdict != VERDICT_EVENT;
 }
 
-int counter_compare(const void *pa, const void *pb)
+static int counter_compare(const void *pa, const void *pb)
 {
 	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
 	int order = memcmp(a->pan, b->pan, sizeof(a->pan));
@@ -153,68 +153,56 @@ int counter_compare(const void *pa, const void *pb)
 	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
-/* Which physical card of the number rode at a time: a new one counts anew. */
-static uint8_t generation_at(struct job *j, const uint8_t pan[10], int64_t at_ms)
+/* The records of one card number, in order. The first in time speaks for its counter, another TAC under it is a clone's. */
+static void judge_number(struct job *j, struct work *const *list, size_t count)
 {
-	struct card_life life = { 0 };
+	const struct work *first = NULL;
 
-	if (j->cards)
-		card_life_at(&j->txn, pan, j->day.cut_seq, at_ms, &life);
-	return life.generation;
+	for (size_t i = 0; i < count; i++) {
+		struct work *w = list[i];
+		struct tap tap;
+		bool again = first != NULL && first->counter == w->counter && first->generation == w->generation;
+
+		if (!counts_for_counter(w))
+			continue;
+		if (!again)
+			first = w;
+		if ((again ? memcmp(first->tac, w->tac, 4) != 0 : w->repeated) && work_tap(w, &tap))
+			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_COUNTER);
+	}
 }
 
-static bool row_of_same_card(struct job *j, const struct work *w, const struct iter *it)
-{
-	return !j->cards || it->val_bytes < 4 + TAP_KEY_BYTES || generation_at(j, w->pan, (int64_t)be64_get(it->val + 14)) == w->generation;
-}
-
-/* The card's counter was used on an earlier day with another TAC. */
-static bool counter_of_earlier_day(struct job *j, const struct work *w)
-{
-	uint8_t prefix[12];
-	struct iter it;
-	bool found = false;
-
-	memcpy(prefix, w->pan, 10);
-	be16_put(prefix + 10, w->counter);
-	iter_open(&j->txn, DB_COUNTER, prefix, sizeof(prefix), &it);
-	while (!found && iter_next(&it))
-		found = it.key_bytes == 16 && it.val_bytes >= 4 && (int32_t)be32_get(it.val) < j->day.day && memcmp(it.key + 12, w->tac, 4) != 0 &&
-			row_of_same_card(j, w, &it);
-	iter_close(&it);
-	return found;
-}
-
-/* The second key: card and counter. The first in time speaks for it, another TAC under it is a clone's. */
+/* The second key: card and counter. */
 static int judge_counters(struct job *j)
 {
-	struct work **list = malloc((j->count + 1) * sizeof(struct work *)), *first = NULL;
-	size_t n = 0;
+	struct work **list = malloc((j->count + 1) * sizeof(struct work *));
+	size_t count = 0;
+	int ret = 0;
 
 	if (list == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < j->count; i++)
-		if (counts_for_counter(&j->work[i]))
-			list[n++] = &j->work[i];
-	if (n > 1)
-		qsort(list, n, sizeof(struct work *), counter_compare);
-	for (size_t i = 0; i < n; i++) {
-		struct work *w = list[i];
-		struct tap tap;
-		bool again = first != NULL && first->counter == w->counter && first->generation == w->generation && memcmp(first->pan, w->pan, sizeof(w->pan)) == 0;
-
-		if (!again)
-			first = w;
-		if ((again ? memcmp(first->tac, w->tac, 4) != 0 : counter_of_earlier_day(j, w)) && work_tap(w, &tap))
-			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_COUNTER);
+		if (j->work[i].keyed)
+			list[count++] = &j->work[i];
+	if (count > 1)
+		qsort(list, count, sizeof(struct work *), counter_compare);
+	for (size_t i = 0, n; ret == 0 && i < count; i += n) {
+		for (n = 1; i + n < count && memcmp(list[i + n]->pan, list[i]->pan, sizeof(list[i]->pan)) == 0; n++)
+			;
+		ret = bearer_add(j, list[i]->pan);
+		if (ret == 0)
+			ret = counters_look(j, &list[i], n);
+		if (ret == 0)
+			judge_number(j, &list[i], n);
 	}
 	free(list);
-	return j->txn.error;
+	return ret != 0 ? ret : j->txn.error;
 }
 
 int clear_judge(struct job *j)
 {
 	j->cards = txn_any(&j->txn, DB_CARD);
+	j->ridden = txn_any(&j->txn, DB_RIDDEN);
 	judge_alone(j);
 	if (j->count > 1)
 		qsort(j->order, j->count, sizeof(struct work *), canonical_compare);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/ridden.h"
+
 #define ROW_BYTES_MAX (2048 + TAP_ENCODED_BYTES_MAX)
 #define ARENA_CHUNK_BYTES (4u << 20)
 
@@ -33,7 +35,7 @@ static const uint8_t *arena_copy(struct arena *a, const uint8_t *p, size_t n)
 	return to;
 }
 
-static int ride_compare(const void *pa, const void *pb)
+int ride_compare(const void *pa, const void *pb)
 {
 	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
 
@@ -48,20 +50,20 @@ static bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPT
 
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret)
 {
-	const uint8_t *found;
-	uint8_t key[12];
-	const void *val;
-	size_t n;
+	int error = ridden_state(&j->txn, person, day, ret);
 
-	*ret = (struct rider_state){ 0 };
-	be64_put(key, person);
-	be32_put(key + 8, (uint32_t)day ^ 0x80000000u);
-	if (txn_get_last_at(&j->txn, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && (n != RIDER_STATE_BYTES || !rider_state_unpack(val, ret)))
-		j->txn.error = CLEARING_E_STORE;
+	if (error != 0)
+		j->txn.error = error;
 }
 
 static int state_keep(struct job *j, uint64_t person, const struct rider_state *s)
 {
+	uint8_t bytes[RIDER_STATE_BYTES_MAX];
+	size_t n = rider_state_pack(s, ridden_near_ms(j->day.day), bytes);
+	const uint8_t *kept = arena_copy(&j->arena, bytes, n);
+
+	if (kept == NULL)
+		return -ENOMEM;
 	if (j->state_count == j->state_space) {
 		size_t space = j->state_space ? j->state_space * 2 : 4096;
 		void *wide = realloc(j->state, space * sizeof(j->state[0]));
@@ -72,7 +74,8 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 		j->state_space = space;
 	}
 	j->state[j->state_count].person = person;
-	rider_state_pack(s, j->state[j->state_count++].bytes);
+	j->state[j->state_count].p = kept;
+	j->state[j->state_count++].n = (uint16_t)n;
 	return 0;
 }
 
@@ -226,7 +229,9 @@ static int person_rate(struct job *j, struct work *const *list, size_t count, bo
 	}
 	if (ret != 0 || (first == NULL && !asked))
 		return ret;
-	state_load(j, list[0]->person, j->day.day - 1, &state);
+	ret = bearer_state(j, list[0], &state);
+	if (ret != 0)
+		return ret;
 	if (asked || may_be_late(j, first, &state))
 		ret = clear_replay(j, list[0]->person, list, count, &state, &done);
 	for (size_t i = 0; !done && ret == 0 && i < count; i++)
@@ -248,8 +253,6 @@ static int asked_rate(struct job *j, uint64_t person)
 
 static int rides_collect(struct job *j)
 {
-	struct rider rider;
-
 	j->ride = malloc((j->count + 1) * sizeof(struct work *));
 	if (j->ride == NULL)
 		return -ENOMEM;
@@ -258,7 +261,8 @@ static int rides_collect(struct job *j)
 
 		if (!rateable(w))
 			continue;
-		w->person = rider_find(&j->txn, w->pan, j->day.cut_seq, &rider);
+		w->person = w->bearer != 0 ? j->bearer[w->bearer - 1].person : card_bearer(&j->txn, w->pan, j->day.cut_seq);
+		w->rated = true;
 		w->alone = is_alone(j, w);
 		j->ride[j->ride_count++] = w;
 	}

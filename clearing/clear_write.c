@@ -1,5 +1,5 @@
 /*
- * clear_write - what a clear leaves: rows in canonical order, the indexes of keys and counters, states, and the folds
+ * clear_write - what a clear leaves: rows in canonical order, the index of keys, the persons' day, and the folds
  * of it all. Every write goes through the job's sink, in key order.
  */
 #include "clearing/clear.h"
@@ -63,7 +63,7 @@ static int rows_write(struct job *j)
 
 static int keys_write(struct job *j)
 {
-	uint8_t day[4 + TAP_KEY_BYTES];
+	uint8_t day[4];
 	int ret = 0;
 
 	be32_put(day, (uint32_t)j->day.day);
@@ -71,39 +71,7 @@ static int keys_write(struct job *j)
 		struct work *w = j->order[i];
 
 		if (w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE)
-			ret = j->sink->put(j->sink, DB_TAPKEY, w->key, TAP_KEY_BYTES, day, 4);
-		if (ret == 0)
-			ret = checkpoint_at(j, i);
-	}
-	if (j->count > 1)
-		qsort(j->order, j->count, sizeof(struct work *), counter_compare);
-	for (size_t i = 0; ret == 0 && i < j->count; i++) {
-		struct work *w = j->order[i];
-		uint8_t key[16];
-
-		if (!counts_for_counter(w) || w->verdict == VERDICT_COUNTER_REPEATED)
-			continue;
-		memcpy(key, w->pan, 10);
-		be16_put(key + 10, w->counter);
-		memcpy(key + 12, w->tac, 4);
-		memcpy(day + 4, w->key, TAP_KEY_BYTES);
-		ret = j->sink->put(j->sink, DB_COUNTER, key, sizeof(key), day, sizeof(day));
-		if (ret == 0)
-			ret = checkpoint_at(j, i);
-	}
-	return ret;
-}
-
-static int states_write(struct job *j)
-{
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < j->state_count; i++) {
-		uint8_t key[12];
-
-		be64_put(key, j->state[i].person);
-		be32_put(key + 8, (uint32_t)j->day.day ^ 0x80000000u);
-		ret = j->sink->put(j->sink, DB_STATE, key, sizeof(key), j->state[i].bytes, RIDER_STATE_BYTES);
+			ret = j->sink->put(j->sink, DB_TAPKEY, w->key, TAP_KEY_BYTES, day, sizeof(day));
 		if (ret == 0)
 			ret = checkpoint_at(j, i);
 	}
@@ -194,18 +162,6 @@ static int rerates_write(struct job *j)
 	return ret;
 }
 
-static int rides_write(struct job *j)
-{
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < j->ride_count; i++) {
-		ret = ride_index_put(j, j->ride[i]);
-		if (ret == 0)
-			ret = checkpoint_at(j, i);
-	}
-	return ret;
-}
-
 struct partner_arg { struct fold *fold; int error; };
 
 static void partner_emit(void *arg, const struct posting *p, enum scheme scheme, const uint8_t tap_key_bytes[TAP_KEY_BYTES])
@@ -247,9 +203,7 @@ int clear_write(struct job *j)
 	if (ret == 0)
 		ret = codes_write(j);
 	if (ret == 0)
-		ret = states_write(j);
-	if (ret == 0)
-		ret = rides_write(j);
+		ret = ridden_write(j);
 	if (ret == 0)
 		ret = adjustments_write(j);
 	if (ret == 0)

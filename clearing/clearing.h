@@ -29,6 +29,7 @@ enum clearing_error {
 	CLEARING_E_DIFFERS = -4007,	/* recompute gave other bytes */
 	CLEARING_E_PARTNER_FILE = -4008,/* a partner's file was refused whole; text given */
 	CLEARING_E_NO_TARIFF = -4009,	/* no tariff pack in force */
+	CLEARING_E_OLDER = -4010,	/* store format of an older version, which this one does not read */
 };
 const char *clearing_strerror(int code);	/* every code of every folder, LMDB and errno */
 
@@ -39,9 +40,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_INBOX,	/* seq u64 -> event */
 	DB_DAY,		/* day u32 -> struct day_row packed */
 	DB_TAPKEY,	/* business key 18 -> day u32: taps with a verified or pending code, all days */
-	DB_COUNTER,	/* pan 10 | card counter u16 | tac 4 -> day u32 | business key 18 */
 	DB_CLEARED,	/* day u32 | class u8 | business key 18 or content digest 18 | n u16 -> cleared row */
-	DB_STATE,	/* person u64 | day u32 -> rider state at that day's close */
 	DB_PERSON,	/* pan 10 | seq u64 -> person u64, and from the media register medium u8, from u32, to u32 */
 	DB_RIDER,	/* person u64 | seq u64 -> struct rider packed */
 	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 | tariff version u32 -> count, sum, digest */
@@ -49,7 +48,6 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_OUTBOX,	/* id u64 -> delivery row */
 	DB_FILE,	/* day u32 | name -> bytes: reports, partner files */
 	DB_ITEM,	/* scheme u8 | item id -> business key, state: open items at partners */
-	DB_RIDE,	/* person u64 | tap time i64 | terminal 6 | serial u32 -> settlement day u32, n u16, flags u8: never edited */
 	DB_ADJUST,	/* day u32 | business key 18 | n u16 -> adjustment of a ride that an earlier day settled */
 	DB_ADJUSTED,	/* business key 18 | n u16 | day u32 -> nothing: where a ride's adjustments are */
 	DB_RERATE,	/* person u64, 0 everyone | day u32 | from u32 -> to u32, cause u8: rides rated again with what that day knew */
@@ -63,6 +61,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_DEBITED,	/* cleared key 25 -> item id: a ride's debit */
 	DB_DENY,	/* pan 10 | reason u8 | item id -> seq u64 | fen i64: bank cards that ride no more */
 	DB_CONFIRMED,	/* business key 18 -> day u32, decision u8, names 32 and 32, seq u64: a distrusted tap two persons decided about, by the day that booked it */
+	DB_RIDDEN,	/* person u64 | day u32 -> rider state at that day's close, counters, records: clearing/ridden.h */
 	DB_COUNT_
 };
 struct store;
@@ -277,6 +276,12 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
  * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
+uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq);	/* only the person */
+/* What rating remembers of a person at the close of a day or the last before that has something of his; all zero when none
+ * has, and on error: CLEARING_E_STORE when the row cannot be read. */
+int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state) CLEARING_MUST_CHECK;
+/* The highest counter of the newest day that saw a card number; false: none did, or txn.error is set. */
+bool card_counted(struct txn *t, const uint8_t pan[10], uint16_t *ret_counter, int32_t *ret_day);
 /* The same answers for one who asks for the same cards again, from memory of a fixed size (places: a power of two, 64
  * bytes each). They hold as long as no event between two askings changes a card's person or a record: after one that
  * may have, known_forget. */

@@ -15,6 +15,9 @@ static const char *clearing_own(int code)
 	case CLEARING_E_DIFFERS: return "clearing again gave other bytes";
 	case CLEARING_E_PARTNER_FILE: return "partner file refused";
 	case CLEARING_E_NO_TARIFF: return "no tariff pack is in force";
+	case CLEARING_E_OLDER:
+		return "the store was written by an older version in a format that this one does not read, and nothing converts it: go on with "
+		       "the version that wrote it, or begin an empty store in another directory";
 	default: return NULL;
 	}
 }

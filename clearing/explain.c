@@ -102,20 +102,6 @@ static int ride_order(const void *pa, const void *pb)
 	return a->time_ms != b->time_ms ? (a->time_ms < b->time_ms ? -1 : 1) : memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
-static void state_before_day(struct case_file *f, struct rider_state *ret)
-{
-	const uint8_t *found;
-	uint8_t key[12];
-	const void *val;
-	size_t n;
-
-	*ret = (struct rider_state){ 0 };
-	be64_put(key, f->row.person);
-	be32_put(key + 8, (uint32_t)(f->day - 1) ^ 0x80000000u);
-	if (txn_get_last_at(&f->t, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES && !rider_state_unpack(val, ret))
-		*ret = (struct rider_state){ 0 };
-}
-
 /* The person's rated rides of the day up to and including this one, rated in order once more. */
 static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_BYTES])
 {
@@ -154,7 +140,8 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 	iter_close(&it);
 	if (n > 1)
 		qsort(list, n, sizeof(list[0]), ride_order);
-	state_before_day(f, &state);
+	if (ridden_state(&f->t, f->row.person, f->day - 1, &state) != 0)
+		state = (struct rider_state){ 0 };
 	for (size_t i = 0; i < n && !f->rated_again; i++) {
 		const struct tariff *t = refdata_tariff(f->ref, list[i].time_ms);
 		struct rider_state before = state;

@@ -192,18 +192,9 @@ static bool code_taken(struct live *l, struct txn *t, int32_t open_day, const st
 
 static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day, struct rider_state *ret)
 {
-	const uint8_t *found;
-	uint8_t key[12];
-	const void *val;
-	size_t n;
-
 	*ret = (struct rider_state){ 0 };
-	if (!txn_any(t, DB_STATE))
-		return;
-	be64_put(key, person);
-	be32_put(key + 8, (uint32_t)(open_day - 1) ^ 0x80000000u);
-	if (txn_get_last_at(t, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES && !rider_state_unpack(val, ret))
-		*ret = (struct rider_state){ 0 };
+	if (txn_any(t, DB_RIDDEN) && ridden_state(t, person, open_day - 1, ret) != 0)
+		*ret = (struct rider_state){ 0 };	/* the clear will say so */
 }
 
 /* The fare as it looks on arrival, for the running totals: entitlement by look-up, the person's rides so far in

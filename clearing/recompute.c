@@ -69,8 +69,7 @@ static int compare_counts(struct compare_sink *s, int32_t day, FILE *out)
 			return CLEARING_E_DIFFERS;
 		}
 	}
-	fprintf(out, "%-8s %12" PRIu64 " 行一致 rows equal\n", "state", s->same[DB_STATE]);
-	fprintf(out, "%-8s %12" PRIu64 " 行一致 rows equal\n", "ride", s->same[DB_RIDE]);
+	fprintf(out, "%-8s %12" PRIu64 " 行一致 rows equal\n", "ridden", s->same[DB_RIDDEN]);
 	return s->txn->error;
 }
 

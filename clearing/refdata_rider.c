@@ -232,22 +232,34 @@ uint64_t card_person(const uint8_t pan[10])
 	return (high * 10000000000000000 + v) & ~(1ULL << 63);
 }
 
-uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
+/* The card's newest registration, if it has one. */
+static bool registration_find(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_val, size_t *ret_bytes)
 {
 	const uint8_t *found;
-	uint64_t person = 0;
-	const void *val;
 	uint8_t key[18];
-	size_t n;
 
 	memcpy(key, pan, 10);
 	be64_put(key + 10, seq);
+	return txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, ret_val, ret_bytes) && *ret_bytes >= 8;
+}
+
+uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq)
+{
+	const void *val;
+	size_t n;
+
+	return registration_find(t, pan, seq, &val, &n) ? be64_get(val) | 1ULL << 63 : card_person(pan);
+}
+
+uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
+{
+	const void *val;
+	size_t n;
+
 	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-	if (txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, &val, &n) && n >= 8) {
-		person = be64_get(val);
-		rider_get(t, person, seq, ret_rider);
-		medium_escorts(val, n, ret_rider);
-		return person | 1ULL << 63;
-	}
-	return card_person(pan);
+	if (!registration_find(t, pan, seq, &val, &n))
+		return card_person(pan);
+	rider_get(t, be64_get(val), seq, ret_rider);
+	medium_escorts(val, n, ret_rider);
+	return be64_get(val) | 1ULL << 63;
 }

@@ -17,12 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
-static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "counter", "cleared", "state", "person",
-	"rider", "posting", "cube", "outbox", "file", "item", "ride", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed" };
+static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
+	"rider", "posting", "cube", "outbox", "file", "item", "adjust", "adjusted", "rerate",
+	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden" };
 
 struct store {
 	MDB_env *env;
@@ -64,8 +64,11 @@ static int format_check(struct txn *t)
 	const void *val;
 	size_t n;
 
-	if (txn_get(t, DB_META, "format", 6, &val, &n))
-		return n == 4 && be32_get(val) >= 1 ? be32_get(val) > STORE_FORMAT ? CLEARING_E_NEWER : 0 : CLEARING_E_STORE;
+	if (txn_get(t, DB_META, "format", 6, &val, &n)) {
+		if (n != 4 || be32_get(val) == 0)
+			return CLEARING_E_STORE;
+		return be32_get(val) > STORE_FORMAT ? CLEARING_E_NEWER : be32_get(val) < STORE_FORMAT ? CLEARING_E_OLDER : 0;
+	}
 	if (!t->write)
 		return CLEARING_E_STORE;
 	be32_put(format, STORE_FORMAT);
@@ -78,10 +81,11 @@ static int databases_open(struct store *s)
 	struct txn t;
 	int ret = txn_begin(s, !s->read_only, &t);
 
-	for (int i = 0; ret == 0 && i < DB_COUNT_; i++)
+	for (int i = 0; ret == 0 && i < DB_COUNT_; i++) {
 		ret = store_code(mdb_dbi_open(t.mdb, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]));
-	if (ret == 0)
-		ret = format_check(&t);
+		if (ret == 0 && i == DB_META)
+			ret = format_check(&t);	/* a store of another version has other databases */
+	}
 	if (ret != 0) {
 		txn_abort(&t);
 		return ret == MDB_NOTFOUND ? CLEARING_E_STORE : ret;

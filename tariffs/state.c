@@ -1,12 +1,14 @@
 /*
- * state - a rider's state as bytes that are the same on every machine: fixed order, big-endian.
+ * state - a rider's state as few bytes that are the same on every machine. Most of a state is zero, and much of the
+ * rest is said twice: a mask tells which fields follow and which are those of the last ride; times are counted from
+ * near the day they are stored under, in seconds where they are whole ones.
  */
 #include "tariffs/tariffs.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define STATE_VERSION 2
+struct in { const uint8_t *p, *end; bool bad; };
 
 static uint8_t *put(uint8_t *p, uint64_t v, unsigned n)
 {
@@ -15,61 +17,232 @@ static uint8_t *put(uint8_t *p, uint64_t v, unsigned n)
 	return p + n;
 }
 
-static uint64_t get(const uint8_t **p, unsigned n)
+static uint64_t get(struct in *in, unsigned n)
 {
 	uint64_t v = 0;
 
+	if ((size_t)(in->end - in->p) < n) {
+		in->bad = true;
+		return 0;
+	}
 	for (unsigned i = 0; i < n; i++)
-		v = v << 8 | *(*p)++;
+		v = v << 8 | *in->p++;
 	return v;
 }
 
-/* X(field, bytes): the order on disk. */
-#define STATE_FIELDS(X) \
-	X(last_ms, 8) X(last_vehicle, 4) X(window_rule, 2) X(window_uses, 2) X(window_ms, 8) X(window_vehicle, 4) X(window_dearest_fen, 8) \
-	X(prev_line, 4) X(prev_vehicle, 4) X(prev_mode, 1) X(prev_flags, 1) X(prev_published_fen, 8) \
-	X(open_ms, 8) X(open_line, 4) X(open_stop, 2) X(open_hold_fen, 8) X(open_unfinished_fen, 8)
-
-void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE_BYTES])
+/* Seven bits a byte, the low ones first; the top bit says that more follow. */
+size_t varnum_put(uint8_t *p, uint64_t v)
 {
-	uint8_t *p = ret_bytes;
+	size_t n = 0;
 
-	memset(p, 0, RIDER_STATE_BYTES);
-	*p++ = STATE_VERSION;
-#define X(field, n) p = put(p, (uint64_t)s->field, n);
-	STATE_FIELDS(X)
-#undef X
-	for (size_t i = 0; i < RIDER_ACC_MAX; i++) {
-		p = put(p, s->acc[i].id, 2);
-		p = put(p, s->acc[i].stamp, 4);
-		p = put(p, s->acc[i].card, 4);
-		p = put(p, (uint64_t)s->acc[i].value, 8);
-	}
-	p = put(p, (uint64_t)s->other_ms, 8);	/* behind the accounts: zero in states written before they were kept */
-	p = put(p, s->other_vehicle, 4);
-	p = put(p, (uint64_t)s->escorted_ms, 8);
-	assert(p <= ret_bytes + RIDER_STATE_BYTES);
+	for (; v >= 0x80; v >>= 7)
+		p[n++] = (uint8_t)(v | 0x80);
+	p[n++] = (uint8_t)v;
+	return n;
 }
 
-bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_state *ret_state)
+size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret)
 {
-	const uint8_t *p = bytes;
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < n && i < VARNUM_BYTES_MAX; i++) {
+		v |= (uint64_t)(p[i] & 0x7F) << (7 * i);
+		if (p[i] < 0x80) {
+			if ((i > 0 && p[i] == 0) || (i == 9 && p[i] > 1))
+				return 0;	/* one number has one form */
+			*ret = v;
+			return i + 1;
+		}
+	}
+	return 0;
+}
+
+uint64_t zigzag(int64_t v) { return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0); }
+int64_t zigzag_back(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
+
+/* A time as its distance from another: whole seconds, and the rest only where there is one. */
+size_t moment_put(uint8_t *p, int64_t ms, int64_t from_ms)
+{
+	int64_t d = (int64_t)((uint64_t)ms - (uint64_t)from_ms), s = d / 1000 - (d % 1000 < 0);
+	uint16_t rest = (uint16_t)((uint64_t)d - (uint64_t)s * 1000);
+	size_t n = varnum_put(p, zigzag(s) << 1 | (rest != 0));
+
+	return rest != 0 ? (size_t)(put(p + n, rest, 2) - p) : n;
+}
+
+size_t moment_get(const uint8_t *p, size_t n, int64_t from_ms, int64_t *ret_ms)
+{
+	uint64_t v, rest = 0;
+	size_t used = varnum_get(p, n, &v);
+
+	if (used == 0)
+		return 0;
+	if (v & 1) {
+		if (n - used < 2)
+			return 0;
+		rest = (uint64_t)p[used] << 8 | p[used + 1];
+		used += 2;
+		if (rest == 0 || rest > 999)
+			return 0;
+	}
+	*ret_ms = (int64_t)((uint64_t)from_ms + (uint64_t)zigzag_back(v >> 1) * 1000 + rest);
+	return used;
+}
+
+/* ---- a state ------------------------------------------------------------------------------------------------ */
+
+/*
+ * X(field, kind): the order of bits in the mask and of what follows it, the usual ones first; a new field comes last.
+ * SAME says that the field, which follows further down, is what the last ride left in another one.
+ */
+#define STATE_FIELDS(X, SAME) \
+	X(last_ms, TIME) X(last_vehicle, HASH) X(window_rule, SHORT) SAME(window_ms, last_ms) SAME(window_vehicle, last_vehicle) \
+	SAME(prev_vehicle, last_vehicle) X(window_dearest_fen, FEN) X(prev_line, HASH) X(prev_flags, COUNT) X(prev_published_fen, FEN) \
+	X(other_ms, TIME) X(other_vehicle, HASH) X(window_uses, COUNT) ACCOUNTS \
+	X(prev_mode, COUNT) X(window_ms, TIME) X(window_vehicle, HASH) X(prev_vehicle, HASH) X(open_ms, TIME) X(open_line, HASH) \
+	X(open_stop, COUNT) X(open_hold_fen, FEN) X(open_unfinished_fen, FEN) X(escorted_ms, TIME)
+#define ACCOUNTS BIT(accounts)
+
+enum state_bit {
+#define BIT(name) BIT_##name,
+#define X(field, kind) BIT_##field,
+#define SAME(field, as) SAME_##field,
+	STATE_FIELDS(X, SAME)
+#undef BIT
+#undef X
+#undef SAME
+	STATE_BITS
+};
+static_assert(STATE_BITS <= 28, "the mask is at most four bytes of a number");
+
+enum kind { TIME, HASH, SHORT, COUNT, FEN };
+
+static uint8_t *field_put(uint8_t *p, enum kind kind, int64_t v, int64_t near_ms)
+{
+	switch (kind) {
+	case TIME: return p + moment_put(p, v, near_ms);
+	case HASH: return put(p, (uint64_t)v, 4);
+	case SHORT: return put(p, (uint64_t)v, 2);
+	case COUNT: return p + varnum_put(p, (uint64_t)v);
+	case FEN: return p + varnum_put(p, zigzag(v));
+	}
+	return p;
+}
+
+static uint64_t number(struct in *in)
+{
+	uint64_t v = 0;
+	size_t n = varnum_get(in->p, (size_t)(in->end - in->p), &v);
+
+	in->bad = in->bad || n == 0;
+	in->p += n;
+	return v;
+}
+
+static int64_t field_get(struct in *in, enum kind kind, int64_t near_ms)
+{
+	int64_t ms = 0;
+	size_t n;
+
+	switch (kind) {
+	case TIME:
+		n = moment_get(in->p, (size_t)(in->end - in->p), near_ms, &ms);
+		in->bad = in->bad || n == 0;
+		in->p += n;
+		return ms;
+	case HASH: return (int64_t)get(in, 4);
+	case SHORT: return (int64_t)get(in, 2);
+	case COUNT: return (int64_t)number(in);
+	case FEN: return zigzag_back(number(in));
+	}
+	return 0;
+}
+
+static uint8_t *accounts_put(uint8_t *p, const struct rider_state *s, size_t count)
+{
+	*p++ = (uint8_t)count;
+	for (size_t i = 0; i < count; i++) {
+		p = put(p, s->acc[i].id, 2);
+		p += varnum_put(p, (uint64_t)s->acc[i].stamp << 1 | (s->acc[i].card != 0));
+		if (s->acc[i].card != 0)
+			p = put(p, s->acc[i].card, 4);
+		p += varnum_put(p, zigzag(s->acc[i].value));
+	}
+	return p;
+}
+
+static void accounts_get(struct in *in, struct rider_state *s)
+{
+	size_t count = (size_t)get(in, 1);
+
+	in->bad = in->bad || count == 0 || count > RIDER_ACC_MAX;
+	for (size_t i = 0; !in->bad && i < count; i++) {
+		uint64_t stamp;
+
+		s->acc[i].id = (uint16_t)get(in, 2);
+		stamp = number(in);
+		s->acc[i].stamp = (uint32_t)(stamp >> 1);
+		in->bad = in->bad || stamp >> 33 != 0;
+		if (stamp & 1)
+			s->acc[i].card = (uint32_t)get(in, 4);
+		s->acc[i].value = zigzag_back(number(in));
+	}
+}
+
+size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t ret_bytes[RIDER_STATE_BYTES_MAX])
+{
+	size_t accounts = RIDER_ACC_MAX;
+	uint32_t mask = 0;
+	uint8_t *p;
+
+	while (accounts > 0 && s->acc[accounts - 1].id == 0 && s->acc[accounts - 1].stamp == 0 && s->acc[accounts - 1].card == 0 &&
+	       s->acc[accounts - 1].value == 0)
+		accounts--;
+#define BIT(name) mask |= (uint32_t)(accounts > 0) << BIT_##name;
+#define X(field, kind) mask |= (uint32_t)(s->field != 0) << BIT_##field;
+#define SAME(field, as) mask |= (uint32_t)(s->field != 0 && s->field == s->as) << SAME_##field;
+	STATE_FIELDS(X, SAME)
+#undef BIT
+#undef X
+#undef SAME
+#define BIT(name)
+#define X(field, kind)
+#define SAME(field, as) if (mask & 1u << SAME_##field) mask &= ~(1u << BIT_##field);
+	STATE_FIELDS(X, SAME)
+#undef BIT
+#undef X
+#undef SAME
+	memset(ret_bytes, 0, RIDER_STATE_BYTES_MAX);
+	p = ret_bytes + varnum_put(ret_bytes, mask);
+#define BIT(name) if (mask & 1u << BIT_##name) p = accounts_put(p, s, accounts);
+#define X(field, kind) if (mask & 1u << BIT_##field) p = field_put(p, kind, (int64_t)s->field, near_ms);
+#define SAME(field, as)
+	STATE_FIELDS(X, SAME)
+#undef BIT
+#undef X
+#undef SAME
+	assert(p <= ret_bytes + RIDER_STATE_BYTES_MAX);
+	return (size_t)(p - ret_bytes);
+}
+
+size_t rider_state_unpack(const uint8_t *bytes, size_t n, int64_t near_ms, struct rider_state *ret_state)
+{
+	struct in in = { bytes, bytes + n, false };
+	uint64_t mask = number(&in);
 	struct rider_state s;
 
-	if (*p++ != STATE_VERSION)
-		return false;
-#define X(field, n) s.field = (__typeof__(s.field))get(&p, n);
-	STATE_FIELDS(X)
+	memset(&s, 0, sizeof(s));
+	if (mask >> STATE_BITS != 0)
+		return 0;
+#define BIT(name) if (mask & 1u << BIT_##name) accounts_get(&in, &s);
+#define X(field, kind) if (mask & 1u << BIT_##field) s.field = (__typeof__(s.field))field_get(&in, kind, near_ms);
+#define SAME(field, as) if (mask & 1u << SAME_##field) s.field = s.as;
+	STATE_FIELDS(X, SAME)
+#undef BIT
 #undef X
-	for (size_t i = 0; i < RIDER_ACC_MAX; i++) {
-		s.acc[i].id = (uint16_t)get(&p, 2);
-		s.acc[i].stamp = (uint32_t)get(&p, 4);
-		s.acc[i].card = (uint32_t)get(&p, 4);
-		s.acc[i].value = (int64_t)get(&p, 8);
-	}
-	s.other_ms = (int64_t)get(&p, 8);
-	s.other_vehicle = (uint32_t)get(&p, 4);
-	s.escorted_ms = (int64_t)get(&p, 8);
+#undef SAME
+	if (in.bad)
+		return 0;
 	*ret_state = s;
-	return true;
+	return (size_t)(in.p - bytes);
 }

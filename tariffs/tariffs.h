@@ -184,9 +184,22 @@ struct rider_state {
 	struct rider_acc acc[RIDER_ACC_MAX];
 };
 #define RIDER_PREV_COMPLETE 1		/* prev_flags: its tap-off is known */
-#define RIDER_STATE_BYTES 288
-void rider_state_pack(const struct rider_state *s, uint8_t ret_bytes[RIDER_STATE_BYTES]);
-bool rider_state_unpack(const uint8_t bytes[RIDER_STATE_BYTES], struct rider_state *ret_state);
+/* A state as bytes: some thirty for a rider with a transfer window, two with nothing. Times are stored by their distance from
+ * near_ms, which both must be given; any will do, one close to the last ride makes them short. pack: bytes taken, the rest is
+ * zero, so that equal states are equal bytes. unpack: bytes read; 0: cut, damaged or of a newer version. */
+#define RIDER_STATE_BYTES_MAX 384
+size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t ret_bytes[RIDER_STATE_BYTES_MAX]);
+size_t rider_state_unpack(const uint8_t *bytes, size_t n, int64_t near_ms, struct rider_state *ret_state);
+/* Numbers in as few bytes as they need. Bytes written; bytes read, 0: cut or not in the one form that a number has.
+ * A moment is a distance in whole seconds, with two bytes more where it is none. */
+#define VARNUM_BYTES_MAX 10
+size_t varnum_put(uint8_t *p, uint64_t v);
+size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret);
+uint64_t zigzag(int64_t v);		/* small numbers of either sign as small ones */
+int64_t zigzag_back(uint64_t v);
+#define MOMENT_BYTES_MAX (VARNUM_BYTES_MAX + 2)
+size_t moment_put(uint8_t *p, int64_t ms, int64_t from_ms);
+size_t moment_get(const uint8_t *p, size_t n, int64_t from_ms, int64_t *ret_ms);
 
 /* ---- packs --------------------------------------------------------------------------------- */
 

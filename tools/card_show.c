@@ -19,22 +19,12 @@ struct looked {
 	int32_t counter, counter_day;	/* of the newest day; -1 none seen */
 };
 
-/* The highest counter of the newest day that saw the card: what a new card of the number has to count on from. */
+/* What a new card of the number has to count on from. */
 static void counter_look(struct txn *t, const uint8_t pan[10], struct looked *ret)
 {
-	struct iter it;
+	uint16_t counter;
 
-	ret->counter = -1;
-	iter_open(t, DB_COUNTER, pan, 10, &it);
-	while (iter_next(&it)) {
-		int32_t day = it.val_bytes >= 4 ? (int32_t)be32_get(it.val) : 0, counter = it.key_bytes == 16 ? be16_get(it.key + 10) : -1;
-
-		if (ret->counter >= 0 && (day < ret->counter_day || (day == ret->counter_day && counter < ret->counter)))
-			continue;
-		ret->counter = counter;
-		ret->counter_day = day;
-	}
-	iter_close(&it);
+	ret->counter = card_counted(t, pan, &counter, &ret->counter_day) ? counter : -1;
 }
 
 static int look(struct store *s, const uint8_t pan[10], struct looked *ret)

@@ -359,16 +359,11 @@ static void person_start(struct trial *x, struct trial_tap *tap, struct side sid
 {
 	struct rider_state state = { 0 };
 	struct rider rider = { 0 };
-	const uint8_t *found;
-	uint8_t key[12];
-	const void *val;
-	size_t n;
 
 	if (x->from_store) {
-		be64_put(key, rider_find(&x->txn, tap->pan, x->cut_seq, &rider));
-		be32_put(key + 8, (uint32_t)(x->first_day - 1) ^ 0x80000000u);
-		if (txn_get_last_at(&x->txn, DB_STATE, key, sizeof(key), 8, &found, &val, &n) && n == RIDER_STATE_BYTES &&
-		    !rider_state_unpack(val, &state))
+		uint64_t person = rider_find(&x->txn, tap->pan, x->cut_seq, &rider);
+
+		if (ridden_state(&x->txn, person, x->first_day - 1, &state) != 0)
 			state = (struct rider_state){ 0 };
 	}
 	for (int i = 0; i < 2; i++) {

@@ -111,18 +111,18 @@ static size_t refused;
 
 static void rate_both_ways(const struct tariff *t, const struct rider *rider, const struct ride *ride, struct rider_state *state, bool with_notes)
 {
-	uint8_t was[RIDER_STATE_BYTES], left[RIDER_STATE_BYTES], a[RIDER_STATE_BYTES], b[RIDER_STATE_BYTES];
+	uint8_t was[RIDER_STATE_BYTES_MAX], left[RIDER_STATE_BYTES_MAX], a[RIDER_STATE_BYTES_MAX], b[RIDER_STATE_BYTES_MAX];
 	struct rider_state beside;
 	struct fare fa, fb;
 
 	(void)with_notes;
 	memset(&beside, 0xA5, sizeof(beside));
-	rider_state_pack(state, was);
+	rider_state_pack(state, ride->time_ms, was);
 	rate(t, rider, state, ride, &beside, &fa, NULL);
-	rider_state_pack(state, left);
+	rider_state_pack(state, ride->time_ms, left);
 	rate(t, rider, state, ride, state, &fb, NULL);
-	rider_state_pack(&beside, a);
-	rider_state_pack(state, b);
+	rider_state_pack(&beside, ride->time_ms, a);
+	rider_state_pack(state, ride->time_ms, b);
 	assert_memory_equal(was, left, sizeof(was));	/* the state that was given is only read */
 	assert_memory_equal(a, b, sizeof(a));
 	assert_true(fa.reject == fb.reject && fa.paid.fen == fb.paid.fen && fa.absorbed.fen == fb.absorbed.fen && fa.step_count == fb.step_count);

@@ -111,21 +111,57 @@ static void the_latest_version_at_a_position_is_found(void **state)
 	for (uint32_t v = 10; v <= 30; v += 10) {
 		be64_put(k, 7);
 		be32_put(k + 8, v);
-		txn_put(&t, DB_STATE, k, 12, &v, 4);
+		txn_put(&t, DB_RIDDEN, k, 12, &v, 4);
 	}
 	be64_put(k, 7);
 	be32_put(k + 8, 25);
-	assert_true(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	assert_true(txn_get_last_at(&t, DB_RIDDEN, k, 12, 8, &key, &val, &n));
 	assert_int_equal(*(const uint32_t *)val, 20);
 	be32_put(k + 8, 30);
-	assert_true(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	assert_true(txn_get_last_at(&t, DB_RIDDEN, k, 12, 8, &key, &val, &n));
 	assert_int_equal(*(const uint32_t *)val, 30);
 	be32_put(k + 8, 9);
-	assert_false(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	assert_false(txn_get_last_at(&t, DB_RIDDEN, k, 12, 8, &key, &val, &n));
 	be64_put(k, 8);
 	be32_put(k + 8, 99);
-	assert_false(txn_get_last_at(&t, DB_STATE, k, 12, 8, &key, &val, &n));
+	assert_false(txn_get_last_at(&t, DB_RIDDEN, k, 12, 8, &key, &val, &n));
 	txn_abort(&t);
+}
+
+static void begin_again(void **state)
+{
+	assert_int_equal(tear_down(state), 0);
+	assert_int_equal(set_up(state), 0);
+}
+
+static int reopened(uint32_t format, bool read_only)
+{
+	uint8_t bytes[4];
+	struct txn t;
+	int ret;
+
+	be32_put(bytes, format);
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	txn_put(&t, DB_META, "format", 6, bytes, sizeof(bytes));
+	assert_int_equal(txn_commit(&t), 0);
+	store_close(store);
+	ret = store_open(dir, read_only, MAP_BYTES, &store);
+	if (ret != 0)
+		store = NULL;
+	return ret;
+}
+
+static void a_store_of_another_format_is_refused_and_told_which_way(void **state)
+{
+	(void)state;
+	assert_int_equal(reopened(1, false), CLEARING_E_OLDER);
+	begin_again(state);
+	assert_int_equal(reopened(1, true), CLEARING_E_OLDER);
+	begin_again(state);
+	assert_int_equal(reopened(3, false), CLEARING_E_NEWER);
+	begin_again(state);
+	assert_int_equal(reopened(2, false), 0);
+	assert_non_null(strstr(clearing_strerror(CLEARING_E_OLDER), "nothing converts it"));
 }
 
 /* A child appends and reports each committed number through a pipe; it is killed at a random moment; what it
@@ -290,6 +326,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_transaction_remembers_its_first_error, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_writer_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_latest_version_at_a_position_is_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_store_of_another_format_is_refused_and_told_which_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_committed_survives_kill_9, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_day_is_cut_once_and_the_next_is_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(terminals_are_known_within_their_dates, set_up, tear_down),

@@ -79,12 +79,12 @@ static void rider_treasuries_and_operator_have_the_published_fare(void **state) 
 /* Every state goes to the store and comes back before the ride. A refused ride leaves it as it was. */
 static void restarted(const struct tariff *t, unsigned *seed)
 {
-	uint8_t stored[TOWN_PEOPLE][RIDER_STATE_BYTES] = { 0 }, before[RIDER_STATE_BYTES];
+	uint8_t stored[TOWN_PEOPLE][RIDER_STATE_BYTES_MAX] = { 0 }, before[RIDER_STATE_BYTES_MAX];
 	struct rider_state empty = { 0 };
 
 	(void)seed;
 	for (size_t who = 0; who < TOWN_PEOPLE; who++)
-		rider_state_pack(&empty, stored[who]);
+		rider_state_pack(&empty, 0, stored[who]);
 	for (size_t i = 0; i < town.count; i++) {
 		unsigned who = town.who[i];
 		struct ride early = town.ride[i];	/* before any pack is in force: refused */
@@ -93,12 +93,12 @@ static void restarted(const struct tariff *t, unsigned *seed)
 
 		early.time_ms = 0;
 		memcpy(before, stored[who], sizeof(before));
-		assert_true(rider_state_unpack(stored[who], &s));
+		assert_true(rider_state_unpack(stored[who], sizeof(stored[who]), 0, &s) > 0);
 		rate(t, &town.rider[who], &s, &early, &left, &none, NULL);
 		assert_int_equal(none.reject, FARE_NOT_IN_FORCE);
 		assert_memory_equal(&left, &s, sizeof(s));
 		rate(t, &town.rider[who], &s, &town.ride[i], &s, &again[i], NULL);
-		rider_state_pack(&s, stored[who]);
+		rider_state_pack(&s, 0, stored[who]);
 		if (again[i].reject != FARE_OK)
 			assert_memory_equal(before, stored[who], sizeof(before));
 	}

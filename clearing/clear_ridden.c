@@ -1,0 +1,393 @@
+/*
+ * clear_ridden - the persons of a day's card numbers: what their rows before say of counters, and their rows of this day.
+ *
+ * A counter above all that were seen of its number is new; only for one that is not, the records before are looked at.
+ * The highest is carried in the rows of the number's person. When a number becomes another person's, the new person's
+ * first row takes it over from all the handles the number had.
+ */
+#include "clearing/clear.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clearing/ridden.h"
+
+#define ROWS_PER_CHECKPOINT 20000
+
+/* ---- a card number and whose it is ---------------------------------------------------------------------------- */
+
+static int seq_at_cut(struct job *j, int32_t day, uint64_t *ret_seq)
+{
+	struct day_row row;
+
+	if (j->cut_seq == 0 || j->cut_day != day) {
+		if (!day_get(&j->txn, day, &row))
+			return CLEARING_E_STORE;
+		j->cut_day = day;
+		j->cut_seq = row.cut_seq;
+	}
+	*ret_seq = j->cut_seq;
+	return 0;
+}
+
+/* Some registration since that day's cut made the number another person's, though it may be his again. */
+static int moved_since(struct job *j, const struct bearer *b, int32_t day, bool *ret_moved)
+{
+	uint8_t key[18];
+	struct iter it;
+	uint64_t seq;
+	int ret = seq_at_cut(j, day, &seq);
+
+	*ret_moved = false;
+	if (ret != 0)
+		return ret;
+	memcpy(key, b->pan, 10);
+	be64_put(key + 10, seq + 1);
+	iter_open(&j->txn, DB_PERSON, b->pan, 10, &it);
+	for (bool on = iter_seek(&it, key, sizeof(key)); on && !*ret_moved; on = iter_next(&it))
+		*ret_moved = it.key_bytes == 18 && it.val_bytes >= 8 && be64_get(it.key + 10) <= j->day.cut_seq &&
+			     (be64_get(it.val) | 1ULL << 63) != b->person;
+	iter_close(&it);
+	return j->txn.error;
+}
+
+struct highest { struct job *j; struct bearer *bearer; };
+
+static int highest_of(void *arg, uint64_t handle)
+{
+	const struct highest *h = arg;
+	struct ridden_card card;
+	struct ridden row;
+
+	if (ridden_before(&h->j->txn, handle, h->j->day.day - 1, &row) && ridden_card_of(&row, h->bearer->pan, &card) && card.highest > h->bearer->highest)
+		h->bearer->highest = card.highest;
+	return h->j->txn.error;
+}
+
+static int bearer_look(struct job *j, struct bearer *b)
+{
+	bool registered = b->person >> 63 != 0, known = false, moved = false;
+	struct ridden_card card;
+	struct ridden row;
+	int ret = 0;
+
+	if (ridden_before(&j->txn, b->person, j->day.day - 1, &row)) {
+		b->day = row.day;
+		b->val = row.val;
+		b->val_bytes = (uint32_t)row.bytes;
+		known = ridden_card_of(&row, b->pan, &card);
+	}
+	if (known)
+		b->highest = card.highest;
+	if (known && registered)
+		ret = moved_since(j, b, card.day, &moved);
+	if (ret == 0 && registered && (moved || !known))
+		ret = card_handles(&j->txn, b->pan, j->day.cut_seq, highest_of, &(struct highest){ j, b });
+	return ret != 0 ? ret : j->txn.error;
+}
+
+int bearer_add(struct job *j, const uint8_t pan[10])
+{
+	struct bearer *b;
+
+	if (j->bearer_count == j->bearer_space) {
+		size_t space = j->bearer_space ? j->bearer_space * 2 : 4096;
+
+		b = realloc(j->bearer, space * sizeof(*b));
+		if (b == NULL)
+			return -ENOMEM;
+		j->bearer = b;
+		j->bearer_space = space;
+	}
+	b = &j->bearer[j->bearer_count++];
+	*b = (struct bearer){ .person = card_bearer(&j->txn, pan, j->day.cut_seq) };
+	memcpy(b->pan, pan, sizeof(b->pan));
+	return j->txn.error != 0 || !j->ridden ? j->txn.error : bearer_look(j, b);
+}
+
+/* The person's row before this day; false: none, or txn.error is set. */
+static bool bearer_row(struct job *j, const struct work *w, struct ridden *ret)
+{
+	const struct bearer *b = w->bearer != 0 ? &j->bearer[w->bearer - 1] : NULL;
+
+	if (b == NULL)
+		return ridden_before(&j->txn, w->person, j->day.day - 1, ret);
+	return b->val != NULL && ridden_open(b->person, b->day, b->val, b->val_bytes, ret);
+}
+
+int bearer_state(struct job *j, const struct work *w, struct rider_state *ret)
+{
+	struct ridden row;
+
+	*ret = (struct rider_state){ 0 };
+	if (!bearer_row(j, w, &row))
+		return j->txn.error;
+	if (row.state_at != 0)
+		rider_state_unpack(row.val + row.state_at, row.bytes - row.state_at, ridden_near_ms(row.day), ret);
+	else
+		state_load(j, w->person, row.day - 1, ret);
+	return j->txn.error;
+}
+
+/* ---- a counter that may have been used ------------------------------------------------------------------------ */
+
+struct look { struct job *j; const struct bearer *bearer; struct work *const *list; size_t count; };
+
+/* The record as its day keeps it. */
+static int record_of(struct txn *t, int32_t day, const struct ridden_ride *ride, struct tap *ret)
+{
+	uint8_t key[CLEARED_KEY_BYTES];
+	struct cleared row;
+	const char *field;
+	const void *val;
+	size_t n;
+
+	be32_put(key, (uint32_t)day ^ 0x80000000u);
+	key[4] = CLEARED_RIDE;
+	memcpy(key + 5, ride->key, TAP_KEY_BYTES);
+	be16_put(key + 23, ride->nth);
+	if (!txn_get(t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row) || tap_decode(row.raw, row.raw_bytes, ret, &field) != 0)
+		return CLEARING_E_STORE;
+	return 0;
+}
+
+/* Which physical card of the number rode at a time: a new one counts anew. */
+static uint8_t generation_at(struct job *j, const uint8_t pan[10], int64_t at_ms)
+{
+	struct card_life life = { 0 };
+
+	if (j->cards)
+		card_life_at(&j->txn, pan, j->day.cut_seq, at_ms, &life);
+	return life.generation;
+}
+
+static bool asks_for(const struct work *w, uint16_t counter) { return w->counter == counter && !w->repeated && counts_for_counter(w); }
+
+/* A record of an earlier day: which of the new ones have its counter, of the same physical card, with another TAC. */
+static int record_look(const struct look *l, int32_t day, const struct ridden_ride *ride)
+{
+	struct tap tap;
+	bool read = false;
+
+	for (size_t i = 0; i < l->count; i++) {
+		struct work *w = l->list[i];
+
+		if (!asks_for(w, ride->counter))
+			continue;
+		if (!read && record_of(&l->j->txn, day, ride, &tap) != 0)
+			return l->j->txn.error != 0 ? l->j->txn.error : CLEARING_E_STORE;
+		read = true;
+		w->repeated = memcmp(tap.tac, w->tac, sizeof(w->tac)) != 0 && memcmp(tap.pan, w->pan, sizeof(w->pan)) == 0 &&
+			      generation_at(l->j, w->pan, tap.time_ms) == w->generation;
+	}
+	return 0;
+}
+
+static int handle_look(void *arg, uint64_t handle)
+{
+	const struct look *l = arg;
+	struct ridden_ride ride;
+	struct ridden row;
+	uint8_t prefix[8];
+	struct iter it;
+	int ret = 0;
+
+	be64_put(prefix, handle);
+	iter_open(&l->j->txn, DB_RIDDEN, prefix, sizeof(prefix), &it);
+	while (ret == 0 && iter_next(&it)) {
+		if (!ridden_read(&it, &row))
+			ret = CLEARING_E_STORE;
+		while (ret == 0 && row.day < l->j->day.day && ridden_next(&row, &ride))
+			if ((ride.flags & RIDDEN_COUNTS) != 0 && memcmp(ridden_card_at(&row, ride.card).pan, l->bearer->pan, 10) == 0)
+				ret = record_look(l, row.day, &ride);
+	}
+	iter_close(&it);
+	return ret != 0 ? ret : l->j->txn.error;
+}
+
+int counters_look(struct job *j, struct work *const *list, size_t count)
+{
+	struct look l = { j, &j->bearer[j->bearer_count - 1], list, count };
+	bool low = false;
+
+	for (size_t i = 0; i < count; i++) {
+		list[i]->bearer = (uint32_t)j->bearer_count;
+		low = low || (list[i]->counter <= l.bearer->highest && counts_for_counter(list[i]));
+	}
+	return low ? card_handles(&j->txn, l.bearer->pan, j->day.cut_seq, handle_look, &l) : 0;
+}
+
+/* ---- the rows of the day -------------------------------------------------------------------------------------- */
+
+struct writing {
+	struct job *j;
+	struct work **list; size_t count;	/* what was rated or counts, by person, time and key */
+	struct ridden_card *card; size_t cards, card_space;
+	struct ridden_ride *ride; size_t ride_space;
+	uint8_t *out; size_t out_space;
+};
+
+static int room(void **p, size_t *space, size_t count, size_t bytes)
+{
+	size_t wide = *space > 0 ? *space : 16;
+	void *q;
+
+	if (count <= *space)
+		return 0;
+	while (wide < count)
+		wide *= 2;
+	q = realloc(*p, wide * bytes);
+	if (q == NULL)
+		return -ENOMEM;
+	*p = q;
+	*space = wide;
+	return 0;
+}
+
+static bool holds_counter(const struct work *w) { return counts_for_counter(w) && w->verdict != VERDICT_COUNTER_REPEATED; }
+
+/* What is no ride but counts comes between the rides. Its row in the day's list names no person. */
+static int list_make(struct writing *m)
+{
+	struct job *j = m->j;
+	struct work **more = malloc((j->count + 1) * sizeof(struct work *));
+	size_t n = 0, ride = 0;
+
+	m->list = malloc((j->count + 1) * sizeof(struct work *));
+	if (more == NULL || m->list == NULL) {
+		free(more);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < j->count; i++) {
+		struct work *w = &j->work[i];
+
+		if (w->rated || !holds_counter(w))
+			continue;
+		assert(w->bearer != 0);
+		w->person = j->bearer[w->bearer - 1].person;
+		more[n++] = w;
+	}
+	if (n > 1)
+		qsort(more, n, sizeof(struct work *), ride_compare);
+	for (size_t i = 0; i < n || ride < j->ride_count;) {
+		bool take = i < n && (ride == j->ride_count || ride_compare(&more[i], &j->ride[ride]) < 0);
+
+		m->list[m->count++] = take ? more[i++] : j->ride[ride++];
+	}
+	free(more);
+	return 0;
+}
+
+static int cards_carry(struct writing *m, const struct ridden *before)
+{
+	int ret = room((void **)&m->card, &m->card_space, before != NULL ? before->cards : 0, sizeof(m->card[0]));
+
+	m->cards = 0;
+	for (uint32_t i = 0; ret == 0 && before != NULL && i < before->cards; i++)
+		m->card[m->cards++] = ridden_card_at(before, i);
+	return ret;
+}
+
+static int card_count(struct writing *m, const struct work *w, uint32_t *ret_card)
+{
+	uint16_t before = m->j->bearer[w->bearer - 1].highest, highest = before > w->counter ? before : w->counter;
+	size_t i = 0;
+	int ret;
+
+	while (i < m->cards && memcmp(m->card[i].pan, w->pan, sizeof(w->pan)) != 0)
+		i++;
+	if (i == m->cards) {
+		ret = room((void **)&m->card, &m->card_space, i + 1, sizeof(m->card[0]));
+		if (ret != 0)
+			return ret;
+		m->card[m->cards++] = (struct ridden_card){ 0 };
+		memcpy(m->card[i].pan, w->pan, sizeof(w->pan));
+	}
+	m->card[i].day = m->j->day.day;
+	if (m->card[i].highest < highest)
+		m->card[i].highest = highest;
+	*ret_card = (uint32_t)i;
+	return 0;
+}
+
+static int rides_make(struct writing *m, struct work *const *list, size_t count)
+{
+	int ret = room((void **)&m->ride, &m->ride_space, count, sizeof(m->ride[0]));
+
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		const struct work *w = list[i];
+		struct ridden_ride *r = &m->ride[i];
+		bool counts = holds_counter(w);
+
+		*r = (struct ridden_ride){ .time_ms = w->time_ms, .nth = w->nth, .counter = w->counter };
+		memcpy(r->key, w->key, TAP_KEY_BYTES);
+		r->flags = (uint8_t)((w->rated ? RIDDEN_RATED : 0) | (w->rated && w->alone ? RIDDEN_ALONE : 0) | (counts ? RIDDEN_COUNTS : 0));
+		if (counts)
+			ret = card_count(m, w, &r->card);
+	}
+	return ret;
+}
+
+/* Of a person: some records, a state (from: its place), or both. */
+static int person_write(struct writing *m, uint64_t person, struct work *const *list, size_t count, const uint8_t *state, size_t state_bytes)
+{
+	struct job *j = m->j;
+	struct ridden before;
+	bool any = count > 0 ? bearer_row(j, list[0], &before) : ridden_before(&j->txn, person, j->day.day - 1, &before);
+	struct ridden_row row = { .person = person, .day = j->day.day, .state = state, .state_bytes = state_bytes, .rides = count };
+	uint8_t key[RIDDEN_KEY_BYTES];
+	int ret = j->txn.error;
+
+	if (ret == 0)
+		ret = cards_carry(m, any ? &before : NULL);
+	if (ret == 0)
+		ret = rides_make(m, list, count);
+	row.card = m->card;
+	row.cards = m->cards;
+	row.ride = m->ride;
+	if (ret == 0)
+		ret = room((void **)&m->out, &m->out_space, ridden_bytes_max(&row), 1);
+	if (ret != 0)
+		return ret;
+	ridden_key(person, j->day.day, key);
+	return j->sink->put(j->sink, DB_RIDDEN, key, sizeof(key), m->out, ridden_encode(&row, m->out));
+}
+
+static int persons_write(struct writing *m)
+{
+	struct job *j = m->j;
+	size_t state = 0, rows = 0;
+	int ret = 0;
+
+	for (size_t i = 0, n; ret == 0 && (i < m->count || state < j->state_count); i += n) {
+		uint64_t person = i < m->count ? m->list[i]->person : UINT64_MAX;
+		bool has;
+
+		if (state < j->state_count && j->state[state].person < person)
+			person = j->state[state].person;
+		for (n = 0; i + n < m->count && m->list[i + n]->person == person; n++)
+			;
+		has = state < j->state_count && j->state[state].person == person;
+		ret = person_write(m, person, &m->list[i], n, has ? j->state[state].p : NULL, has ? j->state[state].n : 0);
+		state += has;
+		if (ret == 0 && ++rows % ROWS_PER_CHECKPOINT == 0)
+			ret = j->sink->checkpoint(j->sink);
+	}
+	return ret;
+}
+
+int ridden_write(struct job *j)
+{
+	struct writing m = { .j = j };
+	int ret = list_make(&m);
+
+	if (ret == 0)
+		ret = persons_write(&m);
+	free(m.list);
+	free(m.card);
+	free(m.ride);
+	free(m.out);
+	return ret;
+}

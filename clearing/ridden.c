@@ -1,0 +1,347 @@
+#include "clearing/ridden.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define RIDDEN_VERSION 1
+#define RIDDEN_NO_STATE 0x80
+#define FLAGS_KNOWN (RIDDEN_RATED | RIDDEN_ALONE | RIDDEN_COUNTS | RIDDEN_NTH | RIDDEN_OTHER_CARD)
+#define CARD_BYTES_MAX (VARNUM_BYTES_MAX + 12)
+#define RIDE_BYTES_MAX (1 + MOMENT_BYTES_MAX + 10 + 3 * VARNUM_BYTES_MAX)
+
+/* Noon of the day: what is ridden on a settlement day lies around it. */
+int64_t ridden_near_ms(int32_t day) { return (int64_t)day * 86400000 - CIVIL_OFFSET_MS + 12 * 3600000LL; }
+
+void ridden_key(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES])
+{
+	be64_put(ret_key, person);
+	be32_put(ret_key + 8, (uint32_t)day ^ 0x80000000u);
+}
+
+/* The card number that is its own person's handle, if it is one. */
+static void pan_of_person(uint64_t person, uint8_t ret_pan[10])
+{
+	for (size_t i = 10; i-- > 0; person /= 100)
+		ret_pan[i] = (uint8_t)(person % 100 / 10 << 4 | person % 10);
+}
+
+/* ---- to bytes ------------------------------------------------------------------------------------------------ */
+
+size_t ridden_bytes_max(const struct ridden_row *row)
+{
+	return 1 + row->state_bytes + 2 * VARNUM_BYTES_MAX + row->cards * CARD_BYTES_MAX + row->rides * RIDE_BYTES_MAX;
+}
+
+static uint8_t *card_put(uint8_t *p, const struct ridden_row *row, const struct ridden_card *c, const uint8_t own[10])
+{
+	bool listed = memcmp(c->pan, own, sizeof(c->pan)) != 0;
+
+	assert(c->day <= row->day);
+	p += varnum_put(p, (uint64_t)((int64_t)row->day - c->day) << 1 | listed);
+	if (listed) {
+		memcpy(p, c->pan, sizeof(c->pan));
+		p += sizeof(c->pan);
+	}
+	be16_put(p, c->highest);
+	return p + 2;
+}
+
+static uint8_t *ride_put(uint8_t *p, const struct ridden_row *row, const struct ridden_ride *r, int64_t after_ms)
+{
+	bool counts = (r->flags & RIDDEN_COUNTS) != 0;
+
+	assert((int64_t)be64_get(r->key + 10) == r->time_ms && (!counts || r->card < row->cards));
+	*p++ = (uint8_t)(r->flags | (r->nth != 0 ? RIDDEN_NTH : 0) | (counts && r->card != 0 ? RIDDEN_OTHER_CARD : 0));
+	p += moment_put(p, r->time_ms, after_ms);
+	memcpy(p, r->key, 10);
+	p += 10;
+	if (r->nth != 0)
+		p += varnum_put(p, r->nth);
+	if (counts)
+		p += varnum_put(p, zigzag((int64_t)row->card[r->card].highest - r->counter));
+	if (counts && r->card != 0)
+		p += varnum_put(p, r->card);
+	return p;
+}
+
+size_t ridden_encode(const struct ridden_row *row, uint8_t *out)
+{
+	int64_t after = ridden_near_ms(row->day);
+	uint8_t own[10], *p = out;
+
+	pan_of_person(row->person, own);
+	*p++ = row->state_bytes > 0 ? RIDDEN_VERSION : RIDDEN_VERSION | RIDDEN_NO_STATE;
+	if (row->state_bytes > 0)
+		memcpy(p, row->state, row->state_bytes);
+	p += row->state_bytes;
+	p += varnum_put(p, row->cards);
+	for (size_t i = 0; i < row->cards; i++)
+		p = card_put(p, row, &row->card[i], own);
+	p += varnum_put(p, row->rides);
+	for (size_t i = 0; i < row->rides; i++) {
+		p = ride_put(p, row, &row->ride[i], after);
+		after = row->ride[i].time_ms;
+	}
+	assert((size_t)(p - out) <= ridden_bytes_max(row));
+	return (size_t)(p - out);
+}
+
+/* ---- from bytes ---------------------------------------------------------------------------------------------- */
+
+static bool number(const struct ridden *r, size_t *at, uint64_t max, uint64_t *ret)
+{
+	size_t n = varnum_get(r->val + *at, r->bytes - *at, ret);
+
+	*at += n;
+	return n > 0 && *ret <= max;
+}
+
+static bool card_get(const struct ridden *r, size_t *at, struct ridden_card *ret)
+{
+	uint64_t head;
+
+	if (!number(r, at, UINT32_MAX, &head) || (int64_t)r->day - (int64_t)(head >> 1) < INT32_MIN)
+		return false;
+	ret->day = (int32_t)((int64_t)r->day - (int64_t)(head >> 1));
+	if (r->bytes - *at < (head & 1 ? 12 : 2))
+		return false;
+	if (head & 1) {
+		memcpy(ret->pan, r->val + *at, sizeof(ret->pan));
+		*at += sizeof(ret->pan);
+	} else {
+		pan_of_person(r->person, ret->pan);
+	}
+	ret->highest = be16_get(r->val + *at);
+	*at += 2;
+	return true;
+}
+
+static bool counter_get(const struct ridden *r, size_t *at, bool other, struct ridden_ride *ret)
+{
+	uint64_t below, card = 0;
+	int64_t counter;
+
+	if (!number(r, at, UINT32_MAX, &below) || (other && (!number(r, at, UINT32_MAX, &card) || card == 0)) || card >= r->cards)
+		return false;
+	ret->card = (uint32_t)card;
+	counter = ridden_card_at(r, ret->card).highest - zigzag_back(below);
+	ret->counter = (uint16_t)counter;
+	return counter > 0 && counter <= UINT16_MAX;
+}
+
+static bool ride_get(const struct ridden *r, size_t *at, int64_t after_ms, struct ridden_ride *ret)
+{
+	struct ridden_ride ride = { 0 };
+	uint64_t nth = 0;
+	uint8_t flags;
+	size_t n;
+
+	if (r->bytes - *at < 1)
+		return false;
+	flags = r->val[(*at)++];
+	n = moment_get(r->val + *at, r->bytes - *at, after_ms, &ride.time_ms);
+	*at += n;
+	if ((flags & ~FLAGS_KNOWN) != 0 || n == 0 || r->bytes - *at < 10)
+		return false;
+	memcpy(ride.key, r->val + *at, 10);
+	be64_put(ride.key + 10, (uint64_t)ride.time_ms);
+	*at += 10;
+	if ((flags & RIDDEN_NTH) && (!number(r, at, UINT16_MAX, &nth) || nth == 0))
+		return false;
+	ride.nth = (uint16_t)nth;
+	if ((flags & RIDDEN_COUNTS) ? !counter_get(r, at, (flags & RIDDEN_OTHER_CARD) != 0, &ride) : (flags & RIDDEN_OTHER_CARD) != 0)
+		return false;
+	ride.flags = flags & (RIDDEN_RATED | RIDDEN_ALONE | RIDDEN_COUNTS);
+	*ret = ride;
+	return true;
+}
+
+/* How many follow, each of at least so many bytes. */
+static bool count_get(const struct ridden *r, size_t *at, size_t bytes_min, uint32_t *ret)
+{
+	uint64_t n;
+
+	if (!number(r, at, UINT32_MAX, &n) || n > (r->bytes - *at) / bytes_min)
+		return false;
+	*ret = (uint32_t)n;
+	return true;
+}
+
+static bool body_check(struct ridden *r, size_t at)
+{
+	int64_t after = ridden_near_ms(r->day);
+	struct ridden_ride ride;
+	struct ridden_card card;
+
+	if (!count_get(r, &at, 3, &r->cards))
+		return false;
+	r->card_at = at;
+	for (uint32_t i = 0; i < r->cards; i++)
+		if (!card_get(r, &at, &card))
+			return false;
+	if (!count_get(r, &at, 12, &r->rides))
+		return false;
+	r->ride_at = at;
+	for (uint32_t i = 0; i < r->rides; i++, after = ride.time_ms)
+		if (!ride_get(r, &at, after, &ride))
+			return false;
+	return at == r->bytes;
+}
+
+bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
+{
+	struct ridden r = { .person = person, .day = day, .val = val, .bytes = n };
+	struct rider_state state;
+	size_t at = 1, used;
+
+	if (n < 1 || (val[0] & ~RIDDEN_NO_STATE) != RIDDEN_VERSION)
+		return false;
+	if ((val[0] & RIDDEN_NO_STATE) == 0) {
+		used = rider_state_unpack(val + at, n - at, ridden_near_ms(day), &state);
+		if (used == 0)
+			return false;
+		r.state_at = at;
+		at += used;
+	}
+	if (!body_check(&r, at))
+		return false;
+	r.next = r.ride_at;
+	r.left = r.rides;
+	r.time_ms = ridden_near_ms(day);
+	*ret = r;
+	return true;
+}
+
+bool ridden_read(const struct iter *it, struct ridden *ret)
+{
+	return it->key_bytes == RIDDEN_KEY_BYTES && ridden_open(be64_get(it->key), (int32_t)(be32_get(it->key + 8) ^ 0x80000000u), it->val, it->val_bytes, ret);
+}
+
+struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i)
+{
+	struct ridden_card card = { 0 };
+	size_t at = r->card_at;
+
+	for (uint32_t k = 0; k <= i && k < r->cards; k++)
+		card_get(r, &at, &card);
+	return card;
+}
+
+bool ridden_card_of(const struct ridden *r, const uint8_t pan[10], struct ridden_card *ret)
+{
+	size_t at = r->card_at;
+
+	for (uint32_t k = 0; k < r->cards; k++)
+		if (card_get(r, &at, ret) && memcmp(ret->pan, pan, sizeof(ret->pan)) == 0)
+			return true;
+	return false;
+}
+
+bool ridden_next(struct ridden *r, struct ridden_ride *ret)
+{
+	if (r->left == 0 || !ride_get(r, &r->next, r->time_ms, ret))
+		return false;
+	r->left--;
+	r->time_ms = ret->time_ms;
+	return true;
+}
+
+/* ---- in the store -------------------------------------------------------------------------------------------- */
+
+bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
+{
+	uint8_t key[RIDDEN_KEY_BYTES];
+	const uint8_t *found;
+	const void *val;
+	size_t n;
+
+	ridden_key(person, day, key);
+	if (!txn_get_last_at(t, DB_RIDDEN, key, sizeof(key), 8, &found, &val, &n))
+		return false;
+	if (ridden_open(person, (int32_t)(be32_get(found + 8) ^ 0x80000000u), val, n, ret))
+		return true;
+	t->error = CLEARING_E_STORE;
+	return false;
+}
+
+int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state)
+{
+	struct txn look = *t;		/* what is damaged here is the caller's to judge, not the end of his transaction */
+	struct ridden row;
+
+	*ret_state = (struct rider_state){ 0 };
+	while (ridden_before(&look, person, day, &row)) {
+		if (row.state_at != 0) {
+			rider_state_unpack(row.val + row.state_at, row.bytes - row.state_at, ridden_near_ms(row.day), ret_state);
+			return 0;
+		}
+		if (row.day == INT32_MIN)
+			break;
+		day = row.day - 1;
+	}
+	return look.error;
+}
+
+int card_handles(struct txn *t, const uint8_t pan[10], uint64_t seq, handle_fn fn, void *arg)
+{
+	uint64_t last = card_person(pan);
+	int ret = fn(arg, last);
+	struct iter it;
+
+	iter_open(t, DB_PERSON, pan, 10, &it);
+	while (ret == 0 && iter_next(&it)) {
+		uint64_t handle;
+
+		if (it.key_bytes != 18 || it.val_bytes < 8 || be64_get(it.key + 10) > seq)
+			continue;
+		handle = be64_get(it.val) | 1ULL << 63;
+		if (handle != last)
+			ret = fn(arg, handle);
+		last = handle;
+	}
+	iter_close(&it);
+	return ret;
+}
+
+/* ---- what a card counted ------------------------------------------------------------------------------------- */
+
+struct counted { struct txn *t; const uint8_t *pan; bool seen; uint16_t counter; int32_t day; };
+
+static int counted_of(void *arg, uint64_t handle)
+{
+	struct counted *c = arg;
+	struct ridden_ride ride;
+	struct ridden row;
+	uint8_t prefix[8];
+	struct iter it;
+
+	be64_put(prefix, handle);
+	iter_open(c->t, DB_RIDDEN, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		if (!ridden_read(&it, &row)) {
+			c->t->error = CLEARING_E_STORE;
+			break;
+		}
+		while (ridden_next(&row, &ride)) {
+			if ((ride.flags & RIDDEN_COUNTS) == 0 || memcmp(ridden_card_at(&row, ride.card).pan, c->pan, 10) != 0 ||
+			    (c->seen && (row.day < c->day || (row.day == c->day && ride.counter < c->counter))))
+				continue;
+			c->seen = true;
+			c->day = row.day;
+			c->counter = ride.counter;
+		}
+	}
+	iter_close(&it);
+	return c->t->error;
+}
+
+bool card_counted(struct txn *t, const uint8_t pan[10], uint16_t *ret_counter, int32_t *ret_day)
+{
+	struct counted c = { .t = t, .pan = pan };
+
+	if (card_handles(t, pan, UINT64_MAX, counted_of, &c) != 0 || !c.seen)
+		return false;
+	*ret_counter = c.counter;
+	*ret_day = c.day;
+	return true;
+}

@@ -1,0 +1,71 @@
+/*
+ * ridden - a person's settlement days: what rating remembers at the close of each, the highest counter seen of each card
+ * number of the person's, and the records of the day that were rated or count for a card's counter. One row a person
+ * and day, made by the day's clear and never edited. Private to clearing/.
+ *
+ * Key: person 8 | day 4 (top bit flipped). Value, numbers as varnum_put() writes them:
+ *   version 1: 1, with 0x80 where no ride of the day went into the person's state: then the state is that of the row before
+ *   state: rider_state_pack(), near the day
+ *   card numbers: how many; each its age (days since a record of it last counted here) * 2 + 1 when its digits follow,
+ *     else they are the person's handle; card number 10; highest counter 2
+ *   records: how many, by time and business key; each flags 1, time after the one before (the first: after the day),
+ *     terminal 6, serial 4, with RIDDEN_NTH its number among records of one key, with RIDDEN_COUNTS how far the counter
+ *     is from the highest, with RIDDEN_OTHER_CARD besides which card number it is of
+ */
+#ifndef CLEARING_RIDDEN_H
+#define CLEARING_RIDDEN_H
+
+#include "clearing/clearing.h"
+
+#define RIDDEN_KEY_BYTES 12
+
+/* Flags of a record, on disk. */
+#define RIDDEN_RATED 1			/* went to the tariff; else it only counts */
+#define RIDDEN_ALONE 2			/* came beyond the window: no other ride is rated with it */
+#define RIDDEN_COUNTS 4			/* holds its card's counter */
+#define RIDDEN_NTH 8			/* in bytes only, as the next */
+#define RIDDEN_OTHER_CARD 16
+
+struct ridden_card { uint8_t pan[10]; uint16_t highest; int32_t day; };	/* day: that last saw the number counted here */
+struct ridden_ride {
+	int64_t time_ms;
+	uint8_t key[TAP_KEY_BYTES]; uint16_t nth;
+	uint8_t flags;
+	uint16_t counter;		/* with RIDDEN_COUNTS, and of which card number of the row */
+	uint32_t card;
+};
+
+/* A row to be written; the caller keeps all of it. */
+struct ridden_row {
+	uint64_t person; int32_t day;
+	const uint8_t *state; size_t state_bytes;	/* rider_state_pack() near ridden_near_ms(day); 0: none */
+	const struct ridden_card *card; size_t cards;
+	const struct ridden_ride *ride; size_t rides;	/* by time, then key */
+};
+int64_t ridden_near_ms(int32_t day);
+void ridden_key(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES]);
+size_t ridden_bytes_max(const struct ridden_row *row);
+size_t ridden_encode(const struct ridden_row *row, uint8_t *out);	/* into ridden_bytes_max(); bytes taken */
+
+/* A row as it lies in the store, checked as a whole: what follows cannot fail. Good while val is. */
+struct ridden {
+	uint64_t person; int32_t day;
+	const uint8_t *val; size_t bytes;
+	size_t state_at, card_at, ride_at;	/* 0: no state */
+	uint32_t cards, rides;
+	size_t next; uint32_t left; int64_t time_ms;	/* ridden_next */
+};
+bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);	/* false: cut or damaged */
+bool ridden_read(const struct iter *it, struct ridden *ret);	/* the row an iterator over DB_RIDDEN stands on */
+struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i);
+bool ridden_card_of(const struct ridden *r, const uint8_t pan[10], struct ridden_card *ret);
+bool ridden_next(struct ridden *r, struct ridden_ride *ret);	/* the records in turn */
+
+/* The person's newest row of that day or before it. False: none; a damaged one sets txn.error. */
+bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *ret);
+/* Every handle whose rides a card number's may be, as known at inbox position seq: the number itself, and the person of
+ * each registration in turn. Stops at the first that is not 0, and returns it. */
+typedef int (*handle_fn)(void *arg, uint64_t handle);
+int card_handles(struct txn *t, const uint8_t pan[10], uint64_t seq, handle_fn fn, void *arg);
+
+#endif
