@@ -116,7 +116,7 @@ struct row_concession {
 	int16_t precedence, shut_then, quota_then; uint16_t takes;
 	struct row_price price;
 	struct row_slots shut;
-	uint8_t fallback_only, pad[5];
+	uint8_t fallback_only, also[CONCESSION_QUOTAS_MAX - 1], pad[3];	/* also: further quotas, index + 1; 0 where there is none */
 };
 struct row_band { int32_t upto_fen, rate; };	/* upto INT32_MAX: the rest */
 

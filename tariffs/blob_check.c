@@ -141,7 +141,8 @@ static bool concessions_ok(const struct tariff *t)
 	for (uint32_t i = 0; i < t->concession_count; i++) {
 		const struct row_concession *c = &t->concession[i];
 
-		if (!rule_ok(t, c->rule) || c->fund >= t->fund_count || c->cond >= t->cond_count || c->quota > t->quota_count || !price_ok(t, &c->price) ||
+		if (!rule_ok(t, c->rule) || c->fund >= t->fund_count || c->cond >= t->cond_count || c->quota > t->quota_count || c->also[0] > t->quota_count ||
+		    c->also[1] > t->quota_count || (c->quota == 0 && (c->also[0] != 0 || c->also[1] != 0)) || !price_ok(t, &c->price) ||
 		    !then_ok(t, c->shut_then) || !then_ok(t, c->quota_then) || c->shut.count > SLOTS_MAX || c->shut.days > DAYS_SCHOOL)
 			return false;
 	}

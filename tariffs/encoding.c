@@ -29,6 +29,26 @@ static size_t utf8_character(const unsigned char *p, size_t left)
 	return n;
 }
 
+/* C0 and C1 controls, line and paragraph separators, marks of byte order: nothing that a title or a name has. */
+static bool unprintable(const unsigned char *p, size_t n)
+{
+	uint32_t c = n == 1 ? p[0] : n == 2 ? (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu) : n == 3 ? (p[0] & 0xFu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu) : 0x10000;
+
+	return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || (c >= 0xFFFE && c <= 0xFFFF);
+}
+
+bool text_printable(const char *text)
+{
+	size_t left = strlen(text), n;
+
+	for (; left > 0; text += n, left -= n) {
+		n = utf8_character((const unsigned char *)text, left);
+		if (n == 0 || unprintable((const unsigned char *)text, n))
+			return false;
+	}
+	return true;
+}
+
 /* Bytes before the first that is not UTF-8. */
 static size_t utf8_prefix(const char *text, size_t n)
 {

@@ -142,6 +142,20 @@ static void journeys_of_steps(const struct tariff *t, const struct row_fare *f, 
 	}
 }
 
+static bool listed(const struct tariff *t, uint32_t first, uint32_t count, const char *line)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(t->text + t->list[first + i], line) == 0)
+			return true;
+	return false;
+}
+
+static bool fare_is_of(const struct tariff *t, const struct row_cond *c, const struct row_line *l, const char *line)
+{
+	return (c->class_mask >> l->class_index & 1) != 0 && (c->line_count == 0 || listed(t, c->line, c->line_count, line)) &&
+	       !listed(t, c->not_line, c->not_line_count, line);
+}
+
 size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, struct tariff_journey *ret_journey, size_t max)
 {
 	const struct row_line *l = line_at(t, line, at_ms);
@@ -157,7 +171,7 @@ size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, 
 	if (l->fare_kind == FARE_SECTION)
 		journeys_of_sections(t, l, &s);
 	for (uint32_t i = 0; l->fare_kind == FARE_CLASS && i < t->fare_count; i++)
-		if ((t->cond[t->fare[i].cond].class_mask >> l->class_index & 1) != 0 && t->fare[i].by != BY_FLAT)
+		if (t->fare[i].by != BY_FLAT && fare_is_of(t, &t->cond[t->fare[i].cond], l, line))
 			journeys_of_steps(t, &t->fare[i], &s);
 	if (s.count == 0)
 		journey_add(&s, &whole);
@@ -199,20 +213,38 @@ bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer
 	return true;
 }
 
-bool tariff_quota_of(const struct tariff *t, uint16_t rule, struct tariff_quota *ret_quota)
+static bool takes_from(const struct row_concession *c, uint32_t quota)
+{
+	bool takes = c->quota == quota + 1;
+
+	for (size_t i = 0; i < CONCESSION_QUOTAS_MAX - 1; i++)
+		takes = takes || c->also[i] == quota + 1;
+	return takes;
+}
+
+static bool of_one_slot(const struct tariff *t, const struct row_concession *of, uint32_t quota)
+{
+	bool shared = false;
+
+	for (uint32_t i = 0; i < t->concession_count; i++)
+		shared = shared || (&t->concession[i] != of && takes_from(&t->concession[i], quota));
+	return t->quota[quota].per.period == PERIOD_DAY && t->cond[of->cond].slots.count == 1 && !shared;
+}
+
+size_t tariff_quotas_of(const struct tariff *t, uint16_t rule, struct tariff_quota ret_quota[CONCESSION_QUOTAS_MAX])
 {
 	static const char *const periods[PERIOD_COUNT_] = { "day", "month", "year", "card-year", "hours" };
+	size_t n = 0;
 
-	for (uint32_t i = 0; i < t->concession_count; i++) {
-		const struct row_concession *c = &t->concession[i];
-		const struct row_quota *q = c->quota != 0 ? &t->quota[c->quota - 1] : NULL;
+	for (uint32_t i = 0; i < t->concession_count; i++)
+		for (uint32_t k = 0; k < t->quota_count && n < CONCESSION_QUOTAS_MAX && t->concession[i].rule == rule; k++) {
+			const struct row_quota *q = &t->quota[k];
 
-		if (c->rule != rule || q == NULL)
-			continue;
-		*ret_quota = (struct tariff_quota){ q->rule, c->takes, q->limit, q->granted != 0, periods[q->per.period] };
-		return true;
-	}
-	return false;
+			if (takes_from(&t->concession[i], k))
+				ret_quota[n++] = (struct tariff_quota){ q->rule, t->concession[i].takes, q->limit, q->granted != 0,
+									!q->granted && of_one_slot(t, &t->concession[i], k) ? "slot" : periods[q->per.period] };
+		}
+	return n;
 }
 
 /* ---- minutes of the day at which a rule begins or ends ----------------------------------------------------- */

@@ -141,18 +141,34 @@ static void read_quota(struct pack *p, const char *path, const struct node *n)
 
 /* ---- concessions --------------------------------------------------------------------------------------------- */
 
-static void read_concession_quota(struct entry *e, struct row_concession *c)
+/* A quota by name, or up to three of which a ride takes from each. */
+static void read_quota_names(struct entry *e, struct row_concession *c)
 {
-	const char *quota = field_text(&e->f, "quota", "");
-	int at = quota[0] != '\0' ? quota_find(e->f.pack, quota) : -1;
 	char hint[HINT_BYTES];
 
-	if (quota[0] != '\0' && at < 0)
-		problem(e->f.pack, e->f.file, field(&e->f, "quota")->line, field(&e->f, "quota")->column, "quota: no quota is called \"%s\"%s", quota,
-			name_hint(e->f.pack, quota_find, quota, hint, sizeof(hint)));
-	if (quota[0] != '\0' && field(&e->f, "quota_empty") == NULL)
+	for (size_t i = 0; i < field_list(&e->f, "quota"); i++) {
+		const struct node *n = field_item(&e->f, "quota", i);
+		int at = n->kind == NODE_SCALAR ? quota_find(e->f.pack, n->text) : -1;
+
+		if (at < 0)
+			problem(e->f.pack, e->f.file, n->line, n->column, "quota: no quota is called \"%s\"%s", n->kind == NODE_SCALAR ? n->text : "",
+				name_hint(e->f.pack, quota_find, n->kind == NODE_SCALAR ? n->text : "", hint, sizeof(hint)));
+		else if (i >= CONCESSION_QUOTAS_MAX)
+			problem(e->f.pack, e->f.file, n->line, n->column, "quota: more than %d", CONCESSION_QUOTAS_MAX);
+		else if (at + 1 == c->quota || at + 1 == c->also[0])
+			problem(e->f.pack, e->f.file, n->line, n->column, "quota: \"%s\" twice", n->text);
+		else if (i == 0)
+			c->quota = (uint16_t)(at + 1);
+		else
+			c->also[i - 1] = (uint8_t)(at + 1);
+	}
+}
+
+static void read_concession_quota(struct entry *e, struct row_concession *c)
+{
+	read_quota_names(e, c);
+	if (field(&e->f, "quota") != NULL && field(&e->f, "quota_empty") == NULL)
 		entry_problem(e, "\"quota_empty\" is missing: what is paid when the quota is used up (a concession's id, published, other)");
-	c->quota = (uint16_t)(at + 1);
 	c->takes = (uint16_t)field_int(&e->f, "takes", 1, 1000, 1);
 	c->quota_then = then_read(&e->f, "quota_empty", THEN_OTHER);
 	if (c->price.kind == PRICE_UNITS && c->quota == 0)

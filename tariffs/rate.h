@@ -86,6 +86,7 @@ uint32_t period_stamp(const struct rating *r, const struct row_period *p, const 
 int64_t account_value(const struct rating *r, const struct row_period *p);
 void account_add(struct rating *r, const struct row_period *p, int64_t amount);
 int64_t quota_left(const struct rating *r, const struct row_quota *q);
+bool quotas_suffice(const struct rating *r, const struct row_concession *c);	/* of a concession with a quota: each has enough left */
 struct exact ladders_apply(struct rating *r, const struct choice *choice, struct exact now, uint16_t *ret_rule, uint16_t *ret_fund);
 int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *ret_fund);
 void quota_remember(struct rating *r, const struct choice *choice);	/* what the concession takes */

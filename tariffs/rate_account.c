@@ -104,6 +104,15 @@ static int64_t quota_limit(const struct rating *r, const struct row_quota *q)
 
 int64_t quota_left(const struct rating *r, const struct row_quota *q) { return quota_limit(r, q) - account_value(r, &q->per); }
 
+bool quotas_suffice(const struct rating *r, const struct row_concession *c)
+{
+	bool enough = quota_left(r, &r->t->quota[c->quota - 1]) >= c->takes;
+
+	for (size_t i = 0; i < CONCESSION_QUOTAS_MAX - 1 && c->also[i] != 0; i++)
+		enough = enough && quota_left(r, &r->t->quota[c->also[i] - 1]) >= c->takes;
+	return enough;
+}
+
 static bool listed(uint64_t mask, const struct choice *choice) { return choice->index != PRICE_NONE && (mask >> choice->index & 1) != 0; }
 
 /* ---- ladders -------------------------------------------------------------------------------------------- */
@@ -230,15 +239,21 @@ int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *
 
 /* ---- after the ride ---------------------------------------------------------------------------------------- */
 
+static void quota_take(struct rating *r, const struct row_quota *q, uint16_t takes)
+{
+	account_add(r, &q->per, takes);
+	step(r->fare, FARE_STEP_QUOTA, q->rule, 0);
+}
+
 void quota_remember(struct rating *r, const struct choice *choice)
 {
-	if (choice->index != PRICE_NONE && r->t->concession[choice->index].quota != 0) {
-		const struct row_concession *c = &r->t->concession[choice->index];
-		const struct row_quota *q = &r->t->quota[c->quota - 1];
+	const struct row_concession *c = choice->index != PRICE_NONE ? &r->t->concession[choice->index] : NULL;
 
-		account_add(r, &q->per, c->takes);
-		step(r->fare, FARE_STEP_QUOTA, q->rule, 0);
-	}
+	if (c == NULL || c->quota == 0)
+		return;
+	quota_take(r, &r->t->quota[c->quota - 1], c->takes);
+	for (size_t i = 0; i < CONCESSION_QUOTAS_MAX - 1 && c->also[i] != 0; i++)
+		quota_take(r, &r->t->quota[c->also[i] - 1], c->takes);
 }
 
 void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)

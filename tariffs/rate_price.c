@@ -107,7 +107,7 @@ static bool resolve(struct rating *r, int index, int depth, struct choice *ret)
 
 	if (c->shut.count > 0 && slots_hit(r, &c->shut))
 		return fallback(r, c->shut_then, index, MISS_HOURS, depth, ret);
-	if (c->quota != 0 && quota_left(r, &r->t->quota[c->quota - 1]) < c->takes)
+	if (c->quota != 0 && !quotas_suffice(r, c))
 		return fallback(r, c->quota_then, index, MISS_QUOTA, depth, ret);
 	*ret = (struct choice){ .index = index, .via = index, .price = concession_price(r, index, exact_of_fen(r->published_fen)) };
 	return true;

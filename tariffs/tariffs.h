@@ -284,9 +284,11 @@ bool tariff_section_at(const struct tariff *t, const char *line, int64_t at_ms, 
 /* A transfer scheme in outline. amounts: every price of it is an amount, a free ride or a part of the fare. */
 struct tariff_transfer { uint16_t rule, uses; uint32_t window_s, gap_s; bool endless, of_first, from_ride_end, same_line, by_hour, amounts; };
 bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer *ret_transfer);
-/* What a concession counts, by its rule; false: nothing. period: day, month, year, card-year or hours. */
+/* What a concession counts, by its rule; how many quotas it takes from. period: slot (per day, of a concession that holds in
+ * one slot of hours and shares it with no other), day, month, year, card-year or hours. */
+#define CONCESSION_QUOTAS_MAX 3		/* as terminals' tables have them: of a slot, a day, a month */
 struct tariff_quota { uint16_t rule, takes; uint32_t limit; bool granted; const char *period; };
-bool tariff_quota_of(const struct tariff *t, uint16_t rule, struct tariff_quota *ret_quota);
+size_t tariff_quotas_of(const struct tariff *t, uint16_t rule, struct tariff_quota ret_quota[CONCESSION_QUOTAS_MAX]);
 /* Minutes of the day at which some rule begins or ends, rising from 0. */
 size_t tariff_minutes(const struct tariff *t, uint16_t *ret_minute, size_t max);
 /* One day for every kind of day that the rules tell apart, from a first day on: kind, seasons, dates of rules. */
@@ -351,6 +353,38 @@ struct rate_notes {			/* filled when wanted; pass NULL on the fast path */
 void rate(const struct tariff *t, const struct rider *rider, const struct rider_state *state,
 	  const struct ride *ride, struct rider_state *ret_state, struct fare *ret_fare,
 	  struct rate_notes *notes);
+
+/* ---- terminals' tables: params.c, import.c ------------------------------------------------------------ */
+
+/* Columns of a table that a maker of terminals hands over: type and percent or price, limits, and what else there is. */
+enum params_column { PARAMS_TYPE, PARAMS_TITLE, PARAMS_CLASS, PARAMS_LINES, PARAMS_JOURNEY, PARAMS_MEDIA, PARAMS_GUESTS, PARAMS_DAYS, PARAMS_HOURS,
+	PARAMS_PUBLISHED, PARAMS_PERCENT, PARAMS_PRICE, PARAMS_LIMIT_SLOT, PARAMS_LIMIT_DAY, PARAMS_LIMIT_MONTH, PARAMS_RULE, PARAMS_NOTE, PARAMS_COLUMNS };
+const char *params_column_name(enum params_column c);
+int params_column(const struct csv *csv, enum params_column c);	/* by its English or a Chinese heading; -1: none */
+int params_medium(const char *word);	/* 0 card .. 6 cash, English or Chinese; -1: none */
+int params_guest(const char *word);	/* enum guest_class; -1: none */
+int params_type_code(const char *text);	/* the card class where the text is a number, -1 where it is too large; 0: a word */
+bool params_type_everybody(const char *text);	/* ordinary, 普通卡 or card class 1 */
+struct params_type { const char *name, *title; };
+const struct params_type *params_type_of(int code);	/* T-Union's card classes; NULL: none of them */
+
+/*
+ * A first pack made of such a table: the texts of its files, free with tariff_import_done. What a table cannot know stands
+ * in them as a plain default under a comment, and in unsettled, one line each: "file: what is to be settled". What is no
+ * such table, or cannot be said in a pack, goes to report as "file:line:column: reason" and TARIFF_E_SYNTAX is returned.
+ */
+struct tariff_import {
+	char *pack_yaml, *lines_csv, *cases_csv;
+	char *sections_csv, *calendar_csv;	/* NULL: not needed */
+	char *unsettled;
+	int32_t first_day;
+};
+/* first_day: of the pack; the caller's choice, and it is listed as unsettled. */
+int tariff_import(const char *path, const char *pack_name, int32_t first_day, int32_t today, tariff_report_fn report, void *arg,
+		  struct tariff_import *ret_import) TARIFFS_MUST_CHECK;
+int tariff_import_parse(const char *name, const void *p, size_t n, const char *pack_name, int32_t first_day, int32_t today,
+			tariff_report_fn report, void *arg, struct tariff_import *ret_import) TARIFFS_MUST_CHECK;
+void tariff_import_done(struct tariff_import *import);
 
 /* ---- differences: differ.c ------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@ static const struct option longs[] = {
 	{ "trust", required_argument, NULL, 'u' }, { "who", required_argument, NULL, 'w' }, { "version", required_argument, NULL, 'v' },
 	{ "cases", required_argument, NULL, 'C' }, { "taps", required_argument, NULL, 'T' }, { "db", required_argument, NULL, 's' },
 	{ "day", required_argument, NULL, 'D' }, { "at", required_argument, NULL, 'A' }, { "live", required_argument, NULL, 'L' }, { "by", required_argument, NULL, 'B' }, { "csv", no_argument, NULL, 'V' },
+	{ "import", required_argument, NULL, 'I' },
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "json", no_argument, NULL, 'j' }, { "canonical", no_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
@@ -44,6 +45,7 @@ int options_read(int argc, char **argv, const char *usage, struct options *ret)
 		case 'A': ret->at = optarg; break;
 		case 'L': ret->live = optarg; break;
 		case 'B': ret->by = optarg; break;
+		case 'I': ret->import = optarg; break;
 		case 'V': ret->csv = true; break;
 		case 'n': ret->dry_run = true; break;
 		case 'j': ret->json = true; break;

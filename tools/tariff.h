@@ -79,6 +79,10 @@ extern const char *const book_media_names[BOOK_MEDIA], *const book_guest_names[B
 /* A terminals' table against the book, every difference on stdout with its place; an exit code (tariff_params_read.c). */
 int params_compare(const char *path, const struct book *book);
 
+/* A first pack made of a terminals' table, in a directory that is not there yet; an exit code (tariff_import.c). Day
+ * DAY_NONE: from 1 January of this year. */
+int params_import(const char *path, const char *dir, int32_t day);
+
 /* ---- a trial: past rides under two packs (tariff_trial.c) --------------------------------------------------- */
 
 struct trial;

@@ -405,11 +405,12 @@ static const char *card_entries(const struct reading *r, const struct tariff *t,
 /* Characters of a date that the period of a granted quota lasts: those of its month are 7. 0: its units do not lapse by date. */
 static size_t period_chars(const struct tariff *t)
 {
-	struct tariff_quota q;
+	struct tariff_quota q[CONCESSION_QUOTAS_MAX];
 
 	for (uint16_t rule = 1; rule < tariff_rule_count(t); rule++)
-		if (tariff_quota_of(t, rule, &q) && q.granted)
-			return strcmp(q.period, "day") == 0 ? 10 : strcmp(q.period, "month") == 0 ? 7 : strcmp(q.period, "year") == 0 ? 4 : 0;
+		for (size_t i = tariff_quotas_of(t, rule, q); i-- > 0;)
+			if (q[i].granted)
+				return strcmp(q[i].period, "day") == 0 ? 10 : strcmp(q[i].period, "month") == 0 ? 7 : strcmp(q[i].period, "year") == 0 ? 4 : 0;
 	return 0;
 }
 

@@ -14,7 +14,8 @@
 static const char usage[] =
 	"用法 usage: qingfen tariff params PACK --to FILE [--key FILE]      编译后的票价包, 本项目终端直接使用; 签名写入 FILE.sig\n"
 	"            qingfen tariff params PACK --to FILE.csv [--date D]    表格: 类型、折扣、每日每月次数; FILE.csv.NOT_CARRIED.txt 列出不能表达的规则\n"
-	"            qingfen tariff params PACK --from FILE.csv [--date D]  机具的参数表与票价包逐格比较, 不同之处列出 文件:行:列; 相同 0, 不同 1, 不能读 3\n";
+	"            qingfen tariff params PACK --from FILE.csv [--date D]  机具的参数表与票价包逐格比较, 不同之处列出 文件:行:列; 相同 0, 不同 1, 不能读 3\n"
+	"            qingfen tariff params --import FILE.csv --out DIR [--date D]   由参数表写出第一份票价包, 自 D 起 (默认今年元旦); DIR 须不存在\n";
 
 /* ---- the compiled pack ---------------------------------------------------------------------------------- */
 
@@ -57,17 +58,19 @@ static int percent_of(const struct book_price *p)
 
 static void limits_print(FILE *out, const struct tariff *t, const struct book_price *p)
 {
-	struct tariff_quota q = { .period = "" };
-	bool counted = p->rule != 0 && tariff_quota_of(t, p->rule, &q) && !q.granted;
-	uint32_t rides = counted ? q.limit / (q.takes > 0 ? q.takes : 1) : 0;
+	static const char *const periods[] = { "slot", "day", "month" };
+	struct tariff_quota q[CONCESSION_QUOTAS_MAX];
+	size_t n = p->rule != 0 ? tariff_quotas_of(t, p->rule, q) : 0;
 
-	fputs(",,", out);		/* limit_slot stays empty: no rule of a pack counts rides of one slot */
-	if (counted && strcmp(q.period, "day") == 0)
-		fprintf(out, "%u", rides);
 	fputc(',', out);
-	if (counted && strcmp(q.period, "month") == 0)
-		fprintf(out, "%u", rides);
-	fputc(',', out);
+	for (size_t k = 0; k < 3; k++) {
+		for (size_t i = 0; i < n; i++)
+			if (!q[i].granted && strcmp(q[i].period, periods[k]) == 0) {
+				fprintf(out, "%u", q[i].limit / (q[i].takes > 0 ? q[i].takes : 1));
+				break;
+			}
+		fputc(',', out);
+	}
 }
 
 static void row_write(FILE *out, const struct book *b, const struct book_family *f, const struct book_row *row,
@@ -141,8 +144,9 @@ static const struct { const char *kind, *reason; } unfit[] = {
 
 static void not_carried_write(const struct tariff *t, FILE *out)
 {
+	struct tariff_quota q[CONCESSION_QUOTAS_MAX];
 	struct tariff_rule r;
-	struct tariff_quota q;
+	size_t quotas;
 
 	fputs("# 参数表不能表达的规则 what the table cannot carry: rule id, reason\n", out);
 	for (size_t i = 1; i < tariff_rule_count(t); i++) {
@@ -151,11 +155,12 @@ static void not_carried_write(const struct tariff *t, FILE *out)
 		for (size_t k = 0; k < sizeof(unfit) / sizeof(unfit[0]); k++)
 			if (strcmp(r.kind, unfit[k].kind) == 0)
 				fprintf(out, "%s\t%s\n", r.id, unfit[k].reason);
-		if (!tariff_quota_of(t, (uint16_t)i, &q))
-			continue;
-		if (q.granted || (strcmp(q.period, "day") != 0 && strcmp(q.period, "month") != 0))
-			fprintf(out, "%s\t次数限制不按日或月 (%s)\n", r.id, q.granted ? "granted" : q.period);
-		fprintf(out, "%s\t次数用完后的票价\n", r.id);
+		quotas = tariff_quotas_of(t, (uint16_t)i, q);
+		for (size_t k = 0; k < quotas; k++)
+			if (q[k].granted || (strcmp(q[k].period, "slot") != 0 && strcmp(q[k].period, "day") != 0 && strcmp(q[k].period, "month") != 0))
+				fprintf(out, "%s\t次数限制不按时段、日或月 (%s)\n", r.id, q[k].granted ? "granted" : q[k].period);
+		if (quotas > 0)
+			fprintf(out, "%s\t次数用完后的票价\n", r.id);
 	}
 	fputs("(groups)\t年龄、户籍、权益有效期与年审的判断: 表中只有类型\n(dates)\t表以 --date 起的日期类别为准, 规则变化后须再导出\n",
 	      out);
@@ -209,7 +214,9 @@ int tariff_params(int argc, char **argv)
 
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
-	if (o.first + 1 != argc || (o.to == NULL) == (o.from == NULL) || (o.date != NULL && !day_parse(o.date, &day))) {
+	if (o.import != NULL && o.out != NULL && o.first == argc && o.to == NULL && o.from == NULL && (o.date == NULL || day_parse(o.date, &day)))
+		return params_import(o.import, o.out, day);
+	if (o.import != NULL || o.first + 1 != argc || (o.to == NULL) == (o.from == NULL) || (o.date != NULL && !day_parse(o.date, &day))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}

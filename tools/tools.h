@@ -38,7 +38,7 @@ int verb_sim(int argc, char **argv);
 
 /* The options verbs share; a verb names in its usage the ones it takes. Words that are not options follow in
  * argv from first on. 0: go on; -1: help was printed; else an exit code. */
-struct options { const char *store, *socket, *form, *format, *out, *date, *to, *from, *key, *trust, *who, *cases, *taps, *by, *day, *live, *at; int64_t version; bool json, csv, canonical, dry_run;
+struct options { const char *store, *socket, *form, *format, *out, *date, *to, *from, *key, *trust, *who, *cases, *taps, *by, *day, *live, *at, *import; int64_t version; bool json, csv, canonical, dry_run;
 	int first; };
 int options_read(int argc, char **argv, const char *usage, struct options *ret);
 /* Send a request to the daemon and print its answer (JSON with --json, else as lines); exit code. */

@@ -111,7 +111,7 @@ def concessions(r):
         c["fund"] = r.choice(FUNDS)
         c["precedence"] = r.choice([0, 10, 10, 20])
         if quota:
-            c.update(quota=quota, takes=c["price"]["units"] if isinstance(c["price"], dict) and "units" in c["price"] else r.randint(1, 2),
+            c.update(quota=r.choice([quota, [quota, "few"], [quota, "few", "year"]]), takes=c["price"]["units"] if isinstance(c["price"], dict) and "units" in c["price"] else r.randint(1, 2),
                      quota_empty=r.choice(["published", "other", "fallback", "ordinary"]))
         if r.random() < 0.3:
             c.update(shut=slots(r), shut_days=r.choice(["all", "workday", "restday"]), shut_price=r.choice(["published", "other", "fallback"]))
@@ -207,7 +207,8 @@ def pack(r):
     if r.random() < 0.3:
         p["fares"][1]["rounding"] = {"mode": "half-up", "unit_fen": 50}
     p["quotas"] = [dict(rule("month", "每月"), limit=r.randint(3, 12), per=r.choice(["day", "month", "year", "card-year", "168h"]), of=r.choice(["person", "card"])),
-                   dict(rule("granted", "给"), limit="granted", per="month", of="person", unit_fen=50)]
+                   dict(rule("granted", "给"), limit="granted", per="month", of="person", unit_fen=50),
+                   dict(rule("few", "每日"), limit=r.randint(1, 4), per="day", of="person"), dict(rule("year", "每年"), limit=r.randint(5, 60), per="year", of="card")]
     p["concessions"] = concessions(r)
     ids = [c["id"] for c in p["concessions"]]
     p["order"] = r.choice([["concession", "transfer", "ladder", "cap"], ["transfer", "concession", "cap"], ["concession", "ladder", "transfer", "round", "cap"]])

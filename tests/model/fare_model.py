@@ -39,7 +39,7 @@ class Pack:
         self.lines, self.sections, self.stops = (self.table(folder, name + ".csv") for name in ("lines", "sections", "stops"))
         self.calendar = {}
         for row in self.table(folder, "calendar.csv"): self.calendar.setdefault(day(row["date"]), set()).add(row["kind"])
-        self.concessions = self.d.get("concessions", [])
+        self.concessions = [dict(c, quota=[c["quota"]] if isinstance(c["quota"], str) else c["quota"]) if "quota" in c else c for c in self.d.get("concessions", [])]
         self.by_id = {c["id"]: c for c in self.concessions}
         self.quotas = {q["id"]: q for q in self.d.get("quotas", [])}
         self.funding = {f["id"]: f for f in self.d.get("funding", [])}
@@ -196,7 +196,7 @@ class Rating:
             if "rate" in p: x = base * percent(p["rate"])
             elif "fixed_fen" in p: x = min(F(p["fixed_fen"]), base)
             elif "minus_fen" in p: x = max(base - p["minus_fen"], F(0))
-            elif "units" in p: x = min(F(p["units"] * self.p.quotas[c["quota"]].get("unit_fen", 0)), base)
+            elif "units" in p: x = min(F(p["units"] * self.p.quotas[c["quota"][0]].get("unit_fen", 0)), base)
             elif "bands" in p:
                 x, start = F(0), F(0)
                 for band in p["bands"]:
@@ -211,7 +211,7 @@ class Rating:
         """The concession that gives the price, None for published, or False: the next rule that applies."""
         if c.get("shut") and self.days_hold(c.get("shut_days", "all")) and in_slots(c["shut"], self.clock):
             return self.instead(c["shut_price"], depth)
-        if "quota" in c and self.quota_left(c["quota"]) < c.get("takes", 1): return self.instead(c["quota_empty"], depth)
+        if "quota" in c and min(map(self.quota_left, c["quota"])) < c.get("takes", 1): return self.instead(c["quota_empty"], depth)
         return c
     def instead(self, word, depth):
         if word == "published": return None
@@ -427,7 +427,7 @@ class Rating:
                 break
         if self.escorted: self.s["escorted"] = self.s["last"][0]
         if companion and not self.escort: return
-        if choice and "quota" in choice and not p: self.add(self.p.quotas[choice["quota"]], choice.get("takes", 1))
+        for q in choice.get("quota", []) if choice and not p else []: self.add(self.p.quotas[q], choice.get("takes", 1))
         if companion: return
         for l in self.p.get("ladders"):
             if not (choice and choice["id"] in l.get("not_with", [])) and self.holds(l):

@@ -145,7 +145,7 @@ static void transfers_and_quotas_are_told_in_outline(void **state)
 {
 	struct opened p = open_pack("tariffs/packs/ganzhou");
 	struct tariff_transfer x;
-	struct tariff_quota q;
+	struct tariff_quota q[CONCESSION_QUOTAS_MAX];
 	struct tariff_rule r;
 
 	(void)state;
@@ -156,7 +156,7 @@ static void transfers_and_quotas_are_told_in_outline(void **state)
 	assert_int_equal(x.uses, 2);
 	assert_true(x.amounts && !x.of_first && !x.same_line);
 	assert_false(tariff_transfer_at(p.t, 1, &x));
-	assert_false(tariff_quota_of(p.t, x.rule, &q));
+	assert_int_equal(tariff_quotas_of(p.t, x.rule, q), 0);
 	close_pack(&p);
 }
 
