@@ -29,24 +29,20 @@ static void broken(struct checking *c, int32_t day, const char *format, ...)
 }
 
 /* Every cleared row of a day. */
-typedef void (*row_fn)(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg);
+typedef void (*row_fn)(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg);
 
 static void each_row(struct checking *c, const struct day_row *day, row_fn fn, void *arg)
 {
-	uint8_t prefix[4];
-	struct iter it;
+	struct row_iter it;
 
-	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
-	iter_open(c->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct cleared row;
-
-		if (cleared_decode(it.val, it.val_bytes, &row))
-			fn(c, day, &it, &row, arg);
-		else
-			broken(c, day->day, "a cleared row cannot be read");
+	rows_open_day(c->t, day->day, &it);
+	while (rows_next(&it))
+		fn(c, day, it.key, &it.row, arg);
+	rows_close(&it);
+	if (c->t->error == CLEARING_E_STORE) {
+		c->t->error = 0;
+		broken(c, day->day, "cleared rows cannot be read");
 	}
-	iter_close(&it);
 }
 
 static void each_day(struct checking *c, void (*fn)(struct checking *, const struct day_row *))
@@ -76,9 +72,9 @@ static int64_t subsidy_of(const struct cleared *row)
 	return sum;
 }
 
-static void legs_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void legs_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
-	(void)it;
+	(void)key;
 	(void)arg;
 	for (uint8_t i = 0; i < row->priced.posting_count; i++) {
 		const struct posting *p = &row->priced.posting[i];
@@ -90,9 +86,9 @@ static void legs_row(struct checking *c, const struct day_row *day, const struct
 
 static void check_legs(struct checking *c, const struct day_row *day) { each_row(c, day, legs_row, NULL); }
 
-static void split_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void split_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
-	(void)it;
+	(void)key;
 	(void)arg;
 	if (row->fare.published.fen != row->fare.paid.fen + subsidy_of(row) + row->fare.absorbed.fen)
 		broken(c, day->day, "published %" PRId64 " is not rated + subsidies + absorbed", row->fare.published.fen);
@@ -100,12 +96,12 @@ static void split_row(struct checking *c, const struct day_row *day, const struc
 
 static void check_split(struct checking *c, const struct day_row *day) { each_row(c, day, split_row, NULL); }
 
-static void once_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void once_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
 	int64_t posted = 0;
 	bool money = verdict_info((enum verdict)row->verdict)->money;
 
-	(void)it;
+	(void)key;
 	(void)arg;
 	for (uint8_t i = 0; i < row->priced.posting_count; i++)
 		if (ACCOUNT_CLASS(row->priced.posting[i].credit) != ACCOUNT_RIDER_REFUND || ACCOUNT_CLASS(row->priced.posting[i].debit) != ACCOUNT_OPERATOR)
@@ -116,40 +112,33 @@ static void once_row(struct checking *c, const struct day_row *day, const struct
 
 static bool was_set_aside(struct checking *c, int32_t day, const uint8_t key[TAP_KEY_BYTES])
 {
-	uint8_t at[CLEARED_KEY_BYTES] = { 0 };
+	uint8_t at[CLEARED_KEY_BYTES];
 	struct cleared row;
-	const void *val;
-	size_t n;
 
-	be32_put(at, (uint32_t)day ^ 0x80000000u);
-	at[4] = CLEARED_RIDE;
-	memcpy(at + 5, key, TAP_KEY_BYTES);
-	return txn_get(c->t, DB_CLEARED, at, sizeof(at), &val, &n) && cleared_decode(val, n, &row) && row.verdict == VERDICT_QUARANTINED;
+	row_key(day, CLEARED_RIDE, key, 0, at);
+	return row_get(c->t, at, &row) && row.verdict == VERDICT_QUARANTINED;
 }
 
 /* A business key is money on the day that decided it, or after that day set it aside, and on no other. */
 static void once_key(struct checking *c, const struct day_row *day, const uint8_t key[TAP_KEY_BYTES])
 {
-	const void *val;
 	int32_t decided;
-	size_t n;
 
-	if (!txn_get(c->t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) || n < 4) {
+	if (!key_decided(c->t, key, INT32_MAX, &decided)) {
 		broken(c, day->day, "a tap is money whose business key no day decided");
 		return;
 	}
-	decided = (int32_t)be32_get(val);
 	if (decided != day->day && (decided > day->day || !was_set_aside(c, decided, key)))
 		broken(c, day->day, "a tap is money on a day that did not decide its business key");
 }
 
 /* What is over is owed or kept, and whatever is over or under has a reason. */
-static void differ_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void differ_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
 	const struct priced *p = &row->priced;
 	int64_t refund = 0;
 
-	(void)it;
+	(void)key;
 	(void)arg;
 	for (uint8_t i = 0; i < p->posting_count; i++)
 		refund += ACCOUNT_CLASS(p->posting[i].credit) == ACCOUNT_RIDER_REFUND ? p->posting[i].amount.fen : 0;
@@ -164,16 +153,14 @@ static void check_differences(struct checking *c, const struct day_row *day) { e
 /* Also: of the rows of one business key, of this day and of all days, at most one is money, so nothing is settled twice. */
 static void check_once(struct checking *c, const struct day_row *day)
 {
-	uint8_t prefix[4], last[TAP_KEY_BYTES] = { 0 };
+	uint8_t last[TAP_KEY_BYTES] = { 0 };
 	bool last_money = false;
-	struct iter it;
+	struct row_iter it;
 
 	each_row(c, day, once_row, NULL);
-	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
-	iter_open(c->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct cleared row;
-		bool money = it.key_bytes == CLEARED_KEY_BYTES && cleared_decode(it.val, it.val_bytes, &row) && verdict_info((enum verdict)row.verdict)->money;
+	rows_open_day(c->t, day->day, &it);
+	while (rows_next(&it)) {
+		bool money = verdict_info((enum verdict)it.row.verdict)->money;
 		bool same = memcmp(last, it.key + 5, TAP_KEY_BYTES) == 0;
 
 		if (money)
@@ -183,12 +170,12 @@ static void check_once(struct checking *c, const struct day_row *day)
 		last_money = money || (same && last_money);
 		memcpy(last, it.key + 5, TAP_KEY_BYTES);
 	}
-	iter_close(&it);
+	rows_close(&it);
 }
 
 /* ---- a code is money once --------------------------------------------------------------------------- */
 
-static void codes_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void codes_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
 	uint8_t code[TAP_CODE_BYTES];
 	const char *field;
@@ -197,9 +184,9 @@ static void codes_row(struct checking *c, const struct day_row *day, const struc
 	(void)arg;
 	if (!verdict_info((enum verdict)row->verdict)->money || tap_decode(row->raw, row->raw_bytes, &tap, &field) != 0 || !tap_code_key(&tap, code))
 		return;
-	if (!code_held(c->t, code, it->key + 5, day->day))
+	if (!code_held(c->t, code, key + 5, day->day))
 		broken(c, day->day, "a code is money with a record that does not hold it");
-	if (code_taken_before(c->t, code, it->key + 5, row->check, day->day))
+	if (code_taken_before(c->t, code, key + 5, row->check, day->day))
 		broken(c, day->day, "a code is money on two days");
 }
 
@@ -207,11 +194,11 @@ static void check_codes(struct checking *c, const struct day_row *day) { each_ro
 
 /* ---- I4: received = every verdict ------------------------------------------------------------------- */
 
-static void count_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void count_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
 	(void)c;
 	(void)day;
-	(void)it;
+	(void)key;
 	(void)row;
 	++*(uint64_t *)arg;
 }
@@ -276,13 +263,13 @@ static int fold_checkpoint(struct sink *sink)
 	return 0;
 }
 
-static void fold_add(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
+static void fold_add(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
 	const char *field;
 	struct tap tap;
 	bool decoded = tap_decode(row->raw, row->raw_bytes, &tap, &field) == 0;
 
-	if (fold_row(arg, row, decoded ? &tap : NULL, it->key + 5) != 0)
+	if (fold_row(arg, row, decoded ? &tap : NULL, key + 5) != 0)
 		broken(c, day->day, "rows cannot be summed");
 }
 
@@ -373,16 +360,11 @@ static bool stood_before(struct checking *c, const struct adjustment *a, struct 
 {
 	uint8_t key[CLEARED_KEY_BYTES];
 	struct cleared row;
-	const void *val;
-	size_t n;
 
 	if (adjust_before(c->t, a->key, a->nth, a->day, ret))
 		return true;
-	be32_put(key, (uint32_t)a->settled_day ^ 0x80000000u);
-	key[4] = CLEARED_RIDE;
-	memcpy(key + 5, a->key, TAP_KEY_BYTES);
-	be16_put(key + 23, a->nth);
-	if (!txn_get(c->t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row))
+	row_key(a->settled_day, CLEARED_RIDE, a->key, a->nth, key);
+	if (!row_get(c->t, key, &row))
 		return false;
 	*ret = (struct adjustment){ .verdict = row.verdict, .fare = row.fare, .charged_fen = row.priced.charged.fen,
 				    .refund_fen = verdict_info((enum verdict)row.verdict)->money ? row.priced.overcharge.fen - row.priced.kept.fen : 0 };
@@ -422,21 +404,9 @@ static void check_adjust(struct checking *c, const struct day_row *day) { each_a
 
 /* ---- debits: each ride of a bank card is in one, and each is the sum of its rides ------------------------------------- */
 
-/* Of days that old versions built: one item a ride, called by terminal and serial. */
-static bool item_of_its_own(struct checking *c, const struct day_row *day, const struct iter *it, int64_t fen)
+static void debit_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
-	char date[11], terminal[13], id[DEBIT_ID_BYTES];
-	struct item_row item;
-
-	day_format(day->day, date);
-	hex_encode(it->key + 5, 6, terminal);
-	snprintf(id, sizeof(id), "QF%.2s%.2s%.2s%s%08X", date + 2, date + 5, date + 8, terminal, be32_get(it->key + 11));
-	return item_get(c->t, SCHEME_BANK, id, &item) && item.amount_fen == fen;
-}
-
-static void debit_row(struct checking *c, const struct day_row *day, const struct iter *it, const struct cleared *row, void *arg)
-{
-	uint8_t key[CLEARED_KEY_BYTES];
+	uint8_t other[CLEARED_KEY_BYTES];
 	char id[DEBIT_ID_BYTES];
 	struct item_row item;
 	bool inside = false;
@@ -446,14 +416,13 @@ static void debit_row(struct checking *c, const struct day_row *day, const struc
 	(void)arg;
 	if (row->scheme != SCHEME_BANK || !verdict_info((enum verdict)row->verdict)->money || row->priced.charged.fen <= 0)
 		return;
-	if (!debit_of_ride(c->t, it->key, id)) {
-		if (!item_of_its_own(c, day, it, row->priced.charged.fen))
-			broken(c, day->day, "a ride of a bank card is in no debit");
+	if (!debit_of_ride(c->t, key, id)) {
+		broken(c, day->day, "a ride of a bank card is in no debit");
 		return;
 	}
 	debit_rides_open(c->t, id, &rides);
-	while (debit_rides_next(&rides, key, &fen)) {
-		inside = inside || (memcmp(key, it->key, sizeof(key)) == 0 && fen == row->priced.charged.fen);
+	while (debit_rides_next(&rides, other, &fen)) {
+		inside = inside || (memcmp(other, key, sizeof(other)) == 0 && fen == row->priced.charged.fen);
 		sum += fen;
 	}
 	iter_close(&rides);

@@ -16,6 +16,7 @@ void job_done(struct job *j)
 	for (size_t i = 0; i < j->arena.count; i++)
 		free(j->arena.chunk[i]);
 	free(j->arena.chunk);
+	results_free(j->results);
 	free(j->work);
 	free(j->order);
 	free(j->recheck);
@@ -119,6 +120,8 @@ int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stat
 	if (ret == 0)
 		ret = fold_new(day, &j.fold);
 	if (ret == 0)
+		ret = results_new(&j.results);
+	if (ret == 0)
 		ret = clear_run(&j);
 	job_done(&j);
 	if (ret == 0) {
@@ -130,13 +133,15 @@ int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stat
 
 /* ---- into the store ------------------------------------------------------------------------------------------------ */
 
-struct store_sink { struct sink sink; struct store *store; struct txn txn; };
+struct store_sink { struct sink sink; struct store *store; struct txn txn; struct row_packer *packer; };
 
 static int store_put(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
 {
 	struct store_sink *s = (struct store_sink *)(void *)sink;
 	int ret = s->txn.mdb != NULL ? 0 : txn_begin(s->store, true, &s->txn);
 
+	if (ret == 0 && db == DB_CLEARED)
+		ret = row_pack(s->packer, val, val_bytes, &val, &val_bytes);
 	if (ret != 0)
 		return ret;
 	txn_put(&s->txn, db, key, key_bytes, val, val_bytes);
@@ -197,10 +202,13 @@ int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats)
 	int ret = state_check(s, day);
 
 	if (ret == 0)
+		ret = row_packer_new(&sink.packer);
+	if (ret == 0)
 		ret = clear_day(s, day, &sink.sink, &stats);
 	if (ret == 0)
 		ret = store_checkpoint(&sink.sink);
 	txn_abort(&sink.txn);
+	row_packer_free(sink.packer);
 	if (ret == 0)
 		ret = state_flip(s, day, &stats);
 	if (ret == 0)

@@ -6,6 +6,7 @@
 #define CLEARING_CLEAR_H
 
 #include "clearing/fold.h"
+#include "clearing/rows.h"
 
 struct work {				/* one record of the day */
 	const uint8_t *raw; uint32_t raw_bytes;
@@ -16,11 +17,11 @@ struct work {				/* one record of the day */
 	bool coded; uint8_t code[TAP_CODE_BYTES];	/* a record with a code: which */
 	bool refused;			/* its platform answered no */
 	int64_t time_ms;
-	uint64_t person, seq;
+	uint64_t person, seq, raw_seq;	/* seq: event that brought it here; raw_seq: that has its bytes */
 	uint16_t at;			/* place in its batch */
 	int32_t arrived;		/* the day its batch belongs to: an earlier one, when its key was asked again after the cut */
 	const char *device;
-	const uint8_t *row; uint32_t row_bytes;	/* encoded result, in the arena */
+	struct row_result *result;		/* of a record that was rated; NULL: made when it is written */
 	uint16_t nth;			/* among records of one key */
 	uint8_t card, generation;	/* enum card_standing; which physical card of its number */
 	bool rated;			/* went to the tariff, whatever came of it */
@@ -47,7 +48,8 @@ struct job {
 	struct work **order;
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
-	struct arena arena;
+	struct arena arena;		/* of states */
+	struct results *results;
 	struct fold *fold;
 	struct sink *sink;
 	struct clear_stats stats;
@@ -94,7 +96,6 @@ struct difference tap_differ(const struct refdata *ref, const struct tap *tap, c
 enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated);
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret);	/* at the close of a day or the last before */
 struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap);
-int row_make(struct job *j, struct work *w, const struct cleared *c);
 /* clear_adjust.c: who is asked for in this day; a person's rides rated again, new ones among them, when a settled ride
  * has another past (*ret_done). */
 int clear_asked(struct job *j);

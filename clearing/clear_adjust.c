@@ -33,8 +33,6 @@ struct replay {
 	uint8_t asked_cause;
 };
 
-static uint32_t flip(int32_t day) { return (uint32_t)day ^ 0x80000000u; }
-
 /* ---- the rides of earlier days ------------------------------------------------------------------------------ */
 
 typedef int (*past_fn)(void *arg, uint64_t person, const struct past *p);
@@ -309,19 +307,13 @@ static int past_rate(struct replay *r, const struct past *p, struct rider_state 
 	struct adjustment a;
 	const char *field;
 	struct cleared row;
-	const void *val;
 	struct tap tap;
 	struct ride ride;
 	uint64_t seq;
-	size_t n;
 	int ret;
 
-	be32_put(key, flip(p->day));
-	key[4] = CLEARED_RIDE;
-	memcpy(key + 5, p->key, TAP_KEY_BYTES);
-	be16_put(key + 23, p->nth);
-	if (!txn_get(&j->txn, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row) ||
-	    tap_decode(row.raw, row.raw_bytes, &tap, &field) != 0)
+	row_key(p->day, CLEARED_RIDE, p->key, p->nth, key);
+	if (!row_get(&j->txn, key, &row) || tap_decode(row.raw, row.raw_bytes, &tap, &field) != 0)
 		return CLEARING_E_STORE;
 	ret = seq_known(r, p->known, &seq);
 	if (ret != 0)

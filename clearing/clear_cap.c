@@ -81,19 +81,16 @@ int cap_explain(struct txn *t, const struct refdata *ref, const struct day_row *
 		const uint8_t key[TAP_KEY_BYTES], struct cap_reached *ret)
 {
 	struct cap_reached r = { .cap_fen = refdata_cap_fen(ref) };
-	uint8_t prefix[5];
-	struct iter it;
+	struct row_iter it;
 
-	be32_put(prefix, (uint32_t)day->day ^ 0x80000000u);
-	prefix[4] = CLEARED_RIDE;
-	iter_open(t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
+	rows_open_day(t, day->day, &it);
+	while (rows_next(&it)) {
+		const struct cleared row = it.row;
 		const char *field;
-		struct cleared row;
 		struct tap other;
 		int64_t fen;
 
-		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &row) || strcmp(row.device, device) != 0 ||
+		if (it.key[4] != CLEARED_RIDE || strcmp(row.device, device) != 0 ||
 		    !counted(&row, ref, it.key + 5) || tap_decode(row.raw, row.raw_bytes, &other, &field) != 0 || !not_after(&other, it.key + 5, tap, key))
 			continue;
 		fen = unproven_value(&other, refdata_tariff(ref, other.time_ms), row.operator_id, day->day);
@@ -101,7 +98,7 @@ int cap_explain(struct txn *t, const struct refdata *ref, const struct day_row *
 		r.value_fen = memcmp(it.key + 5, key, TAP_KEY_BYTES) == 0 ? fen : r.value_fen;
 		r.records++;
 	}
-	iter_close(&it);
+	rows_close(&it);
 	*ret = r;
 	return t->error;
 }

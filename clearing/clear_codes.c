@@ -137,26 +137,17 @@ static int row_index(struct txn *t, int32_t day, const uint8_t *cleared_key, con
 int codes_rebuild(struct txn *t)
 {
 	const void *val;
-	struct iter it;
+	struct row_iter it;
 	int ret = 0;
 	size_t n;
 
 	if (txn_get(t, DB_META, REBUILT, strlen(REBUILT), &val, &n))
 		return 0;
-	iter_open(t, DB_CLEARED, NULL, 0, &it);
-	while (ret == 0 && iter_next(&it)) {
-		uint8_t key[CLEARED_KEY_BYTES];
-		struct cleared row;
-
-		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &row)) {
-			ret = CLEARING_E_STORE;
-			break;
-		}
-		memcpy(key, it.key, sizeof(key));
-		if (key[4] == CLEARED_RIDE)
-			ret = row_index(t, (int32_t)(be32_get(key) ^ 0x80000000u), key, &row);
-	}
-	iter_close(&it);
+	rows_open(t, NULL, 0, &it);
+	while (ret == 0 && rows_next(&it))
+		if (it.key[4] == CLEARED_RIDE)
+			ret = row_index(t, row_day(it.key), it.key, &it.row);
+	rows_close(&it);
 	txn_put(t, DB_META, REBUILT, strlen(REBUILT), "", 0);
 	return ret != 0 ? ret : t->error;
 }

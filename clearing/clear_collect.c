@@ -40,7 +40,7 @@ static int work_add(struct job *j, const struct record *r, uint64_t seq, uint16_
 	if (ret != 0)
 		return ret;
 	w = &j->work[j->count++];
-	*w = (struct work){ .raw = r->raw, .raw_bytes = r->raw_bytes, .check = r->check, .bits = r->bits, .seq = seq, .at = at, .arrived = r->day, .device = r->device };
+	*w = (struct work){ .raw = r->raw, .raw_bytes = r->raw_bytes, .check = r->check, .bits = r->bits, .seq = seq, .raw_seq = seq, .at = at, .arrived = r->day, .device = r->device };
 	if (!work_tap(w, &tap)) {
 		ret = digest_sha256(r->raw, r->raw_bytes, digest);
 		memcpy(w->key, digest, TAP_KEY_BYTES);
@@ -196,6 +196,7 @@ static int release_collect(struct job *j, const struct event *e)
 	if (ret != 0)
 		return ret;
 	w = &j->work[j->count - 1];
+	w->raw_seq = row.seq;
 	w->verdict = (uint8_t)judge_released((enum key_check)row.check);
 	w->keyed = w->released = true;
 	w->counter = 0;

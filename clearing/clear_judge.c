@@ -60,10 +60,9 @@ static void judge_alone(struct job *j)
 /* Records of other days with this business key. The day itself does not count: a clear may run twice. */
 static bool key_of_earlier_day(struct job *j, const uint8_t key[TAP_KEY_BYTES])
 {
-	const void *val;
-	size_t n;
+	int32_t day;
 
-	return txn_get(&j->txn, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) && n >= 4 && (int32_t)be32_get(val) < j->day.day;
+	return key_decided(&j->txn, key, j->day.day, &day);
 }
 
 static int content_compare(const struct work *a, const struct work *b)

@@ -10,7 +10,6 @@
 
 #include "clearing/ridden.h"
 
-#define ROW_BYTES_MAX (2048 + TAP_ENCODED_BYTES_MAX)
 #define ARENA_CHUNK_BYTES (4u << 20)
 
 static const uint8_t *arena_copy(struct arena *a, const uint8_t *p, size_t n)
@@ -79,26 +78,12 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 	return 0;
 }
 
-int row_make(struct job *j, struct work *w, const struct cleared *c)
-{
-	uint8_t bytes[ROW_BYTES_MAX];
-	int n = cleared_encode(c, bytes, sizeof(bytes));
-
-	if (n < 0)
-		return n;
-	w->row = arena_copy(&j->arena, bytes, (size_t)n);
-	w->row_bytes = (uint32_t)n;
-	return w->row == NULL ? -ENOMEM : 0;
-}
-
 struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap)
 {
-	struct cleared c = { .verdict = w->verdict, .check = w->check, .seq = w->seq, .person = w->person, .raw = w->raw, .raw_bytes = w->raw_bytes };
+	struct cleared c = { .verdict = w->verdict, .check = w->check };
 	const struct terminal_row *terminal;
 	const struct issuer_row *issuer;
 
-	memcpy(c.device, w->device, sizeof(c.device));
-	c.device[DEVICE_BYTES_MAX] = '\0';
 	if (tap == NULL)
 		return c;
 	terminal = refdata_terminal(j->ref, tap->terminal, tap->time_ms);
@@ -174,7 +159,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct r
 			difference_post(j->ref, &tap, &(struct difference_ask){ .t = t, .rider = rider, .state = &before, .ride = &ride,
 										.charged_fen = c.priced.charged.fen }, &c);
 	}
-	return row_make(j, w, &c);
+	return results_add(j->results, &c, &w->result);
 }
 
 /* ---- a person's rides of the day ------------------------------------------------------------------------------- */

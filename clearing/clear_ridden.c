@@ -141,14 +141,9 @@ static int record_of(struct txn *t, int32_t day, const struct ridden_ride *ride,
 	uint8_t key[CLEARED_KEY_BYTES];
 	struct cleared row;
 	const char *field;
-	const void *val;
-	size_t n;
 
-	be32_put(key, (uint32_t)day ^ 0x80000000u);
-	key[4] = CLEARED_RIDE;
-	memcpy(key + 5, ride->key, TAP_KEY_BYTES);
-	be16_put(key + 23, ride->nth);
-	if (!txn_get(t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &row) || tap_decode(row.raw, row.raw_bytes, ret, &field) != 0)
+	row_key(day, CLEARED_RIDE, ride->key, ride->nth, key);
+	if (!row_get(t, key, &row) || tap_decode(row.raw, row.raw_bytes, ret, &field) != 0)
 		return CLEARING_E_STORE;
 	return 0;
 }

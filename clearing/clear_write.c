@@ -9,14 +9,6 @@
 
 #define ROWS_PER_CHECKPOINT 20000
 
-static void row_key(const struct job *j, const struct work *w, uint8_t key[CLEARED_KEY_BYTES])
-{
-	be32_put(key, (uint32_t)j->day.day ^ 0x80000000u);
-	key[4] = w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE;
-	memcpy(key + 5, w->key, TAP_KEY_BYTES);
-	be16_put(key + 23, w->nth);
-}
-
 static void count_row(struct clear_stats *s, const struct cleared *c)
 {
 	s->taps++;
@@ -32,49 +24,50 @@ static void count_row(struct clear_stats *s, const struct cleared *c)
 
 static int checkpoint_at(struct job *j, size_t i) { return i % ROWS_PER_CHECKPOINT == ROWS_PER_CHECKPOINT - 1 ? j->sink->checkpoint(j->sink) : 0; }
 
-static int rows_write(struct job *j)
+/* The first of its key, and no copy of what an earlier day decided; of one released, that day did. */
+static bool decides(const struct work *w)
 {
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < j->count; i++) {
-		struct work *w = j->order[i];
-		uint8_t key[CLEARED_KEY_BYTES];
-		struct cleared c;
-		struct tap tap;
-		bool decoded = work_tap(w, &tap);
-
-		if (w->row == NULL) {
-			c = row_start(j, w, decoded ? &tap : NULL);
-			ret = row_make(j, w, &c);
-		}
-		if (ret == 0 && !cleared_decode(w->row, w->row_bytes, &c))
-			ret = CLEARING_E_STORE;
-		if (ret == 0)
-			ret = fold_row(j->fold, &c, decoded ? &tap : NULL, w->key);
-		row_key(j, w, key);
-		if (ret == 0)
-			ret = j->sink->put(j->sink, DB_CLEARED, key, sizeof(key), w->row, w->row_bytes);
-		count_row(&j->stats, &c);
-		if (ret == 0)
-			ret = checkpoint_at(j, i);
-	}
-	return ret;
+	return w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE;
 }
 
-static int keys_write(struct job *j)
+static int row_write(struct job *j, struct row_writer *writer, struct work *w)
 {
-	uint8_t day[4];
+	struct row_new row = { .person = w->person, .seq = w->seq, .raw_seq = w->raw_seq, .device = w->device, .raw = w->raw, .raw_bytes = w->raw_bytes,
+			       .decides = decides(w) };
+	struct tap tap;
+	bool decoded = work_tap(w, &tap);
 	int ret = 0;
 
-	be32_put(day, (uint32_t)j->day.day);
-	for (size_t i = 0; ret == 0 && i < j->count; i++) {
-		struct work *w = j->order[i];
+	if (w->result == NULL) {
+		const struct cleared c = row_start(j, w, decoded ? &tap : NULL);
 
-		if (w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE)
-			ret = j->sink->put(j->sink, DB_TAPKEY, w->key, TAP_KEY_BYTES, day, sizeof(day));
+		ret = results_add(j->results, &c, &w->result);
+	}
+	if (ret == 0)
+		ret = fold_row(j->fold, &w->result->row, decoded ? &tap : NULL, w->key);
+	if (ret != 0)
+		return ret;
+	count_row(&j->stats, &w->result->row);
+	row.result = w->result;
+	row_key(j->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth, row.key);
+	return row_writer_add(writer, &row);
+}
+
+static int rows_write(struct job *j)
+{
+	struct row_writer *writer;
+	int ret = row_writer_new(&j->txn, j->sink, j->day.day, &writer);
+
+	if (ret != 0)
+		return ret;
+	for (size_t i = 0; ret == 0 && i < j->count; i++) {
+		ret = row_write(j, writer, j->order[i]);
 		if (ret == 0)
 			ret = checkpoint_at(j, i);
 	}
+	if (ret == 0)
+		ret = row_writer_end(writer);
+	row_writer_free(writer);
 	return ret;
 }
 
@@ -198,8 +191,6 @@ int clear_write(struct job *j)
 {
 	int ret = rows_write(j);
 
-	if (ret == 0)
-		ret = keys_write(j);
 	if (ret == 0)
 		ret = codes_write(j);
 	if (ret == 0)

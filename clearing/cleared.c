@@ -1,5 +1,5 @@
 /*
- * cleared - the bytes of the rows a clear writes: cleared taps, adjustments, postings, cubes. Fixed order, big-endian, so
+ * cleared - the bytes of what a clear writes: results of taps, adjustments, postings, cubes. Fixed order, big-endian, so
  * that a row is the same on every machine.
  */
 #include "clearing/clearing.h"
@@ -161,11 +161,8 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 	put(&o, c->check, 1);
 	put(&o, c->scheme, 1);
 	put(&o, c->pending, 1);
-	put(&o, c->person, 8);
 	put(&o, c->operator_id, 4);
 	put(&o, c->tariff_version, 4);
-	put(&o, c->seq, 8);
-	put_bytes(&o, c->device, sizeof(c->device));
 	put_fare(&o, &c->fare);
 	put_priced(&o, &c->priced);
 	if (version >= CLEARED_VERSION_HOLD)
@@ -174,8 +171,6 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 		put(&o, c->priced.reason, 1);
 		put(&o, (uint64_t)c->priced.kept.fen, 8);
 	}
-	put(&o, c->raw_bytes, 4);
-	put_bytes(&o, c->raw, c->raw_bytes);
 	return o.full ? TAP_E_SPACE : (int)(o.p - out);
 }
 
@@ -191,11 +186,8 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 	c.check = (uint8_t)get(&i, 1);
 	c.scheme = (uint8_t)get(&i, 1);
 	c.pending = get(&i, 1) != 0;
-	c.person = get(&i, 8);
 	c.operator_id = (uint32_t)get(&i, 4);
 	c.tariff_version = (uint32_t)get(&i, 4);
-	c.seq = get(&i, 8);
-	get_bytes(&i, c.device, sizeof(c.device));
 	get_fare(&i, &c.fare);
 	get_priced(&i, &c.priced);
 	if (version >= CLEARED_VERSION_HOLD)
@@ -208,10 +200,7 @@ bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 	c.priced.rated = c.fare.paid;
 	c.priced.absorbed = c.fare.absorbed;
 	c.fare.moved = money_add(c.fare.paid, c.priced.hold);
-	c.raw_bytes = (uint32_t)get(&i, 4);
-	c.raw = i.p;
-	if (i.short_ || (size_t)(i.end - i.p) != c.raw_bytes || c.verdict >= VERDICT_COUNT || c.priced.reason >= DIFFERENCE_COUNT ||
-	    c.device[DEVICE_BYTES_MAX] != '\0')
+	if (i.short_ || i.p != i.end || c.verdict >= VERDICT_COUNT || c.priced.reason >= DIFFERENCE_COUNT)
 		return false;
 	*ret = c;
 	return true;

@@ -39,8 +39,8 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_META,	/* text -> value */
 	DB_INBOX,	/* seq u64 -> event */
 	DB_DAY,		/* day u32 -> struct day_row packed */
-	DB_TAPKEY,	/* business key 18 -> day u32: taps with a verified or pending code, all days */
-	DB_CLEARED,	/* day u32 | class u8 | business key 18 or content digest 18 | n u16 -> cleared row */
+	DB_TAPKEY,	/* terminal 6 | day u32 -> serials u32 u32: lowest and highest whose records that day decided (rows.h) */
+	DB_CLEARED,	/* day u32 | class u8 | business key 18 or content digest 18 | n u16 of its first row -> block of rows (rows.h) */
 	DB_PERSON,	/* pan 10 | seq u64 -> person u64, and from the media register medium u8, from u32, to u32 */
 	DB_RIDER,	/* person u64 | seq u64 -> struct rider packed */
 	DB_POSTING,	/* day u32 | debit u32 | credit u32 | scheme u8 | reason u8 | rule u16 | tariff version u32 -> count, sum, digest */
@@ -72,7 +72,8 @@ void store_close(struct store *s);
 int store_copy(struct store *s, const char *dir) CLEARING_MUST_CHECK;
 uint64_t store_used_bytes(struct store *s);
 /* Transactions remember their first error: a run of puts is straight code with one look at commit. */
-struct txn { struct store *store; MDB_txn *mdb; int error; bool write; };
+struct row_block;
+struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block; };	/* block: rows.c, read last */
 int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
 uint64_t txn_rows(struct txn *t, enum db db);	/* how many a database has */
 /* 0 only when everything since begin is durable. An I/O error here is final: the caller stops. */
@@ -333,13 +334,14 @@ int day_cut(struct txn *t, int32_t day, int64_t at_ms) CLEARING_MUST_CHECK;
 
 enum cleared_class { CLEARED_RIDE = 1, CLEARED_OTHER = 2 };	/* by business key | by content digest, first 18 bytes */
 #define CLEARED_KEY_BYTES 25		/* day 4 | class 1 | key 18 | n 2: one key may have several records */
-/* One row of DB_CLEARED, decoded; raw tap bytes are in it. */
+/* One cleared row (rows.h); raw: the record in the inbox. */
 struct cleared {
 	uint8_t verdict, check, scheme; bool pending;
 	uint64_t person; uint32_t operator_id; uint32_t tariff_version; uint64_t seq;	/* inbox event: arrival metadata */
 	char device[DEVICE_BYTES_MAX + 1];
 	struct fare fare; struct priced priced;
 	const uint8_t *raw; uint32_t raw_bytes;
+	bool decides;			/* its business key: a later record under it is a copy */
 };
 /*
  * One row of DB_ADJUST: a ride settled on an earlier day whose fare is another by what was learned since. The
@@ -383,6 +385,30 @@ int rerates_add(struct rerates *r, uint64_t person, int32_t from, int32_t to, en
 struct rerate_effect { uint64_t rides, cards; int64_t rider_fen, operator_fen;	/* more owed to riders, to operators */
 	struct { uint16_t treasury; int64_t fen; } treasury[RERATE_TREASURIES_MAX]; size_t treasuries; };
 int rerate_try(struct store *s, uint64_t person, int32_t from, int32_t to, struct rerate_effect *ret_effect) CLEARING_MUST_CHECK;
+/* Cleared rows, read; how they lie in the store: rows.h. */
+/* Key of a row. key: business key, or the content's digest for CLEARED_OTHER. */
+void row_key(int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, uint8_t ret[CLEARED_KEY_BYTES]);
+int32_t row_day(const uint8_t key[CLEARED_KEY_BYTES]);
+/* One row. ret->raw points into the inbox and is good until the transaction ends. False: there is none, or txn.error is set. */
+bool row_get(struct txn *t, const uint8_t key[CLEARED_KEY_BYTES], struct cleared *ret);
+
+struct row_iter {
+	struct txn *txn;
+	uint8_t key[CLEARED_KEY_BYTES];		/* of the row the iterator stands on */
+	struct cleared row;
+	struct iter it; struct row_block *block; size_t at; bool on;
+	uint8_t prefix[CLEARED_KEY_BYTES]; uint8_t prefix_bytes;
+};
+/* The rows whose key begins so, in key order; 0 bytes: all. Close it always. */
+void rows_open(struct txn *t, const void *prefix, size_t prefix_bytes, struct row_iter *ret);
+void rows_open_day(struct txn *t, int32_t day, struct row_iter *ret);
+/* False: no more, or txn.error is set: CLEARING_E_STORE for a block that cannot be read. */
+bool rows_next(struct row_iter *it);
+void rows_close(struct row_iter *it);
+
+/* The day before the given one that decided this key (verified or pending, no copy of another record). False: none did. */
+bool key_decided(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t before_day, int32_t *ret_day);
+/* What a row says of its record, without whose it was, whence it came and its bytes; those are not decoded either. */
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
 /* A record that its day set aside (VERDICT_QUARANTINED), and that day; false: there is none. */

@@ -128,15 +128,13 @@ static int item_load(struct code_asks *a, struct txn *t, const uint8_t *cleared_
 	struct code_waiting w = { .scheme = 0 };
 	struct code_answer answer;
 	struct cleared row;
-	const void *val;
 	int32_t day;
-	size_t n;
 	int ret = code_asks_room(a);
 
 	memcpy(w.key, cleared_key + 5, TAP_KEY_BYTES);
 	if (ret != 0 || code_answer_find(t, w.key, &answer, &day))
 		return ret;
-	if (!txn_get(t, DB_CLEARED, cleared_key, CLEARED_KEY_BYTES, &val, &n) || !cleared_decode(val, n, &row))
+	if (!row_get(t, cleared_key, &row))
 		return CLEARING_E_STORE;
 	w.scheme = row.scheme;
 	w.seq = row.seq;

@@ -85,34 +85,26 @@ static void claim_line(struct claims *c, const uint8_t *cleared_key, const struc
 
 static int rows_claim(struct claims *c)
 {
-	uint8_t prefix[5];
-	struct iter it;
+	struct row_iter it;
 	int ret = 0;
 
-	be32_put(prefix, (uint32_t)c->day ^ 0x80000000u);
-	prefix[4] = CLEARED_RIDE;
-	iter_open(c->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it)) {
-		uint8_t key[CLEARED_KEY_BYTES];
+	rows_open_day(c->t, c->day, &it);
+	while (ret == 0 && rows_next(&it)) {
+		const uint8_t *key = it.key;
+		const struct cleared row = it.row;
 		struct code_answer a;
-		struct cleared row;
 		int32_t day;
 
-		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &row)) {
-			ret = CLEARING_E_STORE;
-			break;
-		}
 		if (row.scheme != c->route->scheme || !verdict_info((enum verdict)row.verdict)->money)
 			continue;
-		memcpy(key, it.key, sizeof(key));
 		if (row.pending)
 			item_write(c, key, &row, ITEM_WAITING);
 		else if (code_answer_find(c->t, key + 5, &a, &day))
 			claim_line(c, key, &row, &a);
 		ret = c->t->error;
 	}
-	iter_close(&it);
-	return ret;
+	rows_close(&it);
+	return ret != 0 ? ret : c->t->error;
 }
 
 /* Records of earlier days that this day's answers decided. Each has one stored answer, so a repeated one claims nothing. */
@@ -395,14 +387,12 @@ static int post_each(struct reading *r, const struct result *result)
 					money_of_fen(result->item.amount_fen), result->paid ? POST_COLLECTED : POST_RETURNED, 0 };
 	struct posting fee = { 0, ACCOUNT(ACCOUNT_FEE, 1), money_of_fen((int64_t)result->fee_fen), POST_FEE, 0 };
 	struct cleared row;
-	const void *val;
-	size_t n;
 
 	if (booked.amount.fen > 0)
 		r->emit(r->arg, &booked, scheme, key);
 	if (result->fee_fen == 0)
 		return 0;
-	if (!txn_get(r->t, DB_CLEARED, result->item.cleared_key, CLEARED_KEY_BYTES, &val, &n) || !cleared_decode(val, n, &row))
+	if (!row_get(r->t, result->item.cleared_key, &row))
 		return CLEARING_E_STORE;
 	fee.debit = ACCOUNT(ACCOUNT_OPERATOR, row.operator_id);
 	r->emit(r->arg, &fee, scheme, key);

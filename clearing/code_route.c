@@ -124,18 +124,13 @@ int code_answers_apply(struct txn *t, uint64_t seq, const uint8_t *body, size_t 
 bool code_pending_row(struct txn *t, const struct code_route *r, const uint8_t key[TAP_KEY_BYTES], int32_t day, struct cleared *ret,
 		      uint8_t ret_cleared_key[CLEARED_KEY_BYTES])
 {
-	const void *val;
 	int32_t settled;
-	size_t n;
 
-	if (!txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) || n < 4)
+	if (!key_decided(t, key, day, &settled))
 		return false;
-	ret_cleared_key[4] = CLEARED_RIDE;
-	memcpy(ret_cleared_key + 5, key, TAP_KEY_BYTES);
-	be16_put(ret_cleared_key + 23, 0);
-	for (settled = (int32_t)be32_get(val); settled < day; settled++) {
-		be32_put(ret_cleared_key, (uint32_t)settled ^ 0x80000000u);
-		if (txn_get(t, DB_CLEARED, ret_cleared_key, CLEARED_KEY_BYTES, &val, &n) && cleared_decode(val, n, ret) && ret->verdict != VERDICT_QUARANTINED)
+	for (; settled < day; settled++) {
+		row_key(settled, CLEARED_RIDE, key, 0, ret_cleared_key);
+		if (row_get(t, ret_cleared_key, ret) && ret->verdict != VERDICT_QUARANTINED)
 			return ret->pending && ret->scheme == r->scheme;
 	}
 	return false;

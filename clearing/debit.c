@@ -203,11 +203,9 @@ static int rides_tell(struct txn *t, const char *id, struct telling *w)
 	while (ret == 0 && debit_rides_next(&it, key, &fen)) {
 		const char *field;
 		struct cleared c;
-		const void *val;
 		struct tap tap;
-		size_t n;
 
-		if (txn_get(t, DB_CLEARED, key, sizeof(key), &val, &n) && cleared_decode(val, n, &c) && tap_decode(c.raw, c.raw_bytes, &tap, &field) == 0)
+		if (row_get(t, key, &c) && tap_decode(c.raw, c.raw_bytes, &tap, &field) == 0)
 			ride_tell(w, key, fen, &c, &tap);
 		else
 			ret = CLEARING_E_STORE;
@@ -242,11 +240,8 @@ bool debit_card(struct txn *t, const struct item_row *item, struct tap *ret_tap)
 {
 	const char *field;
 	struct cleared c;
-	const void *val;
-	size_t n;
 
-	return txn_get(t, DB_CLEARED, item->cleared_key, CLEARED_KEY_BYTES, &val, &n) && cleared_decode(val, n, &c) &&
-	       tap_decode(c.raw, c.raw_bytes, ret_tap, &field) == 0;
+	return row_get(t, item->cleared_key, &c) && tap_decode(c.raw, c.raw_bytes, ret_tap, &field) == 0;
 }
 
 int explain_debit(struct store *s, const char *id, bool json, FILE *out)

@@ -58,33 +58,27 @@ static void row_of_tap(const struct tap *tap, int32_t day, uint32_t operator_id,
 }
 
 /* Rows of rides have their time in the key: most are passed by without a look inside. */
-static bool row_too_early(const struct iter *it, const struct distrust *key)
+static bool row_too_early(const struct row_iter *it, const struct distrust *key)
 {
-	return it->key_bytes == CLEARED_KEY_BYTES && it->key[4] == CLEARED_RIDE && (int64_t)be64_get(it->key + 15) < key->from_ms;
+	return it->key[4] == CLEARED_RIDE && (int64_t)be64_get(it->key + 15) < key->from_ms;
 }
 
 static int cleared_day(struct txn *t, const struct distrust *key, int32_t day, struct drill *d)
 {
-	uint8_t prefix[4];
-	struct iter it;
+	struct row_iter it;
 	int ret = 0;
 
-	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
-	iter_open(t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it)) {
+	rows_open_day(t, day, &it);
+	while (ret == 0 && rows_next(&it)) {
+		const struct cleared c = it.row;
 		struct confirmed decided;
 		struct drill_row row;
-		struct cleared c;
 		const char *field;
 		uint8_t standing;
 		struct tap tap;
 
 		if (row_too_early(&it, key))
 			continue;
-		if (!cleared_decode(it.val, it.val_bytes, &c)) {
-			ret = CLEARING_E_STORE;
-			break;
-		}
 		standing = standing_of((enum verdict)c.verdict, (enum key_check)c.check, true);
 		if (standing == 0 || tap_decode(c.raw, c.raw_bytes, &tap, &field) != 0 || !distrust_names(key, &tap))
 			continue;
@@ -100,7 +94,7 @@ static int cleared_day(struct txn *t, const struct distrust *key, int32_t day, s
 			row.subsidy_fen += c.fare.funder[i].amount.fen;
 		ret = row_add(d, &row);
 	}
-	iter_close(&it);
+	rows_close(&it);
 	return ret != 0 ? ret : t->error;
 }
 

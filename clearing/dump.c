@@ -52,19 +52,16 @@ static void dump_fare(struct jsonw *j, const struct cleared *c)
 	jsonw_kint(j, "tariff_version", c->tariff_version);
 }
 
-static int dump_cleared(struct jsonw *j, const struct iter *it)
+static int dump_cleared(struct jsonw *j, const struct row_iter *it)
 {
+	const struct cleared *row = &it->row;
 	uint8_t digest[DIGEST_BYTES];
 	char id[TAP_ID_BYTES], day[11];
-	struct cleared c;
-	int ret;
+	int ret = digest_sha256(row->raw, row->raw_bytes, digest);
 
-	if (it->key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it->val, it->val_bytes, &c))
-		return CLEARING_E_STORE;
-	ret = digest_sha256(c.raw, c.raw_bytes, digest);
 	if (ret != 0)
 		return ret;
-	day_format((int32_t)(be32_get(it->key) ^ 0x80000000u), day);
+	day_format(row_day(it->key), day);
 	jsonw_object(j);
 	jsonw_kstr(j, "day", day);
 	if (it->key[4] == CLEARED_RIDE) {
@@ -74,21 +71,21 @@ static int dump_cleared(struct jsonw *j, const struct iter *it)
 		hex_str(j, "content", it->key + 5, TAP_KEY_BYTES);
 	}
 	jsonw_kint(j, "nth", be16_get(it->key + 23));
-	jsonw_kstr(j, "verdict", verdict_info((enum verdict)c.verdict)->name);
-	jsonw_kstr(j, "check", key_check_name((enum key_check)c.check));
-	jsonw_kint(j, "scheme", c.scheme);
-	jsonw_kint(j, "operator", c.operator_id);
-	jsonw_kint(j, "charged_fen", c.priced.charged.fen);
-	if (c.priced.hold.fen != 0)
-		jsonw_kint(j, "hold_fen", c.priced.hold.fen);
-	if (c.priced.reason != 0) {
-		jsonw_kstr(j, "difference", difference_info((enum difference_reason)c.priced.reason)->name);
-		jsonw_kint(j, "overcharge_fen", c.priced.overcharge.fen);
-		jsonw_kint(j, "undercharge_fen", c.priced.undercharge.fen);
-		jsonw_kint(j, "kept_fen", c.priced.kept.fen);
+	jsonw_kstr(j, "verdict", verdict_info((enum verdict)row->verdict)->name);
+	jsonw_kstr(j, "check", key_check_name((enum key_check)row->check));
+	jsonw_kint(j, "scheme", row->scheme);
+	jsonw_kint(j, "operator", row->operator_id);
+	jsonw_kint(j, "charged_fen", row->priced.charged.fen);
+	if (row->priced.hold.fen != 0)
+		jsonw_kint(j, "hold_fen", row->priced.hold.fen);
+	if (row->priced.reason != 0) {
+		jsonw_kstr(j, "difference", difference_info((enum difference_reason)row->priced.reason)->name);
+		jsonw_kint(j, "overcharge_fen", row->priced.overcharge.fen);
+		jsonw_kint(j, "undercharge_fen", row->priced.undercharge.fen);
+		jsonw_kint(j, "kept_fen", row->priced.kept.fen);
 	}
-	dump_fare(j, &c);
-	dump_postings(j, c.priced.posting, c.priced.posting_count);
+	dump_fare(j, row);
+	dump_postings(j, row->priced.posting, row->priced.posting_count);
 	hex_str(j, "record_sha256", digest, DIGEST_BYTES);
 	jsonw_object_end(j);
 	return 0;
@@ -187,6 +184,25 @@ static int dump_rows(struct txn *t, enum db db, int32_t day, FILE *out, int (*ro
 	return ret != 0 ? ret : t->error;
 }
 
+static int dump_day(struct txn *t, int32_t day, FILE *out)
+{
+	struct row_iter it;
+	struct jsonw j;
+	int ret = 0;
+
+	if (day == DAY_NONE)
+		rows_open(t, NULL, 0, &it);
+	else
+		rows_open_day(t, day, &it);
+	while (ret == 0 && rows_next(&it)) {
+		jsonw_init(&j, out, false);
+		ret = dump_cleared(&j, &it);
+		fputc('\n', out);
+	}
+	rows_close(&it);
+	return ret != 0 ? ret : t->error;
+}
+
 int dump_canonical(struct store *s, int32_t day, FILE *out)
 {
 	struct txn t;
@@ -194,7 +210,7 @@ int dump_canonical(struct store *s, int32_t day, FILE *out)
 
 	if (ret != 0)
 		return ret;
-	ret = dump_rows(&t, DB_CLEARED, day, out, dump_cleared);
+	ret = dump_day(&t, day, out);
 	if (ret == 0)
 		ret = dump_rows(&t, DB_ADJUST, day, out, dump_adjustment);
 	if (ret == 0)

@@ -39,30 +39,25 @@ static bool row_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES])
 
 	iter_open(&f->t, DB_DAY, NULL, 0, &days);
 	while (iter_next(&days)) {
-		uint8_t prefix[5 + TAP_KEY_BYTES];
-		struct iter it;
+		uint8_t prefix[CLEARED_KEY_BYTES];
+		struct row_iter it;
 		struct day_row day;
 
 		if (!day_decode(days.val, days.val_bytes, &day))
 			continue;
-		be32_put(prefix, (uint32_t)day.day ^ 0x80000000u);
-		prefix[4] = CLEARED_RIDE;
-		memcpy(prefix + 5, key, TAP_KEY_BYTES);
-		iter_open(&f->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-		while (iter_next(&it)) {
-			struct cleared row;
-
+		row_key(day.day, CLEARED_RIDE, key, 0, prefix);
+		rows_open(&f->t, prefix, 5 + TAP_KEY_BYTES, &it);
+		while (rows_next(&it)) {
 			/* the row that is money explains the tap; else its first row that is more than a wait for a key device */
-			if (!cleared_decode(it.val, it.val_bytes, &row) ||
-			    (found && f->row.verdict != VERDICT_PENDING_TAC && !verdict_info((enum verdict)row.verdict)->money))
+			if (found && f->row.verdict != VERDICT_PENDING_TAC && !verdict_info((enum verdict)it.row.verdict)->money)
 				continue;
-			f->row = row;
+			f->row = it.row;
 			f->nth = be16_get(it.key + 23);
 			f->day = day.day;
 			f->day_row = day;
 			found = true;
 		}
-		iter_close(&it);
+		rows_close(&it);
 	}
 	iter_close(&days);
 	return found;
@@ -109,24 +104,22 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 	size_t n = 0, space = 0;
 	struct rider_state state;
 	struct rider rider;
-	uint8_t prefix[4];
-	struct iter it;
+	struct row_iter it;
 
-	be32_put(prefix, (uint32_t)f->day ^ 0x80000000u);
-	iter_open(&f->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct cleared row;
+	rows_open_day(&f->t, f->day, &it);
+	while (rows_next(&it)) {
+		const struct cleared row = it.row;
 		const char *field;
 		struct tap tap;
 
-		if (!cleared_decode(it.val, it.val_bytes, &row) || row.person != f->row.person || !verdict_info((enum verdict)row.verdict)->money ||
+		if (row.person != f->row.person || !verdict_info((enum verdict)row.verdict)->money ||
 		    tap_decode(row.raw, row.raw_bytes, &tap, &field) != 0)
 			continue;
 		if (n == space) {
 			struct ride_list *wide = realloc(list, (space = space ? space * 2 : 16) * sizeof(*wide));
 
 			if (wide == NULL) {
-				iter_close(&it);
+				rows_close(&it);
 				free(list);
 				return -ENOMEM;
 			}
@@ -137,7 +130,7 @@ static int rate_again(struct case_file *f, const uint8_t tap_key_bytes[TAP_KEY_B
 		memcpy(list[n].key, it.key + 5, TAP_KEY_BYTES);
 		list[n++].ride = ride_of(&tap, f->tariff, row.operator_id, f->day);
 	}
-	iter_close(&it);
+	rows_close(&it);
 	if (n > 1)
 		qsort(list, n, sizeof(list[0]), ride_order);
 	if (ridden_state(&f->t, f->row.person, f->day - 1, &state) != 0)

@@ -335,16 +335,14 @@ static int post_answer(struct file *f, const struct layout *l, const char *line,
 {
 	struct posting p[RESOLVE_POSTINGS_MAX];
 	struct emitting *e = arg;
-	const void *val;
 	struct cleared c;
 	struct answer a;
 	uint8_t count;
-	size_t n;
 	int ret = answer_read(f, l, line, &a);
 
 	if (ret != 0)
 		return ret;
-	if (!txn_get(f->t, DB_CLEARED, a.item.cleared_key, CLEARED_KEY_BYTES, &val, &n) || !cleared_decode(val, n, &c))
+	if (!row_get(f->t, a.item.cleared_key, &c))
 		return CLEARING_E_STORE;
 	if (a.item.scheme == SCHEME_BANK) {
 		emit(e, a.accepted ? ACCOUNT(ACCOUNT_CASH, 1) : ACCOUNT(ACCOUNT_BANK, 2), ACCOUNT(ACCOUNT_BANK, 1), a.item.amount_fen,

@@ -2,7 +2,7 @@
  * recompute - a closed day cleared again beside the store, every row compared byte for byte, and counted, so
  * that nothing is missing and nothing is there besides. A reviewer need not believe the stored rows.
  */
-#include "clearing/clearing.h"
+#include "clearing/rows.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 struct compare_sink {
 	struct sink sink;
 	struct txn *txn;
+	struct row_packer *packer;
 	uint64_t same[DB_COUNT_];
 	bool differs;
 	enum db db;
@@ -19,15 +20,20 @@ struct compare_sink {
 static int compare_put(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
 {
 	struct compare_sink *s = (struct compare_sink *)(void *)sink;
-	const void *found;
+	bool found;
+	const void *stored;
 	size_t n;
+	int ret = 0;
 
-	if (txn_get(s->txn, db, key, key_bytes, &found, &n) && n == val_bytes && memcmp(found, val, n) == 0) {
-		s->same[db]++;
+	found = txn_get(s->txn, db, key, key_bytes, &stored, &n);
+	if (found && db == DB_CLEARED)
+		ret = row_unpack(s->packer, stored, n, &stored, &n);
+	if (found && ret == 0 && n == val_bytes && memcmp(stored, val, n) == 0) {
+		s->same[db] += db == DB_CLEARED ? block_rows(val, val_bytes) : 1;
 		return 0;
 	}
-	if (s->txn->error != 0)
-		return s->txn->error;
+	if (ret != 0 || s->txn->error != 0)
+		return ret != 0 ? ret : s->txn->error;
 	s->differs = true;
 	s->db = db;
 	hex_encode(key, key_bytes < 64 ? key_bytes : 64, s->key);
@@ -44,8 +50,16 @@ static int compare_checkpoint(struct sink *sink)
 static uint64_t rows_of_day(struct txn *t, enum db db, int32_t day)
 {
 	uint8_t prefix[4];
+	struct row_iter row;
 	struct iter it;
 	uint64_t n = 0;
+
+	if (db == DB_CLEARED) {
+		for (rows_open_day(t, day, &row); rows_next(&row); )
+			n++;
+		rows_close(&row);
+		return n;
+	}
 
 	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
 	iter_open(t, db, prefix, sizeof(prefix), &it);
@@ -91,6 +105,8 @@ int day_recompute(struct store *s, int32_t day, FILE *out)
 	else if (row.state < DAY_CLEARED)
 		ret = CLEARING_E_STATE;
 	if (ret == 0)
+		ret = row_packer_new(&sink.packer);
+	if (ret == 0)
 		ret = clear_day(s, day, &sink.sink, &stats);
 	if (sink.differs)
 		fprintf(out, "不一致 differs: database %d, key %s\n", (int)sink.db, sink.key);
@@ -106,6 +122,7 @@ int day_recompute(struct store *s, int32_t day, FILE *out)
 		hex_encode(row.digest, DIGEST_BYTES, text);
 		fprintf(out, "%" PRIu64 " 笔重新清分, 字节一致 taps cleared again, byte-identical; sha256 %s\n", stats.taps, text);
 	}
+	row_packer_free(sink.packer);
 	txn_abort(&t);
 	return ret;
 }

@@ -15,7 +15,7 @@ static const char *const columns[C_COUNT] = { "pan", "state", "at", "valid_to", 
 
 /* ---- rows in the store ---------------------------------------------------------------------------- */
 
-static void row_key(const uint8_t pan[10], uint64_t seq, uint32_t row, uint8_t ret[KEY_SIZE])
+static void change_key(const uint8_t pan[10], uint64_t seq, uint32_t row, uint8_t ret[KEY_SIZE])
 {
 	memcpy(ret, pan, 10);
 	be64_put(ret + 10, seq);
@@ -162,7 +162,7 @@ int cards_apply(struct txn *t, uint64_t seq, const void *p, size_t n, char *erro
 		ret = room_check(t, &r, pan);
 		if (ret != 0)
 			break;
-		row_key(pan, seq, row++, key);
+		change_key(pan, seq, row++, key);
 		row_put(t, key, &e);
 	}
 	csv_close(r.csv);

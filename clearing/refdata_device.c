@@ -146,19 +146,14 @@ int device_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char
 
 bool set_aside_find(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t *ret_day, struct cleared *ret_row)
 {
-	uint8_t row_key[CLEARED_KEY_BYTES] = { 0 };
+	uint8_t at[CLEARED_KEY_BYTES];
 	struct cleared row;
-	const void *val;
-	size_t n;
 	int32_t day;
 
-	if (!txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) || n < 4)
+	if (!key_decided(t, key, INT32_MAX, &day))
 		return false;
-	day = (int32_t)be32_get(val);
-	be32_put(row_key, (uint32_t)day ^ 0x80000000u);
-	row_key[4] = CLEARED_RIDE;
-	memcpy(row_key + 5, key, TAP_KEY_BYTES);	/* the first of its key: the others are copies */
-	if (!txn_get(t, DB_CLEARED, row_key, sizeof(row_key), &val, &n) || !cleared_decode(val, n, &row) || row.verdict != VERDICT_QUARANTINED)
+	row_key(day, CLEARED_RIDE, key, 0, at);		/* the first of its key: the others are copies */
+	if (!row_get(t, at, &row) || row.verdict != VERDICT_QUARANTINED)
 		return false;
 	*ret_day = day;
 	*ret_row = row;

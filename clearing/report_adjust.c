@@ -112,16 +112,11 @@ static void ride_line(struct report *r, const struct adjustment *a, char line[LI
 	uint8_t key[CLEARED_KEY_BYTES];
 	struct cleared row;
 	const char *field;
-	const void *val;
 	struct tap tap;
-	size_t n;
 
 	line[0] = '\0';
-	be32_put(key, (uint32_t)a->settled_day ^ 0x80000000u);
-	key[4] = CLEARED_RIDE;
-	memcpy(key + 5, a->key, TAP_KEY_BYTES);
-	be16_put(key + 23, a->nth);
-	if (txn_get(&r->t, DB_CLEARED, key, sizeof(key), &val, &n) && cleared_decode(val, n, &row) && tap_decode(row.raw, row.raw_bytes, &tap, &field) == 0)
+	row_key(a->settled_day, CLEARED_RIDE, a->key, a->nth, key);
+	if (row_get(&r->t, key, &row) && tap_decode(row.raw, row.raw_bytes, &tap, &field) == 0)
 		memcpy(line, tap.line, sizeof(tap.line));
 }
 

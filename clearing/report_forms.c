@@ -255,20 +255,16 @@ static void released_rows(struct report *r)
 	const struct release *release;
 
 	for (size_t i = 0; (release = refdata_release_at(r->ref, i)) != NULL; i++) {
-		uint8_t key[CLEARED_KEY_BYTES] = { 0 };
+		uint8_t key[CLEARED_KEY_BYTES];
 		char name[96];
 		const char *text[4] = { "released", "隔离后由人员签名放行, 计入本日", "000000", name };
 		struct cleared c;
 		struct row *row;
-		const void *val;
-		size_t n;
 
 		if (release->seq <= r->day.first_seq || release->seq > r->day.cut_seq)
 			continue;
-		be32_put(key, (uint32_t)r->day.day ^ 0x80000000u);
-		key[4] = CLEARED_RIDE;
-		memcpy(key + 5, release->key, TAP_KEY_BYTES);
-		if (!txn_get(&r->t, DB_CLEARED, key, sizeof(key), &val, &n) || !cleared_decode(val, n, &c))
+		row_key(r->day.day, CLEARED_RIDE, release->key, 0, key);
+		if (!row_get(&r->t, key, &c))
 			continue;
 		operator_text(r, &(struct cube){ .operator_id = c.operator_id, .tariff_version = c.tariff_version }, name);
 		row = row_of(r, text, 4);

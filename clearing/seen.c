@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/rows.h"
 #include "clearing/table.h"
 
 #define BLOCK_MARKS 64u
@@ -119,12 +120,8 @@ struct seen_mark *seen_at(struct seen *s, const struct tap *tap)
 /* What is known of a terminal holds as long as the index has as many rows: a clear adds some. */
 static const struct terminal *terminal_of(struct seen *s, struct txn *t, const struct tap *tap)
 {
-	uint8_t last[TAP_KEY_BYTES];
 	uint64_t rows = txn_rows(t, DB_TAPKEY);
 	struct terminal *terminal;
-	const uint8_t *key;
-	const void *val;
-	size_t n;
 	bool new;
 
 	if (rows != s->decided_rows)
@@ -133,10 +130,7 @@ static const struct terminal *terminal_of(struct seen *s, struct txn *t, const s
 	terminal = table_at(&s->terminal, tap->terminal, &new);
 	if (!new)
 		return terminal;
-	memset(last, 0xFF, sizeof(last));
-	memcpy(last, tap->terminal, 6);
-	terminal->decided = txn_get_last_at(t, DB_TAPKEY, last, sizeof(last), 6, &key, &val, &n);
-	terminal->serial_max = terminal->decided ? be32_get(key + 6) : 0;
+	terminal->decided = terminal_decided(t, tap->terminal, &terminal->serial_max);
 	return terminal;
 }
 
@@ -144,11 +138,10 @@ bool seen_earlier(struct seen *s, struct txn *t, const struct tap *tap, int32_t 
 {
 	const struct terminal *terminal = terminal_of(s, t, tap);
 	uint8_t key[TAP_KEY_BYTES];
-	const void *val;
-	size_t n;
+	int32_t decided;
 
 	if (!terminal->decided || tap->terminal_serial > terminal->serial_max)
 		return false;
 	tap_key(tap, key);
-	return txn_get(t, DB_TAPKEY, key, TAP_KEY_BYTES, &val, &n) && n >= 4 && (int32_t)be32_get(val) < day;
+	return key_decided(t, key, day, &decided);
 }

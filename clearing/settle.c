@@ -238,26 +238,18 @@ static int bank_lines(struct build *b)
 
 static int rows_collect(struct build *b)
 {
-	uint8_t prefix[5];
-	struct iter it;
+	struct row_iter it;
 	int ret = 0;
 
-	be32_put(prefix, (uint32_t)b->day ^ 0x80000000u);
-	prefix[4] = CLEARED_RIDE;
-	iter_open(b->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it)) {
-		uint8_t key[CLEARED_KEY_BYTES];
+	rows_open_day(b->t, b->day, &it);
+	while (ret == 0 && rows_next(&it)) {
+		const uint8_t *key = it.key;
+		const struct cleared c = it.row;
 		const char *field;
-		struct cleared c;
 		struct tap tap;
 
-		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &c)) {
-			ret = CLEARING_E_STORE;
-			break;
-		}
 		if (!verdict_info((enum verdict)c.verdict)->money || tap_decode(c.raw, c.raw_bytes, &tap, &field) != 0)
 			continue;
-		memcpy(key, it.key, sizeof(key));
 		if (c.verdict == VERDICT_PENDING && c.scheme == SCHEME_TUNION)
 			tunion_line(b, key, &tap, &c);
 		else if (c.scheme == SCHEME_BANK && c.priced.charged.fen > 0)
@@ -265,7 +257,7 @@ static int rows_collect(struct build *b)
 		if (ret == 0)
 			ret = b->t->error;
 	}
-	iter_close(&it);
+	rows_close(&it);
 	return ret != 0 ? ret : b->t->error;
 }
 

@@ -5,7 +5,7 @@
  * (tests/layers.sh). A transaction remembers its first error, so a run of puts is straight code with one
  * look at the end. Keys are big-endian: iteration order is report order.
  */
-#include "clearing/clearing.h"
+#include "clearing/rows.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 2
+#define STORE_FORMAT 2		/* 1: rows lay one by one */
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
@@ -166,6 +166,8 @@ int txn_commit(struct txn *t)
 	MDB_txn *mdb = t->mdb;
 
 	t->mdb = NULL;
+	row_block_free(t->block);
+	t->block = NULL;
 	if (t->error != 0) {
 		mdb_txn_abort(mdb);
 		return t->error;
@@ -178,6 +180,8 @@ void txn_abort(struct txn *t)
 	if (t->mdb != NULL)
 		mdb_txn_abort(t->mdb);
 	t->mdb = NULL;
+	row_block_free(t->block);
+	t->block = NULL;
 }
 
 static MDB_val val_of(const void *p, size_t n) { return (MDB_val){ .mv_size = n, .mv_data = (void *)(uintptr_t)p }; }

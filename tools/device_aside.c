@@ -61,23 +61,14 @@ static bool day_has_some(struct txn *t, int32_t day)
 
 static int day_list(struct listing *l, int32_t day)
 {
-	uint8_t prefix[5];
-	struct iter it;
-	int ret = 0;
+	struct row_iter it;
 
-	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
-	prefix[4] = CLEARED_RIDE;
-	iter_open(l->t, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it)) {
-		struct cleared row;
-
-		if (it.key_bytes != CLEARED_KEY_BYTES || !cleared_decode(it.val, it.val_bytes, &row))
-			ret = CLEARING_E_STORE;
-		else if (row.verdict == VERDICT_QUARANTINED && refdata_release(l->ref, it.key + 5) == NULL)
-			row_print(l, day, it.key + 5, &row);
-	}
-	iter_close(&it);
-	return ret;
+	rows_open_day(l->t, day, &it);
+	while (rows_next(&it))
+		if (it.row.verdict == VERDICT_QUARANTINED && refdata_release(l->ref, it.key + 5) == NULL)
+			row_print(l, day, it.key + 5, &it.row);
+	rows_close(&it);
+	return l->t->error;
 }
 
 static int days_list(struct listing *l, int32_t only)

@@ -69,28 +69,22 @@ static int row_add(struct trial *t, const struct cleared *row)
 static int day_add(struct trial *t, int32_t day)
 {
 	struct day_row row;
-	uint8_t prefix[4];
-	struct iter it;
+	struct row_iter it;
 	int ret = 0;
 
 	if (!day_get(&t->txn, day, &row))
 		return CLEARING_E_NO_DAY;
 	if (row.state < DAY_CLEARED)
 		return CLEARING_E_STATE;
-	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
-	iter_open(&t->txn, DB_CLEARED, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it)) {
-		struct cleared c;
-
-		if (!cleared_decode(it.val, it.val_bytes, &c))
-			ret = CLEARING_E_STORE;
-		else if (was_rated(c.verdict))
-			ret = row_add(t, &c);
+	rows_open_day(&t->txn, day, &it);
+	while (ret == 0 && rows_next(&it)) {
+		if (was_rated(it.row.verdict))
+			ret = row_add(t, &it.row);
 		if ((t->count & 0x3FFF) == 0)
 			progress_at(&t->progress, t->count);
 	}
 	progress_at(&t->progress, t->count);
-	iter_close(&it);
+	rows_close(&it);
 	return ret != 0 ? ret : t->txn.error;
 }
 

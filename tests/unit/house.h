@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "clearing/clearing.h"
+#include "clearing/rows.h"
 #include "tests/unit/tap_sample.h"
 
 #define DAY0 20395			/* 2025-11-03 */
@@ -239,17 +239,12 @@ static inline void days_end(struct house *h, int32_t until)
 
 static inline void row_of(struct txn *t, const struct tap *tap, struct cleared *ret, int32_t *ret_day)
 {
-	uint8_t at[CLEARED_KEY_BYTES];
-	const void *val;
-	size_t n;
+	uint8_t business[TAP_KEY_BYTES], at[CLEARED_KEY_BYTES];
 
+	tap_key(tap, business);
 	for (int32_t day = DAY0; day < DAY0 + DAYS_MAX; day++) {
-		be32_put(at, (uint32_t)day ^ 0x80000000u);
-		at[4] = CLEARED_RIDE;
-		tap_key(tap, at + 5);
-		be16_put(at + 23, 0);
-		if (txn_get(t, DB_CLEARED, at, sizeof(at), &val, &n)) {
-			assert_true(cleared_decode(val, n, ret));
+		row_key(day, CLEARED_RIDE, business, 0, at);
+		if (row_get(t, at, ret)) {
 			*ret_day = day;
 			return;
 		}

@@ -24,17 +24,14 @@ static struct tap manual_at(unsigned card, int32_t day, int minute)
 
 static uint8_t verdict_on(struct house *h, const struct tap *tap, int32_t day)
 {
-	uint8_t at[CLEARED_KEY_BYTES] = { 0 }, verdict = 255;
+	uint8_t business[TAP_KEY_BYTES], at[CLEARED_KEY_BYTES], verdict = 255;
 	struct cleared row;
-	const void *val;
 	struct txn t;
-	size_t n;
 
 	assert_int_equal(txn_begin(h->store, false, &t), 0);
-	be32_put(at, (uint32_t)day ^ 0x80000000u);
-	at[4] = CLEARED_RIDE;
-	tap_key(tap, at + 5);
-	if (txn_get(&t, DB_CLEARED, at, sizeof(at), &val, &n) && cleared_decode(val, n, &row))
+	tap_key(tap, business);
+	row_key(day, CLEARED_RIDE, business, 0, at);
+	if (row_get(&t, at, &row))
 		verdict = row.verdict;
 	txn_abort(&t);
 	return verdict;

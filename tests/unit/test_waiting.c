@@ -49,20 +49,18 @@ static uint64_t waiting(struct house *h)
 static unsigned rows(struct house *h, enum verdict verdict)
 {
 	unsigned n = 0;
-	struct iter it;
+	struct row_iter it;
 	struct txn t;
 
 	assert_int_equal(txn_begin(h->store, false, &t), 0);
-	iter_open(&t, DB_CLEARED, NULL, 0, &it);
-	while (iter_next(&it)) {
-		struct cleared row;
-
-		assert_true(cleared_decode(it.val, it.val_bytes, &row));
-		n += row.verdict == verdict;
-		if (row.verdict == VERDICT_PENDING_TAC)
-			assert_int_equal(row.priced.posting_count, 0);
+	rows_open(&t, NULL, 0, &it);
+	while (rows_next(&it)) {
+		n += it.row.verdict == verdict;
+		if (it.row.verdict == VERDICT_PENDING_TAC)
+			assert_int_equal(it.row.priced.posting_count, 0);
 	}
-	iter_close(&it);
+	assert_int_equal(t.error, 0);
+	rows_close(&it);
 	txn_abort(&t);
 	return n;
 }

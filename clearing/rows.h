@@ -1,0 +1,59 @@
+/*
+ * rows - the cleared rows of days as the store keeps them: in blocks of up to ROWS_PER_BLOCK rows in key order, each
+ * under the key of its first row. Most rows of a block say the same of a record but for whose it was and when, so a
+ * block says each result once and each row names its own. A record's bytes stay where the inbox has them: a row
+ * names the event and the place in it.
+ *
+ * A block's bytes are a function of its rows; how the store packs them (zstd) is not part of what a clear says.
+ */
+#ifndef CLEARING_ROWS_H
+#define CLEARING_ROWS_H
+
+#include "clearing/clearing.h"
+
+#define ROWS_PER_BLOCK 512
+
+void row_block_free(struct row_block *b);	/* NULL is fine; the store ends a transaction with it */
+/* The highest serial of a terminal that any day decided; false: none. */
+bool terminal_decided(struct txn *t, const uint8_t terminal[6], uint32_t *ret_serial_max);
+
+/* ---- made by a clear ------------------------------------------------------------------------------------------- */
+
+/* A result: what cleared_encode() makes of a row. Equal results of one clear are one; mark and at are the writer's. */
+struct row_result { uint8_t *bytes; uint32_t n; uint64_t hash; uint32_t mark, at; struct cleared row; };
+struct results;
+int results_new(struct results **ret) CLEARING_MUST_CHECK;
+void results_free(struct results *r);		/* NULL is fine */
+int results_add(struct results *r, const struct cleared *c, struct row_result **ret) CLEARING_MUST_CHECK;
+
+/* Rows in rising key order into blocks, those into a sink (DB_CLEARED), what they decided too (DB_TAPKEY) at the end. */
+struct row_writer;
+struct row_new { uint8_t key[CLEARED_KEY_BYTES]; struct row_result *result; uint64_t person, seq; const char *device; const uint8_t *raw; uint32_t raw_bytes;
+		 uint64_t raw_seq;		/* the event whose body has the record */
+		 bool decides; };		/* its business key */
+int row_writer_new(struct txn *t, struct sink *sink, int32_t day, struct row_writer **ret) CLEARING_MUST_CHECK;
+void row_writer_free(struct row_writer *w);	/* NULL is fine */
+int row_writer_add(struct row_writer *w, const struct row_new *row) CLEARING_MUST_CHECK;
+int row_writer_end(struct row_writer *w) CLEARING_MUST_CHECK;	/* the last block, and what was decided */
+
+/* A block as it lies in the store, and back; packer is kept by who calls often. */
+struct row_packer;
+int row_packer_new(struct row_packer **ret) CLEARING_MUST_CHECK;
+void row_packer_free(struct row_packer *p);	/* NULL is fine */
+/* *ret points into the packer until its next call. unpack refuses what was not packed so: CLEARING_E_STORE. */
+int row_pack(struct row_packer *p, const void *block, size_t n, const void **ret, size_t *ret_bytes) CLEARING_MUST_CHECK;
+int row_unpack(struct row_packer *p, const void *packed, size_t n, const void **ret, size_t *ret_bytes) CLEARING_MUST_CHECK;
+size_t block_rows(const void *block, size_t n);	/* rows in an unpacked block */
+
+/*
+ * A block: version 1, rows 2, results 2; each result: length 2 and its bytes; then the rows. A row begins with what it
+ * has (below), then, numbers as varints, differences to the row before zigzag: result, [terminal 6,] serial, time [or the
+ * digest 18], [nth,] [device 16,] person (of which the top bit goes last), event, [event that has the record,] place in
+ * that event's body, length.
+ */
+#define BLOCK_VERSION 1
+#define BLOCK_HEAD_BYTES 5
+enum row_has { ROW_OTHER = 1, ROW_TERMINAL = 2, ROW_NTH = 4, ROW_DEVICE = 8, ROW_ELSEWHERE = 16, ROW_DECIDES = 32 };
+#define ROW_HAS_ALL 63
+
+#endif

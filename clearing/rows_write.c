@@ -1,0 +1,340 @@
+/*
+ * rows_write - results that are the same said once, and rows in key order made into blocks.
+ */
+#include "clearing/rows.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#define RESULT_BYTES_MAX 1024
+#define ROW_BYTES_MAX (1 + 3 + TAP_KEY_BYTES + 2 * 10 + 3 + DEVICE_BYTES_MAX + 5 * 10)
+
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+struct results { struct row_result **list; size_t count, space; uint32_t *slot; size_t mask; };
+
+int results_new(struct results **ret)
+{
+	struct results *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	*ret = r;
+	return 0;
+}
+
+void results_free(struct results *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->count; i++)
+		free(r->list[i]);
+	free(r->list);
+	free(r->slot);
+	free(r);
+}
+
+static int results_room(struct results *r)
+{
+	size_t space = r->space ? r->space * 2 : 256, mask = space * 4 - 1;
+	struct row_result **wide;
+	uint32_t *slot;
+
+	if (r->count < r->space)
+		return 0;
+	wide = realloc(r->list, space * sizeof(*wide));
+	slot = calloc(mask + 1, sizeof(*slot));
+	if (wide != NULL)
+		r->list = wide;
+	if (wide == NULL || slot == NULL) {
+		free(slot);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < r->count; i++) {
+		size_t at = r->list[i]->hash & mask;
+
+		while (slot[at] != 0)
+			at = (at + 1) & mask;
+		slot[at] = (uint32_t)i + 1;
+	}
+	free(r->slot);
+	r->slot = slot;
+	r->mask = mask;
+	r->space = space;
+	return 0;
+}
+
+static int result_new(struct results *r, const uint8_t *bytes, uint32_t n, uint64_t hash, const struct cleared *c, struct row_result **ret)
+{
+	struct row_result *new = malloc(sizeof(*new) + n);
+
+	if (new == NULL)
+		return -ENOMEM;
+	*new = (struct row_result){ .bytes = (uint8_t *)(new + 1), .n = n, .hash = hash, .row = *c };
+	new->row.person = new->row.seq = 0;
+	new->row.raw = NULL;
+	memcpy(new->bytes, bytes, n);
+	r->list[r->count++] = new;
+	*ret = new;
+	return 0;
+}
+
+int results_add(struct results *r, const struct cleared *c, struct row_result **ret)
+{
+	uint8_t bytes[RESULT_BYTES_MAX];
+	int n = cleared_encode(c, bytes, sizeof(bytes)), code = n < 0 ? n : results_room(r);
+	uint64_t hash;
+	size_t at;
+
+	if (code != 0)
+		return code;
+	hash = XXH3_64bits(bytes, (size_t)n);
+	for (at = hash & r->mask; r->slot[at] != 0; at = (at + 1) & r->mask) {
+		*ret = r->list[r->slot[at] - 1];
+		if ((*ret)->hash == hash && (*ret)->n == (uint32_t)n && memcmp((*ret)->bytes, bytes, (size_t)n) == 0)
+			return 0;
+	}
+	code = result_new(r, bytes, (uint32_t)n, hash, c, ret);
+	if (code == 0)
+		r->slot[at] = (uint32_t)r->count;
+	return code;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+struct decided { uint8_t terminal[6]; uint32_t serial_min, serial_max; };
+struct row_writer {
+	struct txn *txn; struct sink *sink; int32_t day;
+	uint32_t mark;				/* of this block; results of another one have another */
+	uint8_t first[CLEARED_KEY_BYTES];
+	uint16_t rows, results;
+	uint8_t *result; size_t result_bytes, result_space;
+	uint8_t row[ROWS_PER_BLOCK * ROW_BYTES_MAX]; size_t row_bytes;
+	struct { uint8_t key[CLEARED_KEY_BYTES]; const char *device; uint64_t person, seq; uint32_t at, bytes; } before;
+	struct { uint64_t seq; const uint8_t *body; size_t bytes; } event;
+	struct decided *decided; size_t decided_count, decided_space;
+};
+
+int row_writer_new(struct txn *t, struct sink *sink, int32_t day, struct row_writer **ret)
+{
+	struct row_writer *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return -ENOMEM;
+	w->txn = t;
+	w->sink = sink;
+	w->day = day;
+	w->mark = 1;
+	*ret = w;
+	return 0;
+}
+
+void row_writer_free(struct row_writer *w)
+{
+	if (w == NULL)
+		return;
+	free(w->result);
+	free(w->decided);
+	free(w);
+}
+
+static uint8_t *varint_put(uint8_t *p, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	*p++ = (uint8_t)v;
+	return p;
+}
+
+static uint8_t *differs_put(uint8_t *p, uint64_t v, uint64_t before)
+{
+	uint64_t d = v - before;
+
+	return varint_put(p, d << 1 ^ (0 - (d >> 63)));
+}
+
+/* Differences of 32 bits are small both ways. */
+static uint8_t *differs32_put(uint8_t *p, uint32_t v, uint32_t before) { return differs_put(p, (uint64_t)(int64_t)(int32_t)(v - before), 0); }
+
+static int result_place(struct row_writer *w, struct row_result *r)
+{
+	size_t need = w->result_bytes + 2 + r->n;
+
+	if (r->mark == w->mark)
+		return 0;
+	if (need > w->result_space) {
+		size_t space = need * 2;
+		uint8_t *wide = realloc(w->result, space);
+
+		if (wide == NULL)
+			return -ENOMEM;
+		w->result = wide;
+		w->result_space = space;
+	}
+	be16_put(w->result + w->result_bytes, (uint16_t)r->n);
+	memcpy(w->result + w->result_bytes + 2, r->bytes, r->n);
+	w->result_bytes = need;
+	r->mark = w->mark;
+	r->at = w->results++;
+	return 0;
+}
+
+static int place_of(struct row_writer *w, const struct row_new *row, uint32_t *ret_at)
+{
+	if (w->event.seq != row->raw_seq) {
+		uint8_t key[8];
+		const void *val;
+		size_t n;
+
+		be64_put(key, row->raw_seq);
+		if (!txn_get(w->txn, DB_INBOX, key, sizeof(key), &val, &n) || n < EVENT_HEAD_BYTES)
+			return w->txn->error != 0 ? w->txn->error : CLEARING_E_STORE;
+		w->event.seq = row->raw_seq;
+		w->event.body = (const uint8_t *)val + EVENT_HEAD_BYTES;
+		w->event.bytes = n - EVENT_HEAD_BYTES;
+	}
+	if (row->raw < w->event.body || row->raw > w->event.body + w->event.bytes)
+		return CLEARING_E_STORE;
+	*ret_at = (uint32_t)(row->raw - w->event.body);
+	return 0;
+}
+
+static int decided_add(struct row_writer *w, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct decided *last = w->decided_count > 0 ? &w->decided[w->decided_count - 1] : NULL;
+	uint32_t serial = be32_get(key + 6);
+
+	if (last != NULL && memcmp(last->terminal, key, 6) == 0) {
+		last->serial_max = serial;		/* rows rise by serial within a terminal */
+		return 0;
+	}
+	if (w->decided_count == w->decided_space) {
+		size_t space = w->decided_space ? w->decided_space * 2 : 256;
+		struct decided *wide = realloc(w->decided, space * sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		w->decided = wide;
+		w->decided_space = space;
+	}
+	last = &w->decided[w->decided_count++];
+	*last = (struct decided){ .serial_min = serial, .serial_max = serial };
+	memcpy(last->terminal, key, 6);
+	return 0;
+}
+
+static int block_end(struct row_writer *w)
+{
+	size_t n = BLOCK_HEAD_BYTES + w->result_bytes + w->row_bytes;
+	uint8_t *block;
+	int ret;
+
+	if (w->rows == 0)
+		return 0;
+	block = malloc(n);
+	if (block == NULL)
+		return -ENOMEM;
+	block[0] = BLOCK_VERSION;
+	be16_put(block + 1, w->rows);
+	be16_put(block + 3, w->results);
+	memcpy(block + BLOCK_HEAD_BYTES, w->result, w->result_bytes);
+	memcpy(block + BLOCK_HEAD_BYTES + w->result_bytes, w->row, w->row_bytes);
+	ret = w->sink->put(w->sink, DB_CLEARED, w->first, sizeof(w->first), block, n);
+	free(block);
+	w->rows = w->results = 0;
+	w->row_bytes = w->result_bytes = 0;
+	w->mark++;
+	memset(&w->before, 0, sizeof(w->before));
+	return ret;
+}
+
+static uint8_t has_of(const struct row_writer *w, const struct row_new *row)
+{
+	bool other = row->key[4] == CLEARED_OTHER;
+
+	return (uint8_t)((other ? ROW_OTHER : memcmp(w->before.key + 5, row->key + 5, 6) != 0 ? ROW_TERMINAL : 0) |
+			 (be16_get(row->key + 23) != 0 ? ROW_NTH : 0) |
+			 (w->before.device == NULL || strncmp(w->before.device, row->device, DEVICE_BYTES_MAX) != 0 ? ROW_DEVICE : 0) |
+			 (row->raw_seq != row->seq ? ROW_ELSEWHERE : 0) | (row->decides ? ROW_DECIDES : 0));
+}
+
+static uint8_t *key_put(uint8_t *p, const struct row_writer *w, const struct row_new *row, uint8_t has)
+{
+	size_t n = has & ROW_OTHER ? TAP_KEY_BYTES : has & ROW_TERMINAL ? 6 : 0;
+
+	memcpy(p, row->key + 5, n);
+	p += n;
+	if ((has & ROW_OTHER) == 0) {
+		p = differs32_put(p, be32_get(row->key + 11), be32_get(w->before.key + 11));
+		p = differs_put(p, be64_get(row->key + 15), be64_get(w->before.key + 15));
+	}
+	return has & ROW_NTH ? varint_put(p, be16_get(row->key + 23)) : p;
+}
+
+static void row_put(struct row_writer *w, const struct row_new *row, uint32_t at)
+{
+	uint8_t *p = w->row + w->row_bytes, has = has_of(w, row);
+
+	*p++ = has;
+	p = varint_put(p, row->result->at);
+	p = key_put(p, w, row, has);
+	if (has & ROW_DEVICE) {
+		memset(p, 0, DEVICE_BYTES_MAX);
+		memcpy(p, row->device, strnlen(row->device, DEVICE_BYTES_MAX));
+		p += DEVICE_BYTES_MAX;
+	}
+	p = differs_put(p, row->person << 1 | row->person >> 63, w->before.person << 1 | w->before.person >> 63);
+	p = differs_put(p, row->seq, w->before.seq);
+	if (has & ROW_ELSEWHERE)
+		p = differs_put(p, row->raw_seq, row->seq);
+	p = differs32_put(p, at, w->before.at);
+	p = differs32_put(p, row->raw_bytes, w->before.bytes);
+	w->row_bytes = (size_t)(p - w->row);
+	memcpy(w->before.key, row->key, sizeof(w->before.key));
+	w->before.device = row->device;
+	w->before.person = row->person;
+	w->before.seq = row->seq;
+	w->before.at = at;
+	w->before.bytes = row->raw_bytes;
+}
+
+int row_writer_add(struct row_writer *w, const struct row_new *row)
+{
+	uint32_t at = 0;
+	int ret = w->rows == ROWS_PER_BLOCK ? block_end(w) : 0;
+
+	if (ret == 0)
+		ret = place_of(w, row, &at);
+	if (ret == 0)
+		ret = result_place(w, row->result);
+	if (ret == 0 && row->decides)
+		ret = decided_add(w, row->key + 5);
+	if (ret != 0)
+		return ret;
+	if (w->rows == 0)
+		memcpy(w->first, row->key, sizeof(w->first));
+	assert(w->row_bytes + ROW_BYTES_MAX <= sizeof(w->row));
+	row_put(w, row, at);
+	w->rows++;
+	return 0;
+}
+
+int row_writer_end(struct row_writer *w)
+{
+	int ret = block_end(w);
+
+	for (size_t i = 0; ret == 0 && i < w->decided_count; i++) {
+		uint8_t key[10], value[8];
+
+		memcpy(key, w->decided[i].terminal, 6);
+		be32_put(key + 6, (uint32_t)w->day ^ 0x80000000u);
+		be32_put(value, w->decided[i].serial_min);
+		be32_put(value + 4, w->decided[i].serial_max);
+		ret = w->sink->put(w->sink, DB_TAPKEY, key, sizeof(key), value, sizeof(value));
+	}
+	return ret;
+}

@@ -1,0 +1,211 @@
+/* Cleared rows in blocks: what is written is read, and nothing that was not. */
+#include "tests/unit/house.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define ROWS 1700	/* four blocks, the last one not full */
+#define EVENTS 40
+
+static uint64_t draws;
+
+static uint64_t draw(uint64_t below)
+{
+	draws = draws * 6364136223846793005u + 1442695040888963407u;
+	return (draws >> 20) % below;
+}
+
+struct book { struct house house; struct txn txn; struct row_packer *packer; struct results *results;
+	      struct { uint8_t key[CLEARED_KEY_BYTES]; struct cleared row; } row[ROWS]; };
+struct book_sink { struct sink sink; struct book *book; };
+
+static int put_row(struct sink *sink, enum db db, const void *at, size_t at_bytes, const void *val, size_t val_bytes)
+{
+	struct book *b = ((struct book_sink *)(void *)sink)->book;
+
+	if (db == DB_CLEARED)
+		assert_int_equal(row_pack(b->packer, val, val_bytes, &val, &val_bytes), 0);
+	txn_put(&b->txn, db, at, at_bytes, val, val_bytes);
+	return b->txn.error;
+}
+
+static void row_draw(struct book *b, size_t i, const uint8_t *const body[EVENTS], const uint64_t seq[EVENTS], struct row_new *row)
+{
+	static char device[ROWS][DEVICE_BYTES_MAX + 1];
+	size_t event = draw(EVENTS);
+	uint8_t business[TAP_KEY_BYTES];
+	struct cleared c = { .verdict = (uint8_t)draw(VERDICT_COUNT), .check = (uint8_t)draw(3), .operator_id = 1001 + (uint32_t)draw(2),
+			     .person = draw(2) ? draw(1000) | 1ULL << 63 : draw(1u << 30) * draw(1u << 30), .seq = seq[event],
+			     .raw = body[event] + draw(100), .raw_bytes = (uint32_t)draw(900), .decides = draw(4) != 0 };
+
+	c.fare.published = c.priced.published = money_of_fen((int64_t)draw(3) * 100);
+	be64_put(business, draw(1ULL << 40));
+	be32_put(business + 6, (uint32_t)draw(1u << 30));
+	be64_put(business + 10, draw(1ULL << 43));
+	business[0] = (uint8_t)(i >> 8);
+	business[1] = (uint8_t)i;
+	if (i % 7 != 0) {		/* of the same terminal */
+		memcpy(business, b->row[i - 1].key + 5, 6);
+		be32_put(business + 6, be32_get(b->row[i - 1].key + 11) + 1 + (uint32_t)draw(3));
+	}
+	snprintf(device[i], sizeof(device[i]), "D%d", (int)draw(4));
+	memcpy(c.device, device[i], sizeof(c.device));
+	*row = (struct row_new){ .person = c.person, .seq = draw(5) != 0 ? c.seq : c.seq + 1000, .raw_seq = c.seq, .device = device[i], .raw = c.raw,
+				 .raw_bytes = c.raw_bytes, .decides = c.decides };
+	c.seq = row->seq;
+	row_key(DAY0, i < ROWS - 21 ? CLEARED_RIDE : CLEARED_OTHER, business, draw(9) == 0 ? (uint16_t)draw(65536) : 0, row->key);
+	memcpy(b->row[i].key, row->key, sizeof(row->key));
+	assert_int_equal(results_add(b->results, &c, &row->result), 0);
+	b->row[i].row = c;
+}
+
+static void book_write(struct book *b)
+{
+	struct book_sink sink = { .sink = { .put = put_row }, .book = b };
+	const uint8_t *body[EVENTS];
+	uint64_t seq[EVENTS];
+	struct row_writer *writer;
+
+	house_open(&b->house);
+	assert_int_equal(txn_begin(b->house.store, true, &b->txn), 0);
+	assert_int_equal(row_packer_new(&b->packer), 0);
+	assert_int_equal(results_new(&b->results), 0);
+	for (size_t i = 0; i < EVENTS; i++) {
+		static uint8_t bytes[1000];
+		const void *part = bytes;
+		size_t n = sizeof(bytes);
+
+		for (size_t k = 0; k < sizeof(bytes); k++)
+			bytes[k] = (uint8_t)draw(256);
+		seq[i] = inbox_append(&b->txn, EVENT_BATCH, 0, &part, &n, 1);
+	}
+	for (size_t i = 0; i < EVENTS; i++) {
+		const void *val;
+		uint8_t number[8];
+		size_t n;
+
+		be64_put(number, seq[i]);
+		assert_true(txn_get(&b->txn, DB_INBOX, number, sizeof(number), &val, &n));
+		body[i] = (const uint8_t *)val + EVENT_HEAD_BYTES;
+	}
+	assert_int_equal(row_writer_new(&b->txn, &sink.sink, DAY0, &writer), 0);
+	for (size_t i = 0; i < ROWS; i++) {
+		struct row_new row;
+
+		row_draw(b, i, body, seq, &row);
+		assert_int_equal(row_writer_add(writer, &row), 0);
+	}
+	assert_int_equal(row_writer_end(writer), 0);
+	row_writer_free(writer);
+	assert_int_equal(b->txn.error, 0);
+}
+
+static void book_close(struct book *b)
+{
+	results_free(b->results);
+	row_packer_free(b->packer);
+	txn_abort(&b->txn);
+	house_close(&b->house);
+}
+
+static void same_row(const struct cleared *a, const struct cleared *b)
+{
+	assert_int_equal(a->verdict, b->verdict);
+	assert_int_equal(a->check, b->check);
+	assert_int_equal(a->operator_id, b->operator_id);
+	assert_true(a->person == b->person && a->seq == b->seq && a->decides == b->decides);
+	assert_int_equal(a->fare.published.fen, b->fare.published.fen);
+	assert_string_equal(a->device, b->device);
+	assert_true(a->raw == b->raw && a->raw_bytes == b->raw_bytes);
+}
+
+static void test_rows_are_read_as_they_were_written_one_by_one_by_day_and_by_the_beginning_of_a_key(void **state)
+{
+	static struct book b;
+	struct cleared row;
+	struct row_iter it;
+	uint8_t other[CLEARED_KEY_BYTES];
+	size_t i = 0;
+	int32_t day;
+
+	(void)state;
+	draws = (uint64_t)time(NULL);
+	printf("# seed %llu\n", (unsigned long long)draws);
+	book_write(&b);
+	for (rows_open_day(&b.txn, DAY0, &it); rows_next(&it); i++) {
+		assert_memory_equal(it.key, b.row[i].key, CLEARED_KEY_BYTES);
+		same_row(&it.row, &b.row[i].row);
+	}
+	rows_close(&it);
+	assert_int_equal(i, ROWS);
+	for (unsigned n = 0; n < 500; n++) {
+		i = draw(ROWS);
+		assert_true(row_get(&b.txn, b.row[i].key, &row));
+		same_row(&row, &b.row[i].row);
+		memcpy(other, b.row[i].key, sizeof(other));
+		other[22] ^= 0x40;
+		assert_false(row_get(&b.txn, other, &row));
+		rows_open(&b.txn, b.row[i].key, 5 + TAP_KEY_BYTES, &it);
+		assert_true(rows_next(&it));
+		assert_memory_equal(it.key, b.row[i].key, CLEARED_KEY_BYTES);
+		assert_false(rows_next(&it));
+		rows_close(&it);
+		if (b.row[i].key[4] == CLEARED_RIDE && be16_get(b.row[i].key + 23) == 0) {
+			assert_int_equal(key_decided(&b.txn, b.row[i].key + 5, DAY0 + 1, &day), b.row[i].row.decides);
+			assert_false(key_decided(&b.txn, b.row[i].key + 5, DAY0, &day));
+		}
+	}
+	assert_int_equal(b.txn.error, 0);
+	rows_open_day(&b.txn, DAY0 + 1, &it);
+	assert_false(rows_next(&it));
+	rows_close(&it);
+	book_close(&b);
+}
+
+/* Each byte of a packed and of an unpacked block, cut and changed: read as an error or as rows, never beyond the bytes. */
+static void test_a_damaged_block_is_refused_or_read_as_rows_and_nothing_is_read_beyond_it(void **state)
+{
+	static struct book b;
+	struct row_iter it;
+	const void *val, *block;
+	uint8_t *copy;
+	size_t n, refused = 0;
+
+	(void)state;
+	draws = 7;
+	book_write(&b);
+	assert_true(txn_get(&b.txn, DB_CLEARED, b.row[0].key, CLEARED_KEY_BYTES, &val, &n));
+	assert_int_equal(row_unpack(b.packer, val, n, &block, &n), 0);
+	copy = malloc(n);
+	memcpy(copy, block, n);
+	for (unsigned round = 0; round < 3000; round++) {
+		size_t at = draw(n), cut = round % 3 == 0 ? draw(n) : n, rows = 0;
+		uint8_t was = copy[at];
+		const void *packed;
+		size_t packed_bytes;
+
+		copy[at] = (uint8_t)draw(256);
+		assert_int_equal(row_pack(b.packer, copy, cut, &packed, &packed_bytes), 0);
+		txn_put(&b.txn, DB_CLEARED, b.row[0].key, CLEARED_KEY_BYTES, packed, packed_bytes);
+		for (rows_open_day(&b.txn, DAY0, &it); rows_next(&it) && rows < ROWS_PER_BLOCK; rows++)
+			assert_true(it.row.raw_bytes == 0 || it.row.raw[it.row.raw_bytes - 1] <= 255);
+		rows_close(&it);
+		refused += b.txn.error == CLEARING_E_STORE;
+		assert_true(b.txn.error == 0 || b.txn.error == CLEARING_E_STORE);
+		b.txn.error = 0;
+		copy[at] = was;
+	}
+	assert_true(refused > 1000);
+	free(copy);
+	book_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows_are_read_as_they_were_written_one_by_one_by_day_and_by_the_beginning_of_a_key),
+		cmocka_unit_test(test_a_damaged_block_is_refused_or_read_as_rows_and_nothing_is_read_beyond_it),
+	};
+
+	return cmocka_run_group_tests(tests, packs_make, packs_free);
+}
