@@ -67,6 +67,9 @@ int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person,
 /* clear_collect.c: the day's events as records. */
 bool work_tap(const struct work *w, struct tap *ret);
 int clear_collect(struct job *j);
+/* clear_order.c: by the number, those of one number by compare (of struct work pointers). */
+typedef uint64_t (*rank_fn)(const struct work *w);
+int works_sort(struct work **list, size_t count, rank_fn rank, int (*compare)(const void *, const void *)) CLEARING_MUST_CHECK;
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);
 bool counts_for_counter(const struct work *w);
@@ -106,7 +109,8 @@ int bearer_add(struct job *j, const uint8_t pan[10]);
 int counters_look(struct job *j, struct work *const *list, size_t count);	/* all of the bearer added last */
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	/* of w's person at the close before this day */
 int ridden_write(struct job *j);
-int ride_compare(const void *pa, const void *pb);	/* of struct work pointers: person, time, business key */
+int rides_sort(struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
+int ride_compare(const void *pa, const void *pb);
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);
 

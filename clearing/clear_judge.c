@@ -98,6 +98,8 @@ static int canonical_compare(const void *pa, const void *pb)
 	return a->seq != b->seq ? (a->seq < b->seq ? -1 : 1) : (int)a->at - (int)b->at;
 }
 
+static uint64_t key_rank(const struct work *w) { return w->verdict == VERDICT_MALFORMED ? UINT64_MAX : be64_get(w->key); }
+
 static enum seen_before seen_in_group(struct job *j, const struct work *first, const struct work *w, bool earlier)
 {
 	bool grey = w->check == KEY_CHECK_GREY;
@@ -137,6 +139,9 @@ bool counts_for_counter(const struct work *w)
 	return w->counter != 0 && w->keyed && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE && w->verdict != VERDICT_CONFLICT &&
 	       w->verdict != VERDICT_EVENT;
 }
+
+/* By card number, though in no order of them that a person would see: the last digits tell most apart. */
+static uint64_t number_rank(const struct work *w) { return be64_get(w->pan + 2); }
 
 static int counter_compare(const void *pa, const void *pb)
 {
@@ -183,8 +188,7 @@ static int judge_counters(struct job *j)
 	for (size_t i = 0; i < j->count; i++)
 		if (j->work[i].keyed)
 			list[count++] = &j->work[i];
-	if (count > 1)
-		qsort(list, count, sizeof(struct work *), counter_compare);
+	ret = works_sort(list, count, number_rank, counter_compare);
 	for (size_t i = 0, n; ret == 0 && i < count; i += n) {
 		for (n = 1; i + n < count && memcmp(list[i + n]->pan, list[i]->pan, sizeof(list[i]->pan)) == 0; n++)
 			;
@@ -200,11 +204,14 @@ static int judge_counters(struct job *j)
 
 int clear_judge(struct job *j)
 {
+	int ret;
+
 	j->cards = txn_any(&j->txn, DB_CARD);
 	j->ridden = txn_any(&j->txn, DB_RIDDEN);
 	judge_alone(j);
-	if (j->count > 1)
-		qsort(j->order, j->count, sizeof(struct work *), canonical_compare);
+	ret = works_sort(j->order, j->count, key_rank, canonical_compare);
+	if (ret != 0)
+		return ret;
 	judge_groups(j);
 	return judge_counters(j);
 }

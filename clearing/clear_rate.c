@@ -45,6 +45,10 @@ int ride_compare(const void *pa, const void *pb)
 	return memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
+static uint64_t person_rank(const struct work *w) { return w->person; }
+
+int rides_sort(struct work **list, size_t count) { return works_sort(list, count, person_rank, ride_compare); }
+
 static bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPTED || w->verdict == VERDICT_PENDING; }
 
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret)
@@ -251,9 +255,7 @@ static int rides_collect(struct job *j)
 		w->alone = is_alone(j, w);
 		j->ride[j->ride_count++] = w;
 	}
-	if (j->ride_count > 1)
-		qsort(j->ride, j->ride_count, sizeof(struct work *), ride_compare);
-	return 0;
+	return rides_sort(j->ride, j->ride_count);
 }
 
 int clear_rate(struct job *j)

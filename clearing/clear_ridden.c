@@ -249,6 +249,7 @@ static int list_make(struct writing *m)
 	struct job *j = m->j;
 	struct work **more = malloc((j->count + 1) * sizeof(struct work *));
 	size_t n = 0, ride = 0;
+	int ret;
 
 	m->list = malloc((j->count + 1) * sizeof(struct work *));
 	if (more == NULL || m->list == NULL) {
@@ -264,15 +265,14 @@ static int list_make(struct writing *m)
 		w->person = j->bearer[w->bearer - 1].person;
 		more[n++] = w;
 	}
-	if (n > 1)
-		qsort(more, n, sizeof(struct work *), ride_compare);
-	for (size_t i = 0; i < n || ride < j->ride_count;) {
+	ret = rides_sort(more, n);
+	for (size_t i = 0; ret == 0 && (i < n || ride < j->ride_count);) {
 		bool take = i < n && (ride == j->ride_count || ride_compare(&more[i], &j->ride[ride]) < 0);
 
 		m->list[m->count++] = take ? more[i++] : j->ride[ride++];
 	}
 	free(more);
-	return 0;
+	return ret;
 }
 
 static int cards_carry(struct writing *m, const struct ridden *before)
