@@ -42,7 +42,7 @@ int device_tacs(struct mac_engine *engine, enum key_alg alg, device_encrypt encr
 			factor_text(q[done + i]->pan, in + i * KEY_BYTES);
 		ret = encrypt(self, key, in, out, some * KEY_BYTES);
 		for (size_t i = 0; ret == 0 && i < some; i++)
-			ret = mac_purchase_tac(engine, alg, out + i * KEY_BYTES, q[done + i]->purchase, ret_tac[done + i]);
+			ret = mac_tac_once(engine, alg, out + i * KEY_BYTES, q[done + i]->purchase, ret_tac[done + i]);
 	}
 	key_wipe(out, sizeof(out));
 	return ret;

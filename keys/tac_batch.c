@@ -20,6 +20,7 @@ static_assert(offsetof(struct lane, tac) == offsetof(struct lane, text) + 6 * si
 
 struct tac_batch {
 	struct mac_engine *engine;
+	bool lanes;				/* false: OpenSSL alone */
 	enum lanes_kind kind[2];		/* by algorithm */
 	bool failed[2];
 	const struct keyring *ring;		/* whose parents are kept */
@@ -82,7 +83,7 @@ static enum key_check verify_one(struct tac_batch *b, enum key_alg alg, const ui
 	int ret = key_diversify(b->engine, alg, parent, q->pan + 2, dtk);
 
 	if (ret == 0)
-		ret = mac_purchase_tac(b->engine, alg, dtk, q->purchase, tac);
+		ret = b->lanes ? mac_tac_once(b->engine, alg, dtk, q->purchase, tac) : mac_purchase_tac(b->engine, alg, dtk, q->purchase, tac);
 	key_wipe(dtk, sizeof(dtk));
 	if (ret != 0)
 		return KEY_CHECK_NO_KEY;
@@ -132,6 +133,7 @@ int tac_batch_new(bool lanes, struct tac_batch **ret_batch)
 		free(b);
 		return ret;
 	}
+	b->lanes = lanes;
 	for (int alg = KEY_ALG_3DES; lanes && alg <= KEY_ALG_SM4; alg++) {
 		b->kind[alg] = kind_of_cpu();
 		b->failed[alg] = b->kind[alg] != LANES_NONE && !self_test(b, (enum key_alg)alg);

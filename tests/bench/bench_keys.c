@@ -7,6 +7,7 @@
  * with it. Cards differ from one operation to the next.
  */
 #include "clearing/clearing.h"
+#include "keys/keyring.h"
 #include "tests/bench/bench.h"
 
 #include <string.h>
@@ -144,6 +145,16 @@ static void known_once(void)
 	}
 }
 
+/* The same as the batch verifier and key devices do it: a key that is used once. */
+static void known_quick_once(void)
+{
+	for (size_t i = 0; i < RECORDS; i++) {
+		uint8_t code[MAC_BYTES];
+
+		must(mac_tac_once(engine, alg_now, card_key[i], &purchase[i], code) == 0 && mac_equal(code, tac[i], MAC_BYTES));
+	}
+}
+
 /* The same card again: a tap and the one after it. */
 static void again_once(void)
 {
@@ -162,6 +173,17 @@ static void lanes_once(void)
 	tac_batch_verify(batch, ring, question, RECORDS, answer);
 	for (size_t i = 0; i < RECORDS; i++)
 		must(answer[i] == KEY_CHECK_GOOD);
+}
+
+/* Too few of a key for lanes: one by one, the issuer's key at hand. */
+static void few_once(void)
+{
+	enum key_check answer[2];
+
+	for (size_t i = 0; i < RECORDS; i += 2) {
+		tac_batch_verify(batch, ring, question + i, 2, answer);
+		must(answer[0] == KEY_CHECK_GOOD && answer[1] == KEY_CHECK_GOOD);
+	}
 }
 
 static void measure(const char *name, enum key_alg alg, void (*once)(void), unsigned times, double sum_ns, double set_ns)
@@ -190,11 +212,13 @@ static void bench_tac(enum key_alg alg, const struct primitive *p)
 	/* what a verification from the root asks for: two diversifications and the code; the engine keeps the first's outcome */
 	measure("derived", alg, derived_once, times, 2 * p->derive_ns + p->mac_ns, p->key_ns);
 	measure("known-key", alg, known_once, times, p->mac_ns, p->key_ns);
+	measure("known-key-used-once", alg, known_quick_once, times, p->mac_ns, p->key_ns);
 	measure("same-card", alg, again_once, times, p->mac_ns, 0);
 	must(tac_batch_new(false, &batch) == 0);
 	measure("batch-openssl", alg, lanes_once, times, p->derive_ns + p->mac_ns, p->key_ns);
 	tac_batch_free(batch);
 	must(tac_batch_new(true, &batch) == 0);
+	measure("batch-of-two", alg, few_once, times, p->derive_ns + p->mac_ns, p->key_ns);
 	measure(tac_batch_path(batch, alg), alg, lanes_once, times * 10, p->derive_ns + p->mac_ns, p->key_ns);
 	tac_batch_free(batch);
 	records_done();

@@ -1,6 +1,7 @@
 /* The batch verifier answers as the one by one verifier does, on every path this processor has. */
-#include "keys/keys.h"
+#include "keys/keyring.h"
 #include "keys/lanes.h"
+#include "keys/sm4_block.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -133,6 +134,43 @@ static void the_batch_answers_alike_with_the_lanes_switched_off(void **state)
 	compare_all(false);
 }
 
+static void a_code_under_a_key_used_once_is_openssls(void **state)
+{
+	(void)state;
+	seed = 13;
+	print_message("# seed 13\n");
+	for (unsigned i = 0; i < 40000; i++) {
+		enum key_alg alg = i % 8 == 0 ? KEY_ALG_3DES : KEY_ALG_SM4;
+		uint8_t key[KEY_BYTES], a[MAC_BYTES], b[MAC_BYTES];
+		struct purchase p;
+
+		fill(key, sizeof(key));
+		fill(&p, sizeof(p));
+		assert_int_equal(mac_purchase_tac(engine, alg, key, &p, a), 0);
+		assert_int_equal(mac_tac_once(engine, alg, key, &p, b), 0);
+		assert_memory_equal(a, b, MAC_BYTES);
+	}
+}
+
+/* GB/T 32907-2016, A.1 and A.2: one block, and the same block a million times. */
+static void single_blocks_are_those_of_the_standard(void **state)
+{
+	static const uint8_t key[KEY_BYTES] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF, 0xFE, 0xDC, 0xBA, 0x98, 0x76, 0x54, 0x32, 0x10 };
+	uint8_t text[KEY_BYTES], expected[KEY_BYTES];
+	struct sm4_key k;
+
+	(void)state;
+	memcpy(text, key, sizeof(text));
+	sm4_block_set(key, &k);
+	sm4_block(&k, text, text);
+	assert_true(hex_decode("681EDF34D206965E86B3E94F536E4246", expected, sizeof(expected)));
+	assert_memory_equal(text, expected, sizeof(text));
+	for (unsigned i = 1; i < 1000000; i++)
+		sm4_block(&k, text, text);
+	assert_true(hex_decode("595298C7C6FD271F0402F804C33D3F66", expected, sizeof(expected)));
+	assert_memory_equal(text, expected, sizeof(text));
+}
+
 /* Each kind of lanes this processor has, for every count up to two registers and every single wrong bit. */
 static void each_bit_of_a_code_counts_in_every_lane(void **state)
 {
@@ -189,6 +227,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lanes_answer_as_one_by_one),
+		cmocka_unit_test(single_blocks_are_those_of_the_standard),
+		cmocka_unit_test(a_code_under_a_key_used_once_is_openssls),
 		cmocka_unit_test(the_batch_answers_alike_with_the_lanes_switched_off),
 		cmocka_unit_test(each_bit_of_a_code_counts_in_every_lane),
 	};
