@@ -127,7 +127,10 @@ for mode in "slow 400" lying sly absent; do
 done
 
 # ---- a machine that hangs, a device that is not configured, a configuration that asks for what is not there ------------
-echo good >"$dir/mode"; house machine; until_state key_device up; echo "slow 20000" >"$dir/mode"; sleep 0.2; from=$(date +%s)
+echo good >"$dir/mode"; house machine; until_state key_device up
+q keys reload >/dev/null; is "a machine's ring is taken again too" "2 up 0" "$(state keyring_generation) $(state key_device) $(state keyrings_unwiped)"
+echo lying >"$dir/mode"; q keys reload 2>"$dir/err"; [ $? -ne 0 ] && grep -q 'sdf: the key device with this ring: a known answer came back wrong' "$dir/err"; say "but not while it lies" $? "$(cat "$dir/err")"
+echo good >"$dir/mode"; until_state key_device up; echo "slow 20000" >"$dir/mode"; sleep 0.2; from=$(date +%s)
 stop; code=$?; [ $code -eq 0 ] && [ $(($(date +%s) - from)) -lt 15 ] && grep -q 'event=key-device state=hanging' "$dir/log"; say "a call that hangs in the device does not hold the daemon's end" $? "$code $(tail -3 "$dir/log")"
 sed "s|^keyring:.*|keyring: machine.qfk|" "$dir/clearingd.conf" >"$dir/bare.conf"
 house bare; upload; waiting=$(state taps_waiting); q day close $day >/dev/null
