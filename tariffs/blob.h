@@ -142,7 +142,7 @@ enum transfer_effect { EFFECT_MINUS = 0, EFFECT_PRICE = 1, EFFECT_DEAREST = 2 };
 struct row_transfer_price {
 	uint16_t cond, pairs; uint32_t use_mask;	/* pairs: bit before * 4 + now; use_mask: bit n - 1, 0 any */
 	uint64_t with; uint8_t with_any, with_published, inside, effect;
-	uint8_t instead, least_previous, least_own, moves_window; int32_t minus_fen; uint32_t pad;
+	uint8_t instead, least_previous, least_own, moves_window; int32_t minus_fen; uint32_t within_ms;	/* 0: as long as the window is open */
 	struct row_price price; uint32_t pad1;
 };
 

@@ -207,8 +207,10 @@ bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer
 				       .same_line = x->same_line == SAME_YES,
 				       .by_hour = x->hour_count > 0,
 				       .amounts = true };
-	for (uint32_t k = 0; k < x->price_count; k++)
+	for (uint32_t k = 0; k < x->price_count; k++) {
 		out.amounts &= t->transfer_price[x->price + k].effect != EFFECT_DEAREST;
+		out.by_price |= t->transfer_price[x->price + k].within_ms != 0;
+	}
 	*ret_transfer = out;
 	return true;
 }

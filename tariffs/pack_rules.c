@@ -280,9 +280,9 @@ static void read_effect(struct fields *f, struct row_transfer_price *x)
 }
 
 /* One entry of prices, or the transfer itself when it has only one price. Conditions are read by the caller. */
-static void read_transfer_price(struct fields *f, uint16_t cond)
+static void read_transfer_price(struct fields *f, uint16_t cond, int64_t minutes)
 {
-	struct row_transfer_price x = { .cond = cond, .pairs = read_pairs(f) };
+	struct row_transfer_price x = { .cond = cond, .pairs = read_pairs(f), .within_ms = (uint32_t)minutes * 60000 };
 	bool published;
 
 	x.with = concession_mask(f, "with", ~0ULL, &published);
@@ -311,7 +311,7 @@ static void read_prices(struct entry *e, struct row_transfer *x)
 	if (list == NULL) {
 		struct row_cond any = { .to_ms = INT64_MAX / 2, .class_mask = ~0ULL, .medium_mask = 0xFE, .guest_mask = 7, .mode_mask = 0xF };
 
-		read_transfer_price(&e->f, (uint16_t)row_add(p, T_COND, &any, sizeof(any)));
+		read_transfer_price(&e->f, (uint16_t)row_add(p, T_COND, &any, sizeof(any)), 0);
 	}
 	for (size_t i = 0; list != NULL && list->kind == NODE_LIST && i < list->count; i++) {
 		uint16_t cond;
@@ -319,7 +319,7 @@ static void read_prices(struct entry *e, struct row_transfer *x)
 
 		fields_open(&f, p, e->f.file, list->item[i]);
 		cond = cond_read(&f, GUESTS_ALL);	/* the scheme's own condition decides */
-		read_transfer_price(&f, cond);
+		read_transfer_price(&f, cond, field_int(&f, "minutes", 1, 10080, 0));
 		fields_close(&f);
 	}
 	x->price_count = (uint32_t)p->table[T_TRANSFER_PRICE].count - x->price;

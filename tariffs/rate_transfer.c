@@ -51,10 +51,13 @@ bool transfer_window_open(const struct rating *r)
 	return false;
 }
 
-static bool price_fits(const struct rating *r, const struct row_transfer_price *p, int index)
+static bool price_fits(const struct rating *r, const struct row_transfer *x, const struct row_transfer_price *p, int index)
 {
 	const struct rider_state *s = r->before;
+	int64_t gap = r->clock_ms - s->window_ms;
 
+	if (p->within_ms != 0 && (gap > p->within_ms || (gap == p->within_ms && !x->included)))
+		return false;
 	if ((p->pairs >> (s->prev_mode % MODE_COUNT_ * MODE_COUNT_ + r->line->mode) & 1) == 0)
 		return false;
 	if (p->use_mask != 0 && (p->use_mask >> (s->window_uses < 31 ? s->window_uses : 31) & 1) == 0)
@@ -67,7 +70,7 @@ static bool price_fits(const struct rating *r, const struct row_transfer_price *
 static const struct row_transfer_price *price_find(const struct rating *r, const struct row_transfer *x, int index)
 {
 	for (uint32_t i = 0; i < x->price_count; i++)
-		if (price_fits(r, &r->t->transfer_price[x->price + i], index))
+		if (price_fits(r, x, &r->t->transfer_price[x->price + i], index))
 			return &r->t->transfer_price[x->price + i];
 	return NULL;
 }

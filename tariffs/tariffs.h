@@ -281,8 +281,8 @@ struct tariff_journey { enum journey_kind kind; uint16_t stop_on, stop_off, stop
 size_t tariff_journeys(const struct tariff *t, const char *line, int64_t at_ms, struct tariff_journey *ret_journey, size_t max);
 struct tariff_section { uint16_t from_stop, to_stop; int64_t fen; };
 bool tariff_section_at(const struct tariff *t, const char *line, int64_t at_ms, size_t i, struct tariff_section *ret_section);
-/* A transfer scheme in outline. amounts: every price of it is an amount, a free ride or a part of the fare. */
-struct tariff_transfer { uint16_t rule, uses; uint32_t window_s, gap_s; bool endless, of_first, from_ride_end, same_line, by_hour, amounts; };
+/* A transfer scheme in outline. by_hour, by_price: the window has other lengths by the hour, by the price. amounts: every price of it is an amount, a free ride or a part of the fare. */
+struct tariff_transfer { uint16_t rule, uses; uint32_t window_s, gap_s; bool endless, of_first, from_ride_end, same_line, by_hour, by_price, amounts; };
 bool tariff_transfer_at(const struct tariff *t, size_t i, struct tariff_transfer *ret_transfer);
 /* What a concession counts, by its rule; how many quotas it takes from. period: slot (per day, of a concession that holds in
  * one slot of hours and shares it with no other), day, month, year, card-year or hours. */

@@ -166,6 +166,8 @@ static const char *scheme_unfit(const struct tariff_transfer *x)
 		return "换乘: 补足到最贵一程, 金额随前程变化";
 	if (x->by_hour)
 		return "换乘: 时限随时段变化";
+	if (x->by_price)
+		return "换乘: 时限随前后方式变化";
 	return NULL;
 }
 

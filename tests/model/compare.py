@@ -150,6 +150,8 @@ def transfer(r, i, ids):
         if r.random() < 0.3:
             p["use"] = r.choice([[1], [2, 3], [1, 3]])
         if r.random() < 0.2:
+            p["minutes"] = r.choice([10, 30, 45])
+        if r.random() < 0.2:
             p["with"] = r.sample(ids + ["published"], 3)
         if r.random() < 0.1:
             p["inside"] = "yes"

@@ -292,7 +292,7 @@ class Rating:
             if "pairs" in p and "%s-%s" % (w["mode"], self.mode) not in p["pairs"]: continue
             if "use" in p and w["uses"] + 1 not in p["use"]: continue
             if "with" in p and (choice["id"] if choice else "published") not in p["with"]: continue
-            if p.get("inside") == "yes" and not self.tap.get("inside"): continue
+            if p.get("inside") == "yes" and not self.tap.get("inside") or "minutes" in p and not self.window_holds({**x, **p, "hours_minutes": []}, w): continue
             if self.holds(p, ("local", "region", "other")): return p
         return None
     def transfer_apply(self, p, now):
