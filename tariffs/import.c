@@ -278,6 +278,10 @@ static bool specs_lay(struct import *im)
 
 		while (k < im->specs && (im->spec[k].fixed != s.fixed || im->spec[k].value != s.value || memcmp(im->spec[k].limit, s.limit, sizeof(s.limit)) != 0 || im->spec[k].from != s.from))
 			k++;
+		if (k == IMPORT_RULES_MAX + 1) {	/* all but the published fare need a rule at least */
+			params_problem(&im->table, &im->table.row[i], PARAMS_PERCENT, "more than %d different prices: a pack has at most as many rules", IMPORT_RULES_MAX);
+			return false;
+		}
 		if (k == im->specs)
 			im->spec[im->specs++] = s;
 		im->row_spec[i] = (uint16_t)k;

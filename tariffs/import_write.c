@@ -361,32 +361,26 @@ static void ride_write(const struct import *im, FILE *out, const struct import_f
 	}
 }
 
-struct place { size_t family, journey, day, slot; unsigned side; };
+struct place { bool found; size_t family, journey, day, slot; unsigned side; };
 
-/* The first price a row is about, of a local card where there is one. */
-static bool row_place(const struct import *im, size_t r, struct place *ret)
+/* Of each row the first price it is about, of a local card where there is one. */
+static void rows_place(const struct import *im, struct place *at)
 {
-	bool found = false;
-
 	for (size_t i = 0; i < im->families; i++) {
 		const struct import_family *f = &im->family[i];
 		size_t part = f->journeys * im->days * im->slots * SIDES;
 
-		for (size_t k = 0; k < part; k++) {
-			size_t moment = k / SIDES;
+		for (size_t k = 0; k < part * im->types; k++) {
+			size_t moment = k % part / SIDES;
+			struct place *row = f->cell[k] != 0 ? &at[f->cell[k] - 1] : NULL;
 
-			if (f->cell[im->row_type[r] * part + k] != r + 1 || (found && (ret->side % GUEST_COUNT == 0 || k % GUEST_COUNT != 0)))
-				continue;
-			*ret = (struct place){ i, moment / im->slots / im->days, moment / im->slots % im->days, moment % im->slots, (unsigned)(k % SIDES) };
-			found = true;
-			if (k % GUEST_COUNT == 0)
-				return true;
+			if (row != NULL && (!row->found || (row->side % GUEST_COUNT != 0 && k % GUEST_COUNT == 0)))
+				*row = (struct place){ true, i, moment / im->slots / im->days, moment / im->slots % im->days, moment % im->slots, (unsigned)(k % SIDES) };
 		}
 	}
-	return found;
 }
 
-static void case_write(const struct import *im, FILE *out, size_t r)
+static void case_write(const struct import *im, FILE *out, size_t r, const struct place *at)
 {
 	static const char *const media[] = { "card", "ssc", "qr", "bank", "bank-qr", "manual", "cash" };
 	const struct params_row *row = &im->table.row[r];
@@ -394,24 +388,23 @@ static void case_write(const struct import *im, FILE *out, size_t r)
 	const struct import_family *f;
 	const char *name;
 	int32_t published, paid, day;
-	struct place at;
 	char date[11];
 
-	if (!row_place(im, r, &at) || at.side % GUEST_COUNT == GUEST_REGION || (day = day_of_kind(im, at.day)) == DAY_NONE)
+	if (!at->found || at->side % GUEST_COUNT == GUEST_REGION || (day = day_of_kind(im, at->day)) == DAY_NONE)
 		return;
-	f = &im->family[at.family];
-	published = import_fare_of(im, f, &(int32_t){ 0 }) == IMPORT_TAP ? 200 : f->published[import_price(im, at.journey, at.day, at.slot) + at.side];
+	f = &im->family[at->family];
+	published = import_fare_of(im, f, &(int32_t){ 0 }) == IMPORT_TAP ? 200 : f->published[import_price(im, at->journey, at->day, at->slot) + at->side];
 	paid = (int32_t)(row->percent >= 0 ? import_round(im, published, row->percent) : row->price);
 	name = im->line[f->first].name;
 	day_format(day, date);
-	fprintf(out, "line%u_%02u%02u,%sT%02u:%02u:00,", row->line, im->minute[at.slot] / 60, im->minute[at.slot] % 60, date, im->minute[at.slot] / 60, im->minute[at.slot] % 60);
+	fprintf(out, "line%u_%02u%02u,%sT%02u:%02u:00,", row->line, im->minute[at->slot] / 60, im->minute[at->slot] % 60, date, im->minute[at->slot] / 60, im->minute[at->slot] % 60);
 	csv_cell(out, strcmp(name, "*") == 0 ? "1" : name);
 	fprintf(out, ",%d,0,%d,no,", paid, published - paid);
-	ride_write(im, out, f, at.journey);
-	fprintf(out, "%s,%d,", media[at.side / GUEST_COUNT], im->row_type[r] > 0 && type->code != 0 ? type->code : 1);
+	ride_write(im, out, f, at->journey);
+	fprintf(out, "%s,%d,", media[at->side / GUEST_COUNT], im->row_type[r] > 0 && type->code != 0 ? type->code : 1);
 	if (im->row_type[r] > 0 && type->code == 0)
 		csv_cell(out, type->name);
-	fprintf(out, ",%s,", at.side % GUEST_COUNT == GUEST_OTHER ? "99999999" : "");
+	fprintf(out, ",%s,", at->side % GUEST_COUNT == GUEST_OTHER ? "99999999" : "");
 	csv_cell(out, type->title);
 	fputc('\n', out);
 }
@@ -420,14 +413,19 @@ static char *cases_text(const struct import *im)
 {
 	char *text = NULL;
 	size_t n = 0;
-	FILE *out = open_memstream(&text, &n);
+	struct place *at = calloc(im->table.count, sizeof(*at));
+	FILE *out = at != NULL ? open_memstream(&text, &n) : NULL;
 
-	if (out == NULL)
+	if (out == NULL) {
+		free(at);
 		return NULL;
+	}
+	rows_place(im, at);
 	fputs("case,time,line,fare_fen,subsidy_fen,absorbed_fen,rejected,list_fen,stop_on,stop_off,distance_m,stops,zones,medium,class,groups,issuer,note\n", out);
 	for (size_t r = 0; r < im->table.count; r++)
-		case_write(im, out, r);
+		case_write(im, out, r, &at[r]);
 	fclose(out);
+	free(at);
 	return text;
 }
 
