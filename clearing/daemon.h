@@ -41,13 +41,14 @@ void log_event(const char *event, const char *format, ...) __attribute__((format
 /* ---- queue: what waits for the writer -------------------------------------------------------------- */
 
 struct front;
+struct conn;
 enum item_kind { ITEM_BATCH, ITEM_CALL };
 struct item {
 	struct item *next;
 	enum item_kind kind;
 	/* a batch: bytes as received and what the front found */
-	struct front *front; uint64_t conn;
-	uint8_t *bytes; size_t bytes_count;
+	struct front *front; struct conn *conn;	/* the front's; NULL: gone since */
+	uint8_t *bytes; size_t bytes_count, bytes_space;
 	struct batch batch;
 	char device[DEVICE_BYTES_MAX + 1];	/* of the certificate */
 	int64_t received_ms;
@@ -75,7 +76,7 @@ void verifier_free(struct verifier *v);
 void verifier_follow(struct verifier *v);
 const char *verifier_path(const struct verifier *v, enum key_alg alg);	/* as tac_batch_path */
 /* Marks beside each record, as EVENT_BATCH carries them: key check, bits. */
-void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks);
+void verifier_marks(struct verifier *v, const struct batch_taps *taps, uint32_t count, int64_t received_ms, uint8_t *ret_marks);
 
 /* ---- live state: provisional verdicts and the answers already given ---------------------------------- */
 
@@ -127,8 +128,8 @@ uint64_t clock_ns(void);	/* monotonic */
 
 int fronts_start(struct daemon *d);
 void fronts_stop(struct daemon *d);
-/* Hand an answered item back to its front; the front frees it. */
-void front_answer(struct item *item);
+/* Hand answered items of one front back to it, chained by next; the front takes them over. */
+void front_answer(struct item *first, struct item *last);
 void fronts_wake(struct daemon *d);	/* another ring is in force: the old one is let go */
 uint64_t fronts_connections(const struct daemon *d);
 

@@ -1,12 +1,12 @@
 /*
- * front - the side that faces validators: TLS 1.3 with client certificates, frames, decoding, and the key
- * checks. Each front is a thread with its own event base and verifier; nothing here touches
- * money or the store. A connection has one batch on its way at a time: it is not read from until answered.
+ * front - the side that faces validators: TLS 1.3 with client certificates and frames; batches go on in front_batch.c.
+ * Each front is a thread with its own event base and verifier; nothing here touches money or the store. A connection has
+ * one batch on its way at a time: what follows waits until that is answered.
  *
  * What arrives is bounded before it is believed: frame length, batch size, queue bytes, connections, and the
  * time each phase may take.
  */
-#include "clearing/deny_list.h"
+#include "clearing/front.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,46 +19,16 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
-#include <event2/listener.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "clearing/deny_list.h"
 #include "clearing/device.h"
 #include "clearing/renewal.h"
 #include "clearing/trust.h"
 
 #define ACCEPT_PAUSE_MS 100
-#define PART_BYTES_MAX (128 * 1024)
-
-struct conn {
-	struct conn *next, *prev;
-	struct front *front;
-	uint64_t id;
-	struct bufferevent *bev;
-	struct event *deadline;
-	char device[DEVICE_BYTES_MAX + 1];
-	bool greeted, waiting;		/* hello seen; a batch is with the writer */
-};
-struct front {
-	struct daemon *daemon;
-	pthread_t thread;
-	struct event_base *base;
-	struct evconnlistener *listener;
-	struct event *wake, *resume, *sweep;
-	int wake_fd, reserve_fd;
-	struct trust *trust;
-	struct verifier *verifier;
-	struct conn *conns;
-	uint64_t next_id;
-	size_t count;
-	pthread_mutex_t lock;
-	struct item *answered;		/* by the writer, under lock */
-	bool stopping;
-	uint8_t out[FRAME_HEAD_BYTES + PART_BYTES_MAX + 256];
-};
 
 /* ---- connections ------------------------------------------------------------------------------- */
 
@@ -74,6 +44,8 @@ static void conn_close(struct conn *c, const char *reason)
 		f->conns = c->next;
 	if (c->next != NULL)
 		c->next->prev = c->prev;
+	if (c->item != NULL)
+		c->item->conn = NULL;
 	event_free(c->deadline);
 	bufferevent_free(c->bev);
 	f->count--;
@@ -96,13 +68,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	conn_close(c, c->greeted ? "idle" : "no hello in time");
 }
 
-static void conn_send(struct conn *c, int n)
+void conn_send(struct conn *c, int n)
 {
 	if (n > 0)
 		bufferevent_write(c->bev, c->front->out, (size_t)n);
 }
 
-static void send_refuse(struct conn *c, uint32_t file_serial, int code, const char *text, bool retry)
+void send_refuse(struct conn *c, uint32_t file_serial, int code, const char *text, bool retry)
 {
 	struct refuse m = { .file_serial = file_serial, .code = code, .retry = retry };
 
@@ -226,57 +198,6 @@ static void on_get(struct conn *c, const struct frame *f)
 		send_refuse(c, 0, TAP_E_RANGE, "blacklist, denylist and tariff can be asked for", false);
 }
 
-static void send_busy(struct conn *c)
-{
-	struct busy m = { .retry_ms = 200 };
-
-	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
-}
-
-static void on_batch(struct conn *c, const struct frame *f)
-{
-	struct daemon *d = c->front->daemon;
-	struct item *item;
-	int ret;
-
-	if (d->queue.bytes > (size_t)d->conf.queue_mib << 20) {
-		send_busy(c);
-		return;
-	}
-	item = calloc(1, sizeof(*item));
-	if (item == NULL || (item->bytes = malloc(f->bytes + 1)) == NULL) {
-		free(item);
-		send_busy(c);
-		return;
-	}
-	item->kind = ITEM_BATCH;
-	item->front = c->front;
-	item->conn = c->id;
-	item->bytes_count = f->bytes;
-	item->received_ms = clock_ms();
-	memcpy(item->bytes, f->body, f->bytes);
-	memcpy(item->device, c->device, sizeof(item->device));
-	ret = batch_decode(item->bytes, item->bytes_count, &item->batch);
-	if (ret == 0 && strcmp(item->batch.device, c->device) != 0)
-		ret = TAP_E_RANGE;
-	if (ret == 0)
-		ret = batch_check(&item->batch);
-	if (ret == 0) {
-		verifier_marks(c->front->verifier, &item->batch, item->received_ms, item->marks);
-		c->waiting = queue_put(&d->queue, item);
-	}
-	if (ret != 0) {
-		log_event("batch-refused", "device=%s file_serial=%u code=%d reason=\"%s\"", c->device, item->batch.file_serial, ret, tap_strerror(ret));
-		send_refuse(c, item->batch.file_serial, ret, tap_strerror(ret), false);
-	}
-	if (c->waiting) {
-		bufferevent_disable(c->bev, EV_READ);
-		return;
-	}
-	free(item->bytes);
-	free(item);
-}
-
 /* False: the connection must go. */
 static bool on_frame(struct conn *c, const struct frame *f)
 {
@@ -288,7 +209,6 @@ static bool on_frame(struct conn *c, const struct frame *f)
 	}
 	switch (f->type) {
 	case FRAME_HELLO: return on_hello(c, f);
-	case FRAME_BATCH: on_batch(c, f); return true;
 	case FRAME_GET: on_get(c, f); return true;
 	case FRAME_CERTIFY: on_certify(c, f); return true;
 	case FRAME_PING:
@@ -321,40 +241,68 @@ static void conn_close_after_flush(struct conn *c, const char *reason)
 		bufferevent_setcb(c->bev, NULL, on_flushed, on_end, c);
 }
 
-static void on_read(struct bufferevent *bev, void *arg)
+/* The bytes of the frame that begins in: 0 it is not whole yet, negative no frame. */
+static ssize_t frame_whole(struct evbuffer *in, uint8_t head[FRAME_HEAD_BYTES])
 {
-	struct conn *c = arg;
-	struct evbuffer *in = bufferevent_get_input(bev);
+	size_t n = evbuffer_get_length(in), whole, used;
+	struct frame frame;
+	int ret;
 
-	while (!c->waiting) {
-		size_t n = evbuffer_get_length(in), used = 0;
-		uint8_t head[FRAME_HEAD_BYTES];
-		struct frame frame;
-		int ret;
+	if (n < FRAME_HEAD_BYTES)
+		return 0;
+	evbuffer_copyout(in, head, FRAME_HEAD_BYTES);
+	ret = frame_next(head, FRAME_HEAD_BYTES, &frame, &used);
+	if (ret < 0)
+		return ret;
+	whole = 4 + ((size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]);
+	return n >= whole ? (ssize_t)whole : 0;
+}
 
-		if (n < FRAME_HEAD_BYTES)
-			return;
-		evbuffer_copyout(in, head, sizeof(head));
-		ret = frame_next(head, sizeof(head), &frame, &used);
-		if (ret == 0) {
-			size_t whole = 4 + ((size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]);
+/* A whole frame of so many bytes. False: the connection must go. */
+static bool frame_take(struct conn *c, struct evbuffer *in, const uint8_t head[FRAME_HEAD_BYTES], size_t whole)
+{
+	struct frame frame;
+	size_t used;
+	bool go;
 
-			if (n < whole)
-				return;
-			ret = frame_next(evbuffer_pullup(in, (ev_ssize_t)whole), whole, &frame, &used);
-		}
-		if (ret != 1) {
+	if (c->greeted && head[4] == FRAME_BATCH) {
+		evbuffer_drain(in, FRAME_HEAD_BYTES);
+		batch_arrived(c, in, whole - FRAME_HEAD_BYTES);
+		return true;
+	}
+	if (frame_next(evbuffer_pullup(in, (ev_ssize_t)whole), whole, &frame, &used) != 1)
+		return false;
+	go = on_frame(c, &frame);
+	if (go)
+		evbuffer_drain(in, used);
+	return go;
+}
+
+/* While a batch is with the writer what follows waits, here up to a frame, beyond it at the sender. */
+void conn_read(struct conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	uint8_t head[FRAME_HEAD_BYTES];
+	ssize_t whole;
+
+	while (c->item == NULL && (whole = frame_whole(in, head)) != 0) {
+		if (whole < 0) {
 			send_refuse(c, 0, TAP_E_FRAME, tap_strerror(TAP_E_FRAME), false);
 			conn_close_after_flush(c, "impossible frame");
 			return;
 		}
 		deadline_set(c, c->front->daemon->conf.idle_s);
-		if (!on_frame(c, &frame)) {
+		if (!frame_take(c, in, head, (size_t)whole)) {
 			conn_close_after_flush(c, "frame refused");
 			return;
 		}
-		evbuffer_drain(in, used);
 	}
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	conn_read(arg);
 }
 
 /* The device is who the certificate says, and the register agrees. NULL: it may go on. */
@@ -416,7 +364,6 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	c->front = f;
-	c->id = ++f->next_id;
 	c->deadline = evtimer_new(f->base, on_deadline, c);
 	c->next = f->conns;
 	if (c->next != NULL)
@@ -454,70 +401,6 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	evconnlistener_enable(f->listener);
-}
-
-/* ---- answers from the writer ------------------------------------------------------------------------------ */
-
-void front_answer(struct item *item)
-{
-	struct front *f = item->front;
-	uint64_t one = 1;
-
-	pthread_mutex_lock(&f->lock);
-	item->next = f->answered;
-	f->answered = item;
-	pthread_mutex_unlock(&f->lock);
-	if (write(f->wake_fd, &one, sizeof(one)) < 0)
-		return;		/* the counter is full: the front is awake anyway */
-}
-
-static struct conn *conn_find(struct front *f, uint64_t id)
-{
-	for (struct conn *c = f->conns; c != NULL; c = c->next)
-		if (c->id == id)
-			return c;
-	return NULL;
-}
-
-static void answer_send(struct front *f, const struct item *item)
-{
-	struct conn *c = conn_find(f, item->conn);
-
-	if (c == NULL)
-		return;		/* gone; it will send again and get the same receipt */
-	c->waiting = false;
-	if (item->busy)
-		send_busy(c);
-	else if (item->refused)
-		send_refuse(c, item->refuse.file_serial, item->refuse.code, item->refuse.text, item->refuse.retry);
-	else
-		conn_send(c, receipt_encode(&item->receipt, f->out, sizeof(f->out)));
-	bufferevent_enable(c->bev, EV_READ);
-	on_read(c->bev, c);
-}
-
-static void on_wake(evutil_socket_t fd, short what, void *arg)
-{
-	struct front *f = arg;
-	struct item *item, *next;
-	uint64_t count;
-
-	(void)what;
-	if (read((int)fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return;
-	pthread_mutex_lock(&f->lock);
-	item = f->answered;
-	f->answered = NULL;
-	pthread_mutex_unlock(&f->lock);
-	verifier_follow(f->verifier);
-	for (; item != NULL; item = next) {
-		next = item->next;
-		answer_send(f, item);
-		free(item->bytes);
-		free(item);
-	}
-	if (f->stopping)
-		event_base_loopbreak(f->base);
 }
 
 /* ---- sweep: what changed since the handshake ------------------------------------------------------------ */
@@ -595,6 +478,7 @@ static void front_free(struct front *f)
 		close(f->wake_fd);
 	if (f->reserve_fd >= 0)
 		close(f->reserve_fd);
+	items_free(f);
 	trust_close(f->trust);
 	verifier_free(f->verifier);
 	free(f);
@@ -620,7 +504,7 @@ static int front_open(struct daemon *d, bool first, struct front **ret)
 	if (code == 0)
 		code = verifier_new(d, &f->verifier);
 	if (code == 0) {
-		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, on_wake, f);
+		f->wake = event_new(f->base, f->wake_fd, EV_READ | EV_PERSIST, batches_answered, f);
 		f->resume = evtimer_new(f->base, on_resume, f);
 		f->sweep = event_new(f->base, -1, EV_PERSIST, on_sweep, f);
 		event_add(f->wake, NULL);

@@ -313,7 +313,7 @@ static int remember(struct live *l, const char *device, const struct batch *b, c
 {
 	const struct answer key = answer_key(device, b->file_serial);
 	struct receipt *copy = malloc(sizeof(*copy));
-	int ret = copy == NULL ? -ENOMEM : table_room(&l->answer[0]);
+	int ret = copy == NULL ? -ENOMEM : table_room(&l->answer[0], 1);
 	struct answer *a;
 	bool new;
 
@@ -329,18 +329,22 @@ static int remember(struct live *l, const char *device, const struct batch *b, c
 	return 0;
 }
 
-static int tables_room(struct live *l)
+/* For the records of a batch, so that none of it is half remembered. */
+static int tables_room(struct live *l, size_t records)
 {
-	int ret = seen_room(l->seen);
+	int ret = seen_room(l->seen, records);
 
 	if (ret == 0)
-		ret = table_room(&l->counted);
+		ret = table_room(&l->counted, records);
 	if (ret == 0)
-		ret = table_room(&l->coded);
-	if (ret == 0)
-		ret = riding_room(l->riding);
-	if (ret == 0)
-		ret = code_asks_room(l->asks);
+		ret = table_room(&l->coded, records);
+	return ret == 0 ? riding_room(l->riding, records) : ret;
+}
+
+static int asks_room(struct live *l)
+{
+	int ret = code_asks_room(l->asks);
+
 	return ret == 0 ? unproven_room(l->unproven) : ret;
 }
 
@@ -373,13 +377,17 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	struct receipt r = { .file_serial = b->file_serial, .inbox_seq = seq, .count = b->count };
 	int ret = known_follow(l->known, t);
 
+	if (ret == 0)
+		ret = tables_room(l, b->count);
+	if (ret != 0)
+		return ret;
 	batch_read(l, b);
 	for (uint32_t i = 0; ret == 0 && i < b->count; i++) {
 		const struct record record = { .raw = b->tap[i].p, .raw_bytes = b->tap[i].n, .device = device, .day = open_day, .check = marks[2 * i],
 					       .bits = marks[2 * i + 1] };
 		enum verdict v;
 
-		ret = tables_room(l);
+		ret = asks_room(l);
 		if (ret != 0)
 			break;
 		v = judge_tap(l, ref, t, open_day, &record, l->read[i] ? &l->tap[i] : NULL, seq);
@@ -445,7 +453,9 @@ int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32
 		struct tap tap;
 		enum verdict v;
 
-		ret = tables_room(l);
+		ret = tables_room(l, 1);
+		if (ret == 0)
+			ret = asks_room(l);
 		if (ret == 0 && !records_get(records, k.seq, k.nth, &r))
 			ret = t->error != 0 ? t->error : CLEARING_E_STORE;
 		if (ret != 0)

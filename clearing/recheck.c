@@ -27,6 +27,7 @@ struct recheck_run {
 	struct recheck list[PORTION];
 	size_t count;
 	struct batch batch;
+	struct batch_taps taps;		/* its records */
 	uint8_t marks[2 * BATCH_TAPS_MAX];
 };
 
@@ -80,7 +81,8 @@ static int portion_ask(struct recheck_run *k)
 		return ret;
 	ret = records_load(k, &t);
 	if (ret == 0 && k->count > 0) {
-		verifier_marks(k->verifier, &k->batch, INT64_MAX / 2, k->marks);	/* ahead of the clock or not was seen on arrival */
+		batch_taps_decode(&k->batch, &k->taps);
+		verifier_marks(k->verifier, &k->taps, k->batch.count, INT64_MAX / 2, k->marks);	/* ahead of the clock or not was seen on arrival */
 		for (size_t i = 0; i < k->count; i++)
 			k->list[i].check = k->marks[2 * i];
 		k->after = k->list[k->count - 1];

@@ -86,7 +86,7 @@ static int confirm_add(struct refdata *ref, const struct confirm *c)
 	int ret = ref->confirm.memory == NULL ? table_open(&ref->confirm, TAP_KEY_BYTES, sizeof(struct confirm)) : 0;
 
 	if (ret == 0)
-		ret = table_room(&ref->confirm);
+		ret = table_room(&ref->confirm, 1);
 	if (ret != 0)
 		return ret;
 	place = table_at(&ref->confirm, c->key, &new);

@@ -54,11 +54,11 @@ void riding_reset(struct riding *r)
 
 size_t riding_bytes(const struct riding *r) { return r->units * UNIT; }
 
-int riding_room(struct riding *r)
+int riding_room(struct riding *r, size_t puts)
 {
 	uint8_t **wide;
 
-	if (r->units + UNITS_MAX > r->chunks * CHUNK_UNITS) {
+	while (r->units + (puts + 1) * UNITS_MAX > r->chunks * CHUNK_UNITS) {	/* one more for what is left of a chunk */
 		wide = realloc(r->chunk, (r->chunks + 1) * sizeof(*wide));
 		if (wide == NULL)
 			return -ENOMEM;
@@ -68,7 +68,7 @@ int riding_room(struct riding *r)
 			return -ENOMEM;
 		r->chunks++;
 	}
-	return table_room(&r->entry);
+	return table_room(&r->entry, puts);
 }
 
 static uint8_t *place_at(const struct riding *r, uint32_t place) { return r->chunk[place / CHUNK_UNITS] + (size_t)(place % CHUNK_UNITS) * UNIT; }

@@ -11,7 +11,7 @@ struct riding;
 int riding_new(struct riding **ret_riding) CLEARING_MUST_CHECK;
 void riding_free(struct riding *r);	/* NULL is fine */
 void riding_reset(struct riding *r);	/* another day */
-int riding_room(struct riding *r) CLEARING_MUST_CHECK;	/* for one riding_put; -ENOMEM */
+int riding_room(struct riding *r, size_t puts) CLEARING_MUST_CHECK;	/* for so many riding_put; -ENOMEM */
 /* The state last put for a person; false: none was. */
 bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state);
 void riding_put(struct riding *r, uint64_t person, const struct rider_state *state);	/* room was made */

@@ -57,32 +57,32 @@ void seen_reset(struct seen *s)
 	s->blocks = 0;
 }
 
-static int block_room(struct seen *s)
+static int blocks_room(struct seen *s, size_t blocks)
 {
 	struct block **wide;
 
-	if (s->blocks < s->chunks * CHUNK_BLOCKS)
-		return 0;
-	wide = realloc(s->chunk, (s->chunks + 1) * sizeof(*wide));
-	if (wide == NULL)
-		return -ENOMEM;
-	s->chunk = wide;
-	s->chunk[s->chunks] = malloc(CHUNK_BLOCKS * sizeof(struct block));
-	if (s->chunk[s->chunks] == NULL)
-		return -ENOMEM;
-	s->chunks++;
+	while (s->blocks + blocks > s->chunks * CHUNK_BLOCKS) {
+		wide = realloc(s->chunk, (s->chunks + 1) * sizeof(*wide));
+		if (wide == NULL)
+			return -ENOMEM;
+		s->chunk = wide;
+		s->chunk[s->chunks] = malloc(CHUNK_BLOCKS * sizeof(struct block));
+		if (s->chunk[s->chunks] == NULL)
+			return -ENOMEM;
+		s->chunks++;
+	}
 	return 0;
 }
 
-int seen_room(struct seen *s)
+int seen_room(struct seen *s, size_t marks)
 {
-	int ret = block_room(s);
+	int ret = blocks_room(s, marks);
 
 	if (ret == 0)
-		ret = table_room(&s->place);
+		ret = table_room(&s->place, marks);
 	if (ret == 0)
-		ret = table_room(&s->other);
-	return ret == 0 ? table_room(&s->terminal) : ret;
+		ret = table_room(&s->other, marks);
+	return ret == 0 ? table_room(&s->terminal, marks) : ret;
 }
 
 static struct block *block_of(struct seen *s, const struct tap *tap)

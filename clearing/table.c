@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define SLOTS_FIRST 4096
@@ -52,25 +53,42 @@ void table_clear(struct table *t)
 	t->count = 0;
 }
 
+static size_t place_of(const struct table *t, const void *key) { return XXH3_64bits(key, t->key_bytes) & t->mask; }
+
+static bool same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint64_t x, y;
+
+	for (; n >= sizeof(x); n -= sizeof(x), a += sizeof(x), b += sizeof(x)) {
+		memcpy(&x, a, sizeof(x));
+		memcpy(&y, b, sizeof(y));
+		if (x != y)
+			return false;
+	}
+	while (n > 0 && *a == *b)
+		n--, a++, b++;
+	return n == 0;
+}
+
 static uint8_t *slot_of(const struct table *t, const void *key)
 {
-	size_t at = XXH3_64bits(key, t->key_bytes) & t->mask;
 	uint8_t *slot;
 
-	for (;; at = (at + 1) & t->mask) {
+	for (size_t at = place_of(t, key);; at = (at + 1) & t->mask) {
 		slot = t->memory + at * t->entry_bytes;
-		if (slot[t->key_bytes] == 0 || memcmp(slot, key, t->key_bytes) == 0)
+		if (slot[t->key_bytes] == 0 || same(slot, key, t->key_bytes))
 			return slot;
 	}
 }
 
-int table_room(struct table *t)
+int table_room(struct table *t, size_t entries)
 {
 	struct table wide = *t;
 
-	if (t->count * 2 < t->mask)
+	while ((t->count + entries) * 2 > wide.mask + 1)
+		wide.mask = wide.mask * 2 + 1;
+	if (wide.mask == t->mask)
 		return 0;
-	wide.mask = t->mask * 2 + 1;
 	wide.memory = pages_take(bytes_of(&wide));
 	if (wide.memory == NULL)
 		return -ENOMEM;
@@ -108,7 +126,7 @@ void *table_at(struct table *t, const void *key, bool *ret_new)
 
 void table_prefetch(const struct table *t, const void *key)
 {
-	__builtin_prefetch(t->memory + (XXH3_64bits(key, t->key_bytes) & t->mask) * t->entry_bytes);
+	__builtin_prefetch(t->memory + place_of(t, key) * t->entry_bytes);
 }
 
 void *table_next(const struct table *t, size_t *at)

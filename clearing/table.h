@@ -20,8 +20,8 @@ struct table { uint8_t *memory; size_t key_bytes, entry_bytes, count, mask; };
 int table_open(struct table *t, size_t key_bytes, size_t entry_bytes);	/* -ENOMEM */
 void table_close(struct table *t);
 void table_clear(struct table *t);
-/* For one entry more: an entry's address holds until the next call. -ENOMEM: nothing is lost. */
-int table_room(struct table *t);
+/* For so many entries more: an entry's address holds until the next call. -ENOMEM: nothing is lost. */
+int table_room(struct table *t, size_t entries);
 /* The entry of a key; NULL: none. */
 void *table_find(const struct table *t, const void *key);
 /* The same, made when there is none; room was made. */

@@ -54,7 +54,7 @@ void unproven_free(struct unproven *u)
 
 void unproven_reset(struct unproven *u) { table_clear(&u->sum); }
 
-int unproven_room(struct unproven *u) { return table_room(&u->sum); }
+int unproven_room(struct unproven *u) { return table_room(&u->sum, 1); }
 
 int64_t unproven_add(struct unproven *u, const char *device, int64_t fen)
 {

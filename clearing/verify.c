@@ -19,7 +19,6 @@ struct verifier {
 	/* the purse records of one batch; questions point into the taps */
 	size_t count;
 	uint16_t at[BATCH_TAPS_MAX];
-	struct tap tap[BATCH_TAPS_MAX];
 	struct purchase purchase[BATCH_TAPS_MAX];
 	struct tac_question question[BATCH_TAPS_MAX];
 	enum key_check answer[BATCH_TAPS_MAX];
@@ -104,10 +103,8 @@ void verifier_follow(struct verifier *v)
 
 const char *verifier_path(const struct verifier *v, enum key_alg alg) { return tac_batch_path(v->tacs, alg); }
 
-static void question_add(struct verifier *v, uint16_t at)
+static void question_add(struct verifier *v, const struct tap *tap, uint16_t at)
 {
-	const struct tap *tap = &v->tap[v->count];
-
 	tap_purchase(tap, &v->purchase[v->count]);
 	v->question[v->count] = (struct tac_question){ .purchase = &v->purchase[v->count], .issuer = tap->issuer, .pan = tap->pan,
 		.key_version = (uint8_t)tap->key_version, .key_index = (uint8_t)tap->key_index, .alg_id = (uint8_t)tap->alg_id, .at_ms = tap->time_ms, .tac = tap->tac };
@@ -179,22 +176,21 @@ static bool in_purse(const struct tap *tap)
 	return tap->kind == TAP_PURCHASE || tap->kind == TAP_BOARD || tap->kind == TAP_ALIGHT || tap->kind == TAP_PRODUCT;
 }
 
-void verifier_marks(struct verifier *v, const struct batch *batch, int64_t received_ms, uint8_t *ret_marks)
+void verifier_marks(struct verifier *v, const struct batch_taps *taps, uint32_t count, int64_t received_ms, uint8_t *ret_marks)
 {
 	verifier_follow(v);
 	v->count = 0;
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct tap *tap = &v->tap[v->count];
-		const char *field;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct tap *tap = &taps->tap[i];
 
 		ret_marks[2 * i] = KEY_CHECK_NONE;
 		ret_marks[2 * i + 1] = 0;
-		if (tap_decode(batch->tap[i].p, batch->tap[i].n, tap, &field) != 0)
+		if (!taps->good[i])
 			continue;
 		if (tap->time_ms > received_ms + judge_limits_default.future_ms_max)
 			ret_marks[2 * i + 1] |= EVENT_BIT_FUTURE;
 		if (in_purse(tap))
-			question_add(v, (uint16_t)i);
+			question_add(v, tap, (uint16_t)i);
 		else
 			ret_marks[2 * i] = (uint8_t)check_alone(v, tap);
 	}

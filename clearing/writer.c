@@ -164,12 +164,8 @@ static int batch_take(struct daemon *d, struct txn *t, struct item *item)
 	return ret;
 }
 
-static void item_finish(struct item *item, int result)
+static void call_finish(struct item *item, int result)
 {
-	if (item->kind == ITEM_BATCH) {
-		front_answer(item);
-		return;
-	}
 	pthread_mutex_lock(item->lock);
 	item->result = item->result != 0 ? item->result : result;
 	item->done = true;
@@ -254,7 +250,29 @@ static void call_run(struct daemon *d, struct item *item)
 		storage_failed("call", committed);
 	if (ret == 0 && deny_list_refresh(d) != 0)
 		log_event("deny-list", "reason=\"cannot be made; the one before stays\"");
-	item_finish(item, ret);
+	call_finish(item, ret);
+}
+
+/* Each front gets its own at once: it is woken once a group. */
+static void batches_answer(struct item *group)
+{
+	while (group != NULL) {
+		struct item *mine = group, *mine_last = group, *others = NULL, **others_last = &others, *next;
+
+		for (struct item *i = group->next; i != NULL; i = next) {
+			next = i->next;
+			if (i->front == mine->front) {
+				mine_last->next = i;
+				mine_last = i;
+			} else {
+				*others_last = i;
+				others_last = &i->next;
+			}
+		}
+		*others_last = NULL;
+		front_answer(mine, mine_last);
+		group = others;
+	}
 }
 
 static void batches_run(struct daemon *d, struct item *group)
@@ -268,10 +286,7 @@ static void batches_run(struct daemon *d, struct item *group)
 	}
 	if (ret != 0)
 		storage_failed("commit", ret);
-	for (struct item *i = group, *next; i != NULL; i = next) {
-		next = i->next;
-		item_finish(i, 0);
-	}
+	batches_answer(group);
 }
 
 /* For the thread that asks platforms: whether there is anything to ask. */

@@ -64,28 +64,39 @@ int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch)
 }
 
 /* First and last serial and amount total over the records that decode; the digest over all bytes. */
-static void batch_measure(const struct batch *b, struct batch *ret)
+static void measure_record(struct batch *ret, const struct tap *tap, bool *first)
+{
+	if (*first)
+		ret->first_serial = tap->terminal_serial;
+	*first = false;
+	ret->last_serial = tap->terminal_serial;
+	ret->amount_total_fen += tap->amount_fen;
+}
+
+static void measure_bytes(const struct batch *b, uint8_t ret_digest[DIGEST_BYTES])
 {
 	struct digest d;
-	bool first = true;
 
 	digest_reset(&d);
+	for (uint32_t i = 0; i < b->count; i++)
+		digest_add(&d, b->tap[i].p, b->tap[i].n);
+	digest_end(&d, ret_digest);
+}
+
+static void batch_measure(const struct batch *b, struct batch *ret)
+{
+	bool first = true;
+
+	measure_bytes(b, ret->digest);
 	ret->first_serial = ret->last_serial = 0;
 	ret->amount_total_fen = 0;
 	for (uint32_t i = 0; i < b->count; i++) {
 		const char *field;
 		struct tap tap;
 
-		digest_add(&d, b->tap[i].p, b->tap[i].n);
-		if (tap_decode(b->tap[i].p, b->tap[i].n, &tap, &field) != 0)
-			continue;
-		if (first)
-			ret->first_serial = tap.terminal_serial;
-		first = false;
-		ret->last_serial = tap.terminal_serial;
-		ret->amount_total_fen += tap.amount_fen;
+		if (tap_decode(b->tap[i].p, b->tap[i].n, &tap, &field) == 0)
+			measure_record(ret, &tap, &first);
 	}
-	digest_end(&d, ret->digest);
 }
 
 int batch_seal(struct batch *b)
@@ -96,6 +107,15 @@ int batch_seal(struct batch *b)
 	return 0;
 }
 
+static int batch_compare(const struct batch *b, const struct batch *measured)
+{
+	if (!mac_equal(measured->digest, b->digest, DIGEST_BYTES))
+		return TAP_E_DIGEST;
+	if (measured->first_serial != b->first_serial || measured->last_serial != b->last_serial)
+		return TAP_E_SERIALS;
+	return measured->amount_total_fen == b->amount_total_fen ? 0 : TAP_E_TOTAL;
+}
+
 int batch_check(const struct batch *b)
 {
 	static _Thread_local struct batch measured;
@@ -103,9 +123,27 @@ int batch_check(const struct batch *b)
 	if (b->count > BATCH_TAPS_MAX)
 		return TAP_E_COUNT;
 	batch_measure(b, &measured);
-	if (!mac_equal(measured.digest, b->digest, DIGEST_BYTES))
-		return TAP_E_DIGEST;
-	if (measured.first_serial != b->first_serial || measured.last_serial != b->last_serial)
-		return TAP_E_SERIALS;
-	return measured.amount_total_fen == b->amount_total_fen ? 0 : TAP_E_TOTAL;
+	return batch_compare(b, &measured);
+}
+
+void batch_taps_decode(const struct batch *b, struct batch_taps *ret)
+{
+	const char *field;
+
+	for (uint32_t i = 0; i < b->count; i++)
+		ret->good[i] = tap_decode(b->tap[i].p, b->tap[i].n, &ret->tap[i], &field) == 0;
+}
+
+int batch_check_taps(const struct batch *b, const struct batch_taps *taps)
+{
+	static _Thread_local struct batch measured;
+	bool first = true;
+
+	measured.first_serial = measured.last_serial = 0;
+	measured.amount_total_fen = 0;
+	measure_bytes(b, measured.digest);
+	for (uint32_t i = 0; i < b->count; i++)
+		if (taps->good[i])
+			measure_record(&measured, &taps->tap[i], &first);
+	return batch_compare(b, &measured);
 }

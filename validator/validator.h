@@ -192,6 +192,10 @@ int batch_decode(const uint8_t *p, size_t n, struct batch *ret_batch) VALIDATOR_
 int batch_seal(struct batch *b) VALIDATOR_MUST_CHECK;
 /* Compare header with content: TAP_E_COUNT, TAP_E_DIGEST, TAP_E_SERIALS, TAP_E_TOTAL in this order. */
 int batch_check(const struct batch *b) VALIDATOR_MUST_CHECK;
+/* The records of a decoded batch, each decoded once for whoever looks at them; good: it could be. */
+struct batch_taps { struct tap tap[BATCH_TAPS_MAX]; bool good[BATCH_TAPS_MAX]; };
+void batch_taps_decode(const struct batch *b, struct batch_taps *ret);
+int batch_check_taps(const struct batch *b, const struct batch_taps *taps) VALIDATOR_MUST_CHECK;	/* as batch_check */
 
 /* ---- frames ------------------------------------------------------------------------------- */
 

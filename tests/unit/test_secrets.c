@@ -128,10 +128,12 @@ static void taps_make(struct taps *t, uint8_t version)
 /* How many were found to be this. */
 static unsigned found(struct verifier *v, const struct taps *t, enum key_check check)
 {
+	static _Thread_local struct batch_taps taps;
 	uint8_t marks[2 * BATCH_TAPS_MAX];
 	unsigned n = 0;
 
-	verifier_marks(v, &t->batch, SAMPLE_TIME_MS, marks);
+	batch_taps_decode(&t->batch, &taps);
+	verifier_marks(v, &taps, t->batch.count, SAMPLE_TIME_MS, marks);
 	for (unsigned i = 0; i < TAPS; i++)
 		n += marks[2 * i] == check;
 	return n;

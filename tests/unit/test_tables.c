@@ -47,7 +47,7 @@ static void test_a_table_finds_what_was_put_and_nothing_else(void **state)
 			i = table_find(&t, k5);
 			assert_int_equal(i != NULL, plain[k] != 0);
 			assert_true(i == NULL || i->value == plain[k]);
-			assert_int_equal(table_room(&t), 0);
+			assert_int_equal(table_room(&t, 1), 0);
 			i = table_at(&t, k5, &new);
 			assert_int_equal(new, plain[k] == 0);
 			i->value = plain[k] = draw(1000000) + 1;
@@ -92,7 +92,7 @@ static void test_a_rider_gets_back_the_state_last_put_for_him(void **state)
 		assert_int_equal(riding_get(r, person * 7919, &got), put[person]);
 		assert_true(!put[person] || memcmp(&got, &plain[person], sizeof(got)) == 0);
 		state_draw(&plain[person]);
-		assert_int_equal(riding_room(r), 0);
+		assert_int_equal(riding_room(r, 1), 0);
 		riding_put(r, person * 7919, &plain[person]);
 		put[person] = true;
 		bytes = n == 100000 ? riding_bytes(r) : bytes;
@@ -121,7 +121,7 @@ static void test_a_mark_belongs_to_terminal_serial_and_time(void **state)
 			uint64_t i = draw(TAPS);
 			struct seen_mark *m;
 
-			assert_int_equal(seen_room(s), 0);
+			assert_int_equal(seen_room(s, 1), 0);
 			m = seen_at(s, &tap[i]);
 			assert_int_equal(m->used, content[i] != 0);
 			assert_true(!m->used || m->content == content[i]);
@@ -191,7 +191,7 @@ static void test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_me
 		struct tap later = tap;
 
 		later.time_ms = 6000;
-		assert_int_equal(seen_room(s), 0);
+		assert_int_equal(seen_room(s, 1), 0);
 		assert_false(seen_earlier(s, &t, &tap, DAY0));
 		put_key(&t, &tap, serial % 2 != 0 ? DAY0 - (int32_t)serial : DAY0);
 		assert_int_equal(seen_earlier(s, &t, &tap, DAY0), serial % 2 != 0);	/* what the day itself decided is not earlier */

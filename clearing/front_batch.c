@@ -1,0 +1,177 @@
+/*
+ * front_batch - a batch's way through its front: out of the connection's buffer, decoded once, verified, to the writer;
+ * and back with its receipt. What a batch needs is used again for the next one.
+ */
+#include "clearing/front.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPARES_MAX 512		/* batches of a front that come and go; more are taken from the heap */
+
+static void send_busy(struct conn *c)
+{
+	struct busy m = { .retry_ms = 200 };
+
+	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
+}
+
+/* An item with room for so many bytes; NULL: no memory. */
+static struct item *item_new(struct front *f, size_t bytes)
+{
+	struct item *item = f->spare;
+	uint8_t *wide;
+
+	if (item != NULL) {
+		f->spare = item->next;
+		f->spares--;
+	} else {
+		item = calloc(1, sizeof(*item));
+	}
+	if (item == NULL || bytes <= item->bytes_space)
+		return item;
+	wide = realloc(item->bytes, bytes);
+	if (wide == NULL) {
+		free(item->bytes);
+		free(item);
+		return NULL;
+	}
+	item->bytes = wide;
+	item->bytes_space = bytes;
+	return item;
+}
+
+static void item_free(struct front *f, struct item *item)
+{
+	if (f->spares < SPARES_MAX) {
+		item->next = f->spare;
+		f->spare = item;
+		f->spares++;
+		return;
+	}
+	free(item->bytes);
+	free(item);
+}
+
+/* 0, or why the batch is refused. */
+static int batch_read(struct conn *c, struct item *item)
+{
+	struct front *f = c->front;
+	int ret = batch_decode(item->bytes, item->bytes_count, &item->batch);
+
+	if (ret == 0 && strcmp(item->batch.device, c->device) != 0)
+		ret = TAP_E_RANGE;
+	if (ret != 0)
+		return ret;
+	batch_taps_decode(&item->batch, &f->taps);
+	ret = batch_check_taps(&item->batch, &f->taps);
+	if (ret == 0)
+		verifier_marks(f->verifier, &f->taps, item->batch.count, item->received_ms, item->marks);
+	return ret;
+}
+
+void batch_arrived(struct conn *c, struct evbuffer *in, size_t bytes)
+{
+	struct front *f = c->front;
+	struct daemon *d = f->daemon;
+	struct item *item = d->queue.bytes <= (size_t)d->conf.queue_mib << 20 ? item_new(f, bytes + 1) : NULL;
+	int ret;
+
+	if (item == NULL) {
+		evbuffer_drain(in, bytes);
+		send_busy(c);
+		return;
+	}
+	evbuffer_remove(in, item->bytes, bytes);
+	item->bytes_count = bytes;
+	item->kind = ITEM_BATCH;
+	item->front = f;
+	item->conn = c;
+	item->refused = item->busy = false;
+	item->received_ms = clock_ms();
+	item->batch.file_serial = 0;
+	memcpy(item->device, c->device, sizeof(item->device));
+	ret = batch_read(c, item);
+	if (ret == 0 && queue_put(&d->queue, item)) {
+		c->item = item;
+		return;
+	}
+	if (ret != 0) {
+		log_event("batch-refused", "device=%s file_serial=%u code=%d reason=\"%s\"", c->device, item->batch.file_serial, ret, tap_strerror(ret));
+		send_refuse(c, item->batch.file_serial, ret, tap_strerror(ret), false);
+	}
+	item_free(f, item);
+}
+
+void items_free(struct front *f)
+{
+	for (struct item *item = f->spare, *next; item != NULL; item = next) {
+		next = item->next;
+		free(item->bytes);
+		free(item);
+	}
+}
+
+/* ---- answers from the writer ------------------------------------------------------------------------------ */
+
+void front_answer(struct item *first, struct item *last)
+{
+	struct front *f = first->front;
+	uint64_t one = 1;
+	bool awake;
+
+	pthread_mutex_lock(&f->lock);
+	awake = f->answered != NULL;
+	last->next = f->answered;
+	f->answered = first;
+	pthread_mutex_unlock(&f->lock);
+	if (!awake && write(f->wake_fd, &one, sizeof(one)) < 0)
+		return;		/* the counter is full: the front is awake anyway */
+}
+
+/* The connection, which may be read from again; NULL: it went, and sends again and gets the same receipt. */
+static struct conn *answer_send(struct front *f, const struct item *item)
+{
+	struct conn *c = item->conn;
+
+	if (c == NULL)
+		return NULL;
+	if (item->busy)
+		send_busy(c);
+	else if (item->refused)
+		send_refuse(c, item->refuse.file_serial, item->refuse.code, item->refuse.text, item->refuse.retry);
+	else
+		conn_send(c, receipt_encode(&item->receipt, f->out, sizeof(f->out)));
+	if (item->conn == NULL)
+		return NULL;	/* while it was written to */
+	c->item = NULL;
+	return c;
+}
+
+void batches_answered(evutil_socket_t fd, short what, void *arg)
+{
+	struct front *f = arg;
+	struct item *item, *next;
+	uint64_t count;
+
+	(void)what;
+	if (read((int)fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return;
+	pthread_mutex_lock(&f->lock);
+	item = f->answered;
+	f->answered = NULL;
+	pthread_mutex_unlock(&f->lock);
+	verifier_follow(f->verifier);
+	for (; item != NULL; item = next) {
+		struct conn *c = answer_send(f, item);
+
+		next = item->next;
+		item_free(f, item);
+		if (c != NULL)
+			conn_read(c);
+	}
+	if (f->stopping)
+		event_base_loopbreak(f->base);
+}
