@@ -224,7 +224,7 @@ static void *code_ask_main(void *arg)
 	struct { size_t at; bool out; } route[8] = { 0 };
 
 	while (!d->stopping) {
-		for (size_t i = 0; i < code_route_count && !d->stopping && __atomic_load_n(&d->stat.codes_waiting, __ATOMIC_RELAXED) > 0; i++) {
+		for (size_t i = 0; i < code_route_count && !d->stopping && __atomic_load_n(&d->codes_waiting, __ATOMIC_RELAXED) > 0; i++) {
 			const struct partner_conf *p = partner_find(d, code_routes[i].name);
 
 			if (p != NULL)

@@ -241,11 +241,14 @@ static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 
 static void do_status(struct daemon *d, FILE *out)
 {
-	const struct live_totals *l = live_totals(d->live);
+	const struct live_totals *l;
+	struct told told;
 	char day[11];
 	struct jsonw j;
 
-	day_format(d->open_day, day);
+	writer_told(d, &told);
+	l = &told.totals;
+	day_format(told.open_day, day);
 	answer_begin(&j, out);
 	jsonw_kstr(&j, "schema", "qingfen.status");
 	jsonw_kint(&j, "version", 1);
@@ -253,7 +256,7 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "connections", (int64_t)fronts_connections(d));
 	jsonw_kint(&j, "batches", (int64_t)l->batches);
 	jsonw_kint(&j, "repeated_batches", (int64_t)l->repeated);
-	jsonw_kint(&j, "refused_batches", (int64_t)d->stat.refused_batches);
+	jsonw_kint(&j, "refused_batches", (int64_t)told.stat.refused_batches);
 	jsonw_kint(&j, "taps", (int64_t)l->taps);
 	jsonw_kint(&j, "amount_fen", l->amount_fen);
 	jsonw_kint(&j, "provisional_published_fen", l->published_fen);
@@ -268,12 +271,13 @@ static void do_status(struct daemon *d, FILE *out)
 		if (l->verdict[v] != 0)
 			jsonw_kint(&j, verdict_info((enum verdict)v)->name, (int64_t)l->verdict[v]);
 	jsonw_object_end(&j);
-	jsonw_kint(&j, "commits", (int64_t)d->stat.commits);
-	jsonw_kint(&j, "commit_us_mean", d->stat.commits != 0 ? (int64_t)(d->stat.commit_ns / d->stat.commits / 1000) : 0);
-	jsonw_kint(&j, "commit_us_max", (int64_t)(d->stat.commit_ns_max / 1000));
-	jsonw_kint(&j, "queue_items", (int64_t)d->queue.count);
-	jsonw_kint(&j, "replayed_events", (int64_t)d->stat.replay_events);
-	jsonw_kint(&j, "replay_ms", (int64_t)(d->stat.replay_ns / 1000000));
+	jsonw_kint(&j, "commits", (int64_t)told.stat.commits);
+	jsonw_kint(&j, "commit_us_mean", told.stat.commits != 0 ? (int64_t)(told.stat.commit_ns / told.stat.commits / 1000) : 0);
+	jsonw_kint(&j, "commit_us_max", (int64_t)(told.stat.commit_ns_max / 1000));
+	jsonw_kint(&j, "queue_items", (int64_t)queue_count(&d->queue));
+	jsonw_kint(&j, "replayed_events", (int64_t)told.stat.replay_events);
+	jsonw_kint(&j, "replay_ms", (int64_t)(told.stat.replay_ns / 1000000));
+	jsonw_kint(&j, "replayed_taps", (int64_t)told.stat.replay_taps);
 	jsonw_kint(&j, "terminals", (int64_t)refdata_terminal_count(d->ref));
 	jsonw_kint(&j, "list_version", refdata_list_version(d->ref));
 	jsonw_kint(&j, "store_bytes", (int64_t)store_used_bytes(d->store));
@@ -285,7 +289,8 @@ void metric(FILE *f, const char *name, const char *type, uint64_t v) { fprintf(f
 
 static void do_metrics(struct daemon *d, FILE *out)
 {
-	const struct live_totals *l = live_totals(d->live);
+	const struct live_totals *l;
+	struct told told;
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
@@ -295,6 +300,8 @@ static void do_metrics(struct daemon *d, FILE *out)
 		answer_error(out, -ENOMEM, "");
 		return;
 	}
+	writer_told(d, &told);
+	l = &told.totals;
 	metric(f, "qingfen_taps_received_total", "counter", l->taps);
 	fprintf(f, "# TYPE qingfen_taps_verdict_total counter\n");
 	for (int v = 0; v < VERDICT_COUNT; v++)
@@ -302,12 +309,13 @@ static void do_metrics(struct daemon *d, FILE *out)
 			fprintf(f, "qingfen_taps_verdict_total{verdict=\"%s\"} %llu\n", verdict_info((enum verdict)v)->name, (unsigned long long)l->verdict[v]);
 	metric(f, "qingfen_batches_total", "counter", l->batches);
 	metric(f, "qingfen_batches_repeated_total", "counter", l->repeated);
-	metric(f, "qingfen_batches_refused_total", "counter", d->stat.refused_batches);
-	metric(f, "qingfen_commits_total", "counter", d->stat.commits);
+	metric(f, "qingfen_batches_refused_total", "counter", told.stat.refused_batches);
+	metric(f, "qingfen_commits_total", "counter", told.stat.commits);
 	metric(f, "qingfen_unproven_fen", "gauge", (uint64_t)l->unproven_fen);
 	metric(f, "qingfen_devices_beyond_cap", "gauge", l->devices_beyond);
 	metric(f, "qingfen_connections", "gauge", fronts_connections(d));
-	metric(f, "qingfen_queue_items", "gauge", d->queue.count);
+	control_ingest_metrics(d, &told, f);
+	metric(f, "qingfen_queue_items", "gauge", queue_count(&d->queue));
 	metric(f, "qingfen_store_used_bytes", "gauge", store_used_bytes(d->store));
 	control_keys_metrics(d, f);
 	fclose(f);

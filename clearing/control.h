@@ -33,6 +33,8 @@ void control_compromise(struct daemon *d, const struct request *q, FILE *out);
 void control_keys_reload(struct daemon *d, FILE *out);
 void control_keys_status(struct daemon *d, struct jsonw *j);
 void control_keys_metrics(struct daemon *d, FILE *f);
+/* control_ingest.c: where the time of a tap goes */
+void control_ingest_metrics(struct daemon *d, const struct told *told, FILE *f);
 /* control_confirm.c */
 void control_confirm(struct daemon *d, const struct request *q, FILE *out);
 /* control_device.c */

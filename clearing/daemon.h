@@ -12,6 +12,7 @@
 #include <event2/event.h>
 
 #include "clearing/clearing.h"
+#include "clearing/stages.h"
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
@@ -51,7 +52,7 @@ struct item {
 	uint8_t *bytes; size_t bytes_count, bytes_space;
 	struct batch batch;
 	char device[DEVICE_BYTES_MAX + 1];	/* of the certificate */
-	int64_t received_ms;
+	int64_t received_ms; uint64_t queued_ns;
 	uint8_t marks[2 * BATCH_TAPS_MAX];
 	/* the answer */
 	bool refused, busy; struct refuse refuse; struct receipt receipt;
@@ -64,6 +65,7 @@ void queue_init(struct queue *q);
 bool queue_put(struct queue *q, struct item *item);	/* false: stopping */
 struct item *queue_take(struct queue *q, size_t items_max);	/* waits; NULL: stopping and empty */
 bool queue_idle(struct queue *q);	/* nothing waits */
+size_t queue_bytes(struct queue *q); size_t queue_count(struct queue *q);	/* what waits, for any thread */
 void queue_stop(struct queue *q);
 
 /* ---- key checks of a batch: verify.c. One verifier a thread ---------------------------------------------- */
@@ -106,6 +108,11 @@ struct code_asks *live_asks(struct live *l);	/* records that wait for their plat
 
 /* ---- the daemon ------------------------------------------------------------------------------------------ */
 
+struct writer_stat { uint64_t commits, commit_ns, commit_ns_max, commits_slow, commit_batches, commit_batches_max, replay_events, replay_taps, replay_ns,
+	refused_batches, busy; };
+/* What the writer tells other threads: as of its last commit, before anybody has a receipt of it. */
+struct told { struct live_totals totals; struct writer_stat stat; struct stages stages; int32_t open_day; };
+
 struct daemon {
 	struct conf conf;
 	struct store *store;
@@ -121,10 +128,13 @@ struct daemon {
 	pthread_t writer, deliver, control, code_ask;
 	int control_fd;
 	bool stopping;
-	struct { uint64_t commits, commit_ns, commit_ns_max, items_max, replay_events, replay_ns, refused_batches, codes_waiting, busy; } stat;
+	struct writer_stat stat; struct stages stages;	/* the writer's */
+	uint64_t codes_waiting;		/* records that wait for a platform's word; atomic */
+	pthread_mutex_t told_lock; struct told told;
 };
 int64_t clock_ms(void);		/* wall clock; the only reader besides log.c */
 uint64_t clock_ns(void);	/* monotonic */
+uint64_t thread_cpu_ns(pthread_t thread);	/* processor time of a thread that is not joined yet */
 
 int fronts_start(struct daemon *d);
 void fronts_stop(struct daemon *d);
@@ -132,9 +142,13 @@ void fronts_stop(struct daemon *d);
 void front_answer(struct item *first, struct item *last);
 void fronts_wake(struct daemon *d);	/* another ring is in force: the old one is let go */
 uint64_t fronts_connections(const struct daemon *d);
+struct front_counts { struct stages stages; uint64_t busy, handshakes; };
+void fronts_counts(const struct daemon *d, struct front_counts *ret);	/* of all of them */
+uint64_t front_cpu_ns(const struct daemon *d, size_t i);	/* of its thread so far */
 
 int writer_open(struct daemon *d);	/* replays the inbox */
 int writer_start(struct daemon *d);
+void writer_told(struct daemon *d, struct told *ret);
 /* Run a call in the writer's next transaction and wait for it to be durable. */
 int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg);
 

@@ -48,7 +48,7 @@ static void conn_close(struct conn *c, const char *reason)
 		c->item->conn = NULL;
 	event_free(c->deadline);
 	bufferevent_free(c->bev);
-	f->count--;
+	stage_count(&f->count, UINT64_MAX);	/* one less */
 	free(c);
 }
 
@@ -326,6 +326,7 @@ static void on_end(struct bufferevent *bev, short what, void *arg)
 
 	if ((what & BEV_EVENT_CONNECTED) != 0) {
 		why = device_refused(c, bufferevent_openssl_get_ssl(bev));
+		stage_count(&c->front->counts.handshakes, 1);
 		if (why != NULL)
 			conn_close(c, why);
 		return;
@@ -369,7 +370,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	if (c->next != NULL)
 		c->next->prev = c;
 	f->conns = c;
-	f->count++;
+	stage_count(&f->count, 1);
 	bufferevent_setcb(c->bev, on_read, NULL, on_end, c);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
@@ -543,7 +544,7 @@ void fronts_stop(struct daemon *d)
 
 		if (f == NULL)
 			continue;
-		f->stopping = true;
+		__atomic_store_n(&f->stopping, true, __ATOMIC_RELAXED);
 		if (write(f->wake_fd, &one, sizeof(one)) == sizeof(one))
 			pthread_join(f->thread, NULL);
 		front_free(f);
@@ -565,6 +566,25 @@ uint64_t fronts_connections(const struct daemon *d)
 	uint64_t n = 0;
 
 	for (int i = 0; i < THREADS_MAX; i++)
-		n += d->front[i] != NULL ? d->front[i]->count : 0;
+		n += d->front[i] != NULL ? stage_read(&d->front[i]->count) : 0;
 	return n;
 }
+
+void fronts_counts(const struct daemon *d, struct front_counts *ret)
+{
+	*ret = (struct front_counts){ 0 };
+	for (int i = 0; i < THREADS_MAX; i++) {
+		const struct front_counts *c = d->front[i] != NULL ? &d->front[i]->counts : NULL;
+
+		if (c == NULL)
+			continue;
+		for (int k = 0; k < STAGE_COUNT; k++)
+			ret->stages.ns[k] += stage_read(&c->stages.ns[k]);
+		ret->stages.batches += stage_read(&c->stages.batches);
+		ret->stages.taps += stage_read(&c->stages.taps);
+		ret->busy += stage_read(&c->busy);
+		ret->handshakes += stage_read(&c->handshakes);
+	}
+}
+
+uint64_t front_cpu_ns(const struct daemon *d, size_t i) { return thread_cpu_ns(d->front[i]->thread); }

@@ -32,7 +32,8 @@ struct front {
 	struct trust *trust;
 	struct verifier *verifier;
 	struct conn *conns;
-	size_t count;
+	uint64_t count;			/* of conns; as the counts below, read by others too */
+	struct front_counts counts;
 	struct item *spare; size_t spares;	/* to be used again */
 	struct batch_taps taps;		/* of the batch in hand */
 	pthread_mutex_t lock;

@@ -15,6 +15,7 @@ static void send_busy(struct conn *c)
 {
 	struct busy m = { .retry_ms = 200 };
 
+	stage_count(&c->front->counts.busy, 1);
 	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
 }
 
@@ -56,9 +57,10 @@ static void item_free(struct front *f, struct item *item)
 }
 
 /* 0, or why the batch is refused. */
-static int batch_read(struct conn *c, struct item *item)
+static int batch_read(struct conn *c, struct item *item, uint64_t began)
 {
 	struct front *f = c->front;
+	struct stages *s = &f->counts.stages;
 	int ret = batch_decode(item->bytes, item->bytes_count, &item->batch);
 
 	if (ret == 0 && strcmp(item->batch.device, c->device) != 0)
@@ -66,17 +68,24 @@ static int batch_read(struct conn *c, struct item *item)
 	if (ret != 0)
 		return ret;
 	batch_taps_decode(&item->batch, &f->taps);
+	began = stage_end(s, STAGE_DECODE, began, clock_ns());
 	ret = batch_check_taps(&item->batch, &f->taps);
-	if (ret == 0)
-		verifier_marks(f->verifier, &f->taps, item->batch.count, item->received_ms, item->marks);
-	return ret;
+	began = stage_end(s, STAGE_CHECK, began, clock_ns());
+	if (ret != 0)
+		return ret;
+	verifier_marks(f->verifier, &f->taps, item->batch.count, item->received_ms, item->marks);
+	item->queued_ns = stage_end(s, STAGE_VERIFY, began, clock_ns());
+	stage_count(&s->batches, 1);
+	stage_count(&s->taps, item->batch.count);
+	return 0;
 }
 
 void batch_arrived(struct conn *c, struct evbuffer *in, size_t bytes)
 {
 	struct front *f = c->front;
 	struct daemon *d = f->daemon;
-	struct item *item = d->queue.bytes <= (size_t)d->conf.queue_mib << 20 ? item_new(f, bytes + 1) : NULL;
+	uint64_t began = clock_ns();
+	struct item *item = queue_bytes(&d->queue) <= (size_t)d->conf.queue_mib << 20 ? item_new(f, bytes + 1) : NULL;
 	int ret;
 
 	if (item == NULL) {
@@ -93,7 +102,7 @@ void batch_arrived(struct conn *c, struct evbuffer *in, size_t bytes)
 	item->received_ms = clock_ms();
 	item->batch.file_serial = 0;
 	memcpy(item->device, c->device, sizeof(item->device));
-	ret = batch_read(c, item);
+	ret = batch_read(c, item, began);
 	if (ret == 0 && queue_put(&d->queue, item)) {
 		c->item = item;
 		return;
@@ -135,6 +144,7 @@ void front_answer(struct item *first, struct item *last)
 static struct conn *answer_send(struct front *f, const struct item *item)
 {
 	struct conn *c = item->conn;
+	uint64_t began = clock_ns();
 
 	if (c == NULL)
 		return NULL;
@@ -144,6 +154,7 @@ static struct conn *answer_send(struct front *f, const struct item *item)
 		send_refuse(c, item->refuse.file_serial, item->refuse.code, item->refuse.text, item->refuse.retry);
 	else
 		conn_send(c, receipt_encode(&item->receipt, f->out, sizeof(f->out)));
+	stage_end(&f->counts.stages, STAGE_RECEIPT, began, clock_ns());
 	if (item->conn == NULL)
 		return NULL;	/* while it was written to */
 	c->item = NULL;
@@ -172,6 +183,6 @@ void batches_answered(evutil_socket_t fd, short what, void *arg)
 		if (c != NULL)
 			conn_read(c);
 	}
-	if (f->stopping)
+	if (__atomic_load_n(&f->stopping, __ATOMIC_RELAXED))
 		event_base_loopbreak(f->base);
 }

@@ -72,6 +72,7 @@ static int daemon_open(struct daemon *d)
 		return ret;
 	}
 	pthread_rwlock_init(&d->ref_lock, NULL);
+	pthread_mutex_init(&d->told_lock, NULL);
 	queue_init(&d->queue);
 	ret = crl_seen_new(d->store, &d->crl_seen);
 	if (ret == 0)
@@ -82,14 +83,18 @@ static int daemon_open(struct daemon *d)
 		log_event("replay", "reason=\"%s\"", clearing_strerror(ret));
 		return ret;
 	}
-	log_event("replayed", "events=%llu ms=%llu", (unsigned long long)d->stat.replay_events, (unsigned long long)(d->stat.replay_ns / 1000000));
+	log_event("replayed", "events=%llu taps=%llu ms=%llu", (unsigned long long)d->stat.replay_events, (unsigned long long)d->stat.replay_taps,
+		  (unsigned long long)(d->stat.replay_ns / 1000000));
 	return 0;
 }
 
 /* Days that were cut and not cleared when the process ended. */
 static void days_resume(struct daemon *d)
 {
-	for (int32_t day = d->open_day - 60; day < d->open_day; day++) {
+	struct told told;
+
+	writer_told(d, &told);
+	for (int32_t day = told.open_day - 60; day < told.open_day; day++) {
 		struct clear_stats stats;
 		struct day_row row;
 		struct txn t;

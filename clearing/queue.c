@@ -19,8 +19,8 @@ bool queue_put(struct queue *q, struct item *item)
 	if (put) {
 		*q->last = item;
 		q->last = &item->next;
-		q->bytes += item->bytes_count;
-		q->count++;
+		__atomic_store_n(&q->bytes, q->bytes + item->bytes_count, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->count, q->count + 1, __ATOMIC_RELAXED);
 		pthread_cond_signal(&q->signal);
 	}
 	pthread_mutex_unlock(&q->lock);
@@ -36,8 +36,8 @@ struct item *queue_take(struct queue *q, size_t items_max)
 		pthread_cond_wait(&q->signal, &q->lock);
 	first = item = q->first;
 	for (size_t i = 0; item != NULL; i++) {
-		q->bytes -= item->bytes_count;
-		q->count--;
+		__atomic_store_n(&q->bytes, q->bytes - item->bytes_count, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->count, q->count - 1, __ATOMIC_RELAXED);
 		if (i + 1 == items_max || item->next == NULL)
 			break;
 		item = item->next;
@@ -51,6 +51,9 @@ struct item *queue_take(struct queue *q, size_t items_max)
 	pthread_mutex_unlock(&q->lock);
 	return first;
 }
+
+size_t queue_bytes(struct queue *q) { return __atomic_load_n(&q->bytes, __ATOMIC_RELAXED); }
+size_t queue_count(struct queue *q) { return __atomic_load_n(&q->count, __ATOMIC_RELAXED); }
 
 bool queue_idle(struct queue *q)
 {

@@ -16,8 +16,25 @@
 #include <unistd.h>
 
 #define EXIT_STORAGE 20
+#define SLOW_NS 20000000u	/* a commit that receipts notice */
 
 static bool space_is_short(int code) { return code == MDB_MAP_FULL || code == -ENOSPC || code == MDB_TXN_FULL; }
+
+/* ---- what other threads may know ---------------------------------------------------------------------- */
+
+static void tell(struct daemon *d)
+{
+	pthread_mutex_lock(&d->told_lock);
+	d->told = (struct told){ .totals = *live_totals(d->live), .stat = d->stat, .stages = d->stages, .open_day = d->open_day };
+	pthread_mutex_unlock(&d->told_lock);
+}
+
+void writer_told(struct daemon *d, struct told *ret)
+{
+	pthread_mutex_lock(&d->told_lock);
+	*ret = d->told;
+	pthread_mutex_unlock(&d->told_lock);
+}
 
 /* ---- replay --------------------------------------------------------------------------------------- */
 
@@ -29,6 +46,7 @@ static int replay_batch(struct daemon *d, struct txn *t, const struct event *e)
 
 	if (!event_batch_read(e, &b) || batch_decode(b.batch, b.batch_bytes, &batch) != 0 || batch.count != b.count)
 		return CLEARING_E_STORE;
+	d->stat.replay_taps += b.count;
 	return live_judge(d->live, d->ref, t, d->open_day, b.device, &batch, b.marks, e->seq, &r);
 }
 
@@ -75,7 +93,7 @@ static int replay(struct daemon *d, struct txn *t)
 		}
 	}
 	inbox_close(&it);
-	d->stat.codes_waiting = code_asks_count(live_asks(d->live));
+	__atomic_store_n(&d->codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
 	d->open_day = open_day;
 	d->stat.replay_ns = clock_ns() - start;
 	return ret != 0 ? ret : t->error;
@@ -115,6 +133,8 @@ int writer_open(struct daemon *d)
 	if (ret == 0)
 		ret = replay(d, &t);
 	txn_abort(&t);
+	if (ret == 0)
+		tell(d);
 	return ret;
 }
 
@@ -128,7 +148,8 @@ static void refuse(struct daemon *d, struct item *item, int code, const char *te
 	d->stat.refused_batches++;
 }
 
-static int batch_take(struct daemon *d, struct txn *t, struct item *item)
+/* began: when the writer came to it; *ret_ended: when it was done with it. */
+static int batch_take(struct daemon *d, struct txn *t, struct item *item, uint64_t began, uint64_t *ret_ended)
 {
 	uint8_t head[EVENT_BATCH_HEAD_BYTES] = { 0 };
 	const void *part[3] = { head, item->marks, item->bytes };
@@ -156,8 +177,12 @@ static int batch_take(struct daemon *d, struct txn *t, struct item *item)
 	waiting_add(t, seq, item->marks, (uint16_t)item->batch.count);
 	if (t->error != 0)
 		return t->error;
+	began = stage_end(&d->stages, STAGE_APPEND, began, clock_ns());
 	beyond = live_totals(d->live)->devices_beyond;
 	ret = live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->marks, seq, &item->receipt);
+	*ret_ended = stage_end(&d->stages, STAGE_JUDGE, began, clock_ns());
+	d->stages.batches++;
+	d->stages.taps += item->batch.count;
 	if (live_totals(d->live)->devices_beyond > beyond)
 		log_event("device-beyond-cap", "alarm=1 device=%s cap_fen=%lld note=\"what it brings that no key has proven is set aside\"", item->device,
 			  (long long)refdata_cap_fen(d->ref));
@@ -173,14 +198,18 @@ static void call_finish(struct item *item, int result)
 	pthread_mutex_unlock(item->lock);
 }
 
-static int group_take(struct daemon *d, struct txn *t, struct item *group)
+static int group_take(struct daemon *d, struct txn *t, struct item *group, uint64_t began)
 {
+	uint64_t count = 0;
 	int ret = 0;
 
-	for (struct item *i = group; ret == 0 && i != NULL; i = i->next) {
-		if (i->kind == ITEM_BATCH)
-			ret = batch_take(d, t, i);
-	}
+	for (struct item *i = group; i != NULL; i = i->next, count++)
+		stage_end(&d->stages, STAGE_WAIT, i->queued_ns, began);
+	d->stat.commit_batches += count;
+	if (count > d->stat.commit_batches_max)
+		d->stat.commit_batches_max = count;
+	for (struct item *i = group; ret == 0 && i != NULL; i = i->next)
+		ret = batch_take(d, t, i, began, &began);
 	return ret != 0 ? ret : t->error;
 }
 
@@ -212,19 +241,22 @@ static void storage_failed(const char *what, int code)
 static int group_commit(struct daemon *d, struct item *group)
 {
 	struct txn t;
-	uint64_t start = clock_ns(), ns;
+	uint64_t start = clock_ns(), taken, ns;
 	int ret = txn_begin(d->store, true, &t);
 
 	if (ret != 0)
 		return ret;
-	ret = group_take(d, &t, group);
+	ret = group_take(d, &t, group, start);
+	taken = clock_ns();
 	if (ret != 0)
 		txn_abort(&t);
 	else
 		ret = txn_commit(&t);
+	stage_end(&d->stages, STAGE_COMMIT, taken, clock_ns());
 	ns = clock_ns() - start;
 	d->stat.commits++;
 	d->stat.commit_ns += ns;
+	d->stat.commits_slow += ns >= SLOW_NS;
 	if (ns > d->stat.commit_ns_max)
 		d->stat.commit_ns_max = ns;
 	return ret;
@@ -250,6 +282,7 @@ static void call_run(struct daemon *d, struct item *item)
 		storage_failed("call", committed);
 	if (ret == 0 && deny_list_refresh(d) != 0)
 		log_event("deny-list", "reason=\"cannot be made; the one before stays\"");
+	tell(d);
 	call_finish(item, ret);
 }
 
@@ -286,13 +319,14 @@ static void batches_run(struct daemon *d, struct item *group)
 	}
 	if (ret != 0)
 		storage_failed("commit", ret);
+	tell(d);
 	batches_answer(group);
 }
 
 /* For the thread that asks platforms: whether there is anything to ask. */
 static void waiting_tell(struct daemon *d)
 {
-	__atomic_store_n(&d->stat.codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
+	__atomic_store_n(&d->codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
 }
 
 /* Runs of batches are committed together; a call stands between them in its order of arrival. */

@@ -46,12 +46,29 @@ expect "a batch before hello is refused" no-hello 'hello comes first'
 expect "a frame cut off is not applied" truncated '"answer":"closed"'
 answer=$(timeout 20 "$B/qingfen" sim probe --connect "127.0.0.1:$port" --ca "$ca" --device "$device" --terminal "$terminal" good 2>&1)
 grep -q '"answer":"closed"' <<<"$answer"; say "no client certificate, no conversation" $? "$answer"
+python3 - "$QINGFEN_SOCKET" >"$dir/out" <<'P'
+import json, re, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'{"cmd":"metrics"}\n')
+m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
+stages = {k: v for k, v in m.items() if "stage_ns" in k}
+cpu = [v for k, v in m.items() if "thread_cpu" in k]
+writer = m['qingfen_stage_taps_total{thread="writer"}']
+ok = len(stages) == 8 and min(stages.values()) > 0 and len(cpu) == 3 and min(cpu) > 0
+ok = ok and writer == m["qingfen_taps_received_total"] > 0 and m['qingfen_stage_taps_total{thread="front"}'] >= writer
+ok = ok and m["qingfen_handshakes_total"] >= 14 and m["qingfen_commit_batches_total"] >= m["qingfen_commits_total"] > 0
+print(m)
+sys.exit(not ok)
+P
+say "the metrics count every stage of a tap's way, each thread's time and the commits" $? "$(cat "$dir/out")"
 before=$("$B/qingfen" status --json)
 kill -9 $pid; wait $pid 2>/dev/null
 start; say "the daemon starts again after kill -9" $?
 expect "after kill -9 the same batch gets the same verdicts" good '"repeated":true,"verdicts":\["accepted","accepted","accepted"\]'
 a=$(grep -o '"verdicts":{[^}]*}' <<<"$before") b=$("$B/qingfen" status --json | grep -o '"verdicts":{[^}]*}')
 [ "$a" = "$b" ]; say "after kill -9 the counts of every verdict are the same" $? "$a $b"
+grep -q 'event=replayed events=[1-9][0-9]* taps=[1-9]' "$dir/log"; say "a start tells how many taps it read again" $? "$(grep replayed "$dir/log")"
 sed /^test_keys:/d "$dir/clearingd.conf" >"$dir/production.conf"
 "$B/clearingd" -c "$dir/production.conf" 2>"$dir/refused"; [ $? -ne 0 ] && grep -q "^.*test-keys.*refused" "$dir/refused" && grep -q "test-keys.*TEST KEYS IN USE" "$dir/log"
 say "test keys are refused where the configuration does not ask for them, and announced where it does" $?
