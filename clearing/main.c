@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "clearing/blocks.h"
 #include "clearing/crl_seen.h"
 
 static const char usage[] = "usage: clearingd -c FILE [--check-config]\n"
@@ -169,6 +170,7 @@ int main(int argc, char **argv)
 	if (check)
 		return 0;
 	memory_kept();
+	blocks_kept();
 	ret = limits_set();
 	if (ret == 0)
 		ret = daemon_open(&d);

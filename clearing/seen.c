@@ -17,6 +17,7 @@ struct terminal { uint8_t key[6], used; bool decided; uint32_t serial_max; };	/*
 struct seen {
 	struct table place, other, terminal;
 	struct block **chunk; size_t chunks, blocks;
+	uint8_t last_key[10]; struct block *last;	/* of the tap before: mostly this one's too; NULL: none */
 	uint64_t decided_rows;		/* of the index when the terminals were looked up */
 };
 
@@ -55,6 +56,7 @@ void seen_reset(struct seen *s)
 	table_clear(&s->other);
 	table_clear(&s->terminal);
 	s->blocks = 0;
+	s->last = NULL;
 }
 
 static int blocks_room(struct seen *s, size_t blocks)
@@ -94,12 +96,16 @@ static struct block *block_of(struct seen *s, const struct tap *tap)
 
 	memcpy(key, tap->terminal, 6);
 	be32_put(key + 6, tap->terminal_serial / BLOCK_MARKS);
+	if (s->last != NULL && memcmp(s->last_key, key, sizeof(key)) == 0)
+		return s->last;
 	place = table_at(&s->place, key, &new);
 	if (new)
 		place->block = (uint32_t)s->blocks++;
 	block = &s->chunk[place->block / CHUNK_BLOCKS][place->block % CHUNK_BLOCKS];
 	if (new)
 		memset(block, 0, sizeof(*block));
+	memcpy(s->last_key, key, sizeof(key));
+	s->last = block;
 	return block;
 }
 
