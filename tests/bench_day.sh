@@ -8,13 +8,12 @@ alg=${1:-sm4}
 city_make "$alg"
 
 ingest() { # NAME LANES [--pace N]
-	local name=$1 lanes=$2 before
+	local name=$1 lanes=$2
 	shift 2
 	daemon_start "verify_lanes: $lanes"
-	before=$(cpu_s $pid)
 	upload "$@"
-	line "$name" taps/s "$rate" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent" \
-		"\"own_cpu_s\":$own,\"connections\":$devices,\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
+	line "$name" taps/s "$rate" "$used" "$sent" \
+		"\"own_cpu_s\":$own,$(stages),\"connections\":$devices,\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
 }
 ingest "ingest-$alg-openssl" 0
 full=$rate
@@ -24,6 +23,16 @@ daemon_stop
 ingest "ingest-$alg-lanes" 1
 bytes=$(du -sb "$QINGFEN_STORE" | cut -f 1)
 line "inbox-$alg" bytes/tap "$(sum %.0f "$bytes / $sent")" 0 "$sent"
+# Killed with the whole day open: how fast it is read again, and when a device that comes back has its first receipts.
+kill -9 "$pid" && wait "$pid" 2>/dev/null
+from=$(date +%s%N)
+"$B/clearingd" -c "$work/clearingd.conf" >"$work/again.log" 2>&1 &
+pid=$!
+timeout 300 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --devices 1 --limit 300 --json >"$work/one.json" 2>"$work/upload.log" || fail "restart"
+first_ms=$((($(date +%s%N) - from) / 1000000))
+replayed=$(sed -n 's/.*event=replayed.* taps=\([0-9]*\) ms=\([0-9]*\).*/\1 \2/p' "$work/again.log")
+[ "${replayed% *}" = "$sent" ] || fail "replayed: $replayed of $sent"
+line "restart-$alg" taps/s "$(sum %.0f "$sent * 1000 / (${replayed#* } + 1)")" "$(cpu_s $pid)" "$sent" "\"replay_ms\":${replayed#* },\"first_device_ms\":$first_ms"
 before=$(cpu_s $pid)
 "$B/qingfen" day close $day --json >"$work/day.json" 2>"$work/day.log" || fail "day close"
 line "clear-$alg" taps/s "$(sum %.0f "$sent * 1000 / ($(field "$work/day.json" ms) + 1)")" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent"

@@ -48,10 +48,29 @@ daemon_start() { # [line of configuration]...: a daemon with an empty store and 
 		"$B/qingfen" load $what >>"$work/load.log" 2>&1 || fail "load $what"
 	done
 }
-# Every device on a connection of its own sends its day; the answers lie in $work/upload.json.
+stages() { # nanoseconds a tap of each stage of the daemon so far, as members of a JSON object: clearingd(8), METRICS
+	python3 - "$QINGFEN_SOCKET" <<'P'
+import json, re, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'{"cmd":"metrics"}\n')
+m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
+taps = max(1, m['qingfen_stage_taps_total{thread="writer"}'])
+print(",".join('"%s_ns":%d' % (re.search('"(.*)"', k).group(1), v // taps) for k, v in m.items() if "stage_ns" in k), end="")
+print(',"commits":%d,"commit_batches":%d' % (m["qingfen_commits_total"], m["qingfen_commit_batches_total"]), end="")
+P
+}
+# Every device on a connection of its own sends its day; the answers lie in $work/upload.json. used: the daemon's
+# processor seconds from the last handshake on.
 upload() { # [--pace N]
-	timeout 1800 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --bench --limit 1800 --json "$@" \
+	local before
+	rm -f "$work/mark" "$work/cpu"
+	(until [ -e "$work/mark" ]; do sleep 0.005; done; cpu_s $pid >"$work/cpu") & watch=$!
+	timeout 1800 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --bench --limit 1800 --mark "$work/mark" --mark-at 0 --json "$@" \
 		>"$work/upload.json" 2>"$work/upload.log" || fail "sim validators"
+	before=$(cpu_s $pid)
+	wait $watch
+	used=$(sum %.2f "$before - $(cat "$work/cpu")")
 	sent=$(field "$work/upload.json" sent) ms=$(field "$work/upload.json" ms)
 	own=$(sum %.2f "$(field "$work/upload.json" own_cpu_us) / 1000000")
 	rate=$(sum %.0f "$sent * 1000 / ($ms + 1)")

@@ -85,10 +85,9 @@ as $pg/pg_ctl -D "$work/pg/data" -m fast -w stop >/dev/null 2>&1
 
 for lanes in 0 1; do
 	daemon_start "verify_lanes: $lanes"
-	before=$(cpu_s $pid)
 	upload
 	accepted=$(python3 -c 'import json, sys; v = json.load(open(sys.argv[1]))["verdicts"]; print(v["accepted"])' "$work/upload.json")
 	[ "$accepted" = "$kept" ] || fail "we accepted $accepted taps, PostgreSQL kept $kept"
-	line "ingest-beside-postgresql" taps/s "$rate" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent" "\"lanes\":$lanes,\"ratio\":$(sum %.2f "$rate / $pg_rate")"
+	line "ingest-beside-postgresql" taps/s "$rate" "$used" "$sent" "\"lanes\":$lanes,\"ratio\":$(sum %.2f "$rate / $pg_rate")"
 	daemon_stop
 done

@@ -86,6 +86,7 @@ static void on_all_greeted(evutil_socket_t fd, short what, void *arg)
 	r->cpu_us = cpu_us();
 	r->pace.start_us = r->started_ms * 1000;
 	r->pace.holding = false;
+	mark_when_due(r);
 	for (uint32_t i = 0; i < r->pace.links; i++)
 		link_go(r->link[i]);
 }
