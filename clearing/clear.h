@@ -70,6 +70,7 @@ int clear_collect(struct job *j);
 /* clear_order.c: by the number, those of one number by compare (of struct work pointers). */
 typedef uint64_t (*rank_fn)(const struct work *w);
 int works_sort(struct work **list, size_t count, rank_fn rank, int (*compare)(const void *, const void *)) CLEARING_MUST_CHECK;
+void works_prefetch(struct work *const *list, size_t i, size_t n);	/* in a walk over a sorted list: those soon to come */
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);
 bool counts_for_counter(const struct work *w);

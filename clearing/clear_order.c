@@ -37,3 +37,15 @@ int works_sort(struct work **list, size_t count, rank_fn rank, int (*compare)(co
 	free(ranked);
 	return 0;
 }
+
+void works_prefetch(struct work *const *list, size_t i, size_t n)
+{
+	if (i + 16 < n) {
+		__builtin_prefetch(list[i + 16]);
+		__builtin_prefetch((const char *)list[i + 16] + 64);
+		__builtin_prefetch((const char *)list[i + 16] + 128);
+	}
+	if (i + 8 < n)
+		for (uint32_t at = 0; at < list[i + 8]->raw_bytes; at += 64)
+			__builtin_prefetch(list[i + 8]->raw + at);
+}

@@ -163,7 +163,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct r
 			difference_post(j->ref, &tap, &(struct difference_ask){ .t = t, .rider = rider, .state = &before, .ride = &ride,
 										.charged_fen = c.priced.charged.fen }, &c);
 	}
-	return results_add(j->results, &c, &w->result);
+	return results_add(j->results, &c, &tap, &w->result);
 }
 
 /* ---- a person's rides of the day ------------------------------------------------------------------------------- */
@@ -268,8 +268,9 @@ int clear_rate(struct job *j)
 	for (size_t i = 0, n; ret == 0 && i < j->ride_count; i += n) {
 		uint64_t person = j->ride[i]->person;
 
+		works_prefetch(j->ride, i, j->ride_count);
 		for (n = 1; i + n < j->ride_count && j->ride[i + n]->person == person; n++)
-			;
+			works_prefetch(j->ride, i + n, j->ride_count);
 		for (; ret == 0 && asked < j->asked_count && j->asked[asked] < person; asked++)
 			ret = asked_rate(j, j->asked[asked]);
 		if (ret == 0)

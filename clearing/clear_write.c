@@ -34,19 +34,21 @@ static int row_write(struct job *j, struct row_writer *writer, struct work *w)
 {
 	struct row_new row = { .person = w->person, .seq = w->seq, .raw_seq = w->raw_seq, .device = w->device, .raw = w->raw, .raw_bytes = w->raw_bytes,
 			       .decides = decides(w) };
-	struct tap tap;
-	bool decoded = work_tap(w, &tap);
 	int ret = 0;
 
-	if (w->result == NULL) {
-		const struct cleared c = row_start(j, w, decoded ? &tap : NULL);
+	if (w->result == NULL || w->result->cells.cube == NULL) {
+		struct tap read;
+		const struct tap *tap = work_tap(w, &read) ? &read : NULL;
+		const struct cleared c = row_start(j, w, tap);
 
-		ret = results_add(j->results, &c, &w->result);
+		if (w->result == NULL)
+			ret = results_add(j->results, &c, tap, &w->result);
+		if (ret == 0 && w->result->cells.cube == NULL)
+			ret = fold_cells(j->fold, &w->result->row, tap, &w->result->cells);
 	}
-	if (ret == 0)
-		ret = fold_row(j->fold, &w->result->row, decoded ? &tap : NULL, w->key);
 	if (ret != 0)
 		return ret;
+	fold_count(&w->result->cells, &w->result->row, w->key);
 	count_row(&j->stats, &w->result->row);
 	row.result = w->result;
 	row_key(j->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth, row.key);
@@ -61,6 +63,7 @@ static int rows_write(struct job *j)
 	if (ret != 0)
 		return ret;
 	for (size_t i = 0; ret == 0 && i < j->count; i++) {
+		works_prefetch(j->order, i, j->count);
 		ret = row_write(j, writer, j->order[i]);
 		if (ret == 0)
 			ret = checkpoint_at(j, i);

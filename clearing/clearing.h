@@ -396,6 +396,7 @@ struct row_iter {
 	struct txn *txn;
 	uint8_t key[CLEARED_KEY_BYTES];		/* of the row the iterator stands on */
 	struct cleared row;
+	uint32_t blocks; uint16_t result;	/* blocks so far; in the last, rows with the same result say the same of their records */
 	struct iter it; struct row_block *block; size_t at; bool on;
 	uint8_t prefix[CLEARED_KEY_BYTES]; uint8_t prefix_bytes;
 };

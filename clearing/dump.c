@@ -52,25 +52,19 @@ static void dump_fare(struct jsonw *j, const struct cleared *c)
 	jsonw_kint(j, "tariff_version", c->tariff_version);
 }
 
-static int dump_cleared(struct jsonw *j, const struct row_iter *it)
-{
-	const struct cleared *row = &it->row;
-	uint8_t digest[DIGEST_BYTES];
-	char id[TAP_ID_BYTES], day[11];
-	int ret = digest_sha256(row->raw, row->raw_bytes, digest);
+/* What a row says of its record, made once for all rows of a block that say it. */
+struct said_text { char *p; size_t n; };
+struct rows_dump { struct said_text *text; size_t space; uint32_t block; struct digest *digest; };
 
-	if (ret != 0)
-		return ret;
-	day_format(row_day(it->key), day);
+static int said_make(const struct cleared *row, struct said_text *ret)
+{
+	FILE *out = open_memstream(&ret->p, &ret->n);
+	struct jsonw json, *j = &json;
+
+	if (out == NULL)
+		return -ENOMEM;
+	jsonw_init(j, out, false);
 	jsonw_object(j);
-	jsonw_kstr(j, "day", day);
-	if (it->key[4] == CLEARED_RIDE) {
-		tap_id_format(it->key + 5, id);
-		jsonw_kstr(j, "tap", id);
-	} else {
-		hex_str(j, "content", it->key + 5, TAP_KEY_BYTES);
-	}
-	jsonw_kint(j, "nth", be16_get(it->key + 23));
 	jsonw_kstr(j, "verdict", verdict_info((enum verdict)row->verdict)->name);
 	jsonw_kstr(j, "check", key_check_name((enum key_check)row->check));
 	jsonw_kint(j, "scheme", row->scheme);
@@ -86,8 +80,55 @@ static int dump_cleared(struct jsonw *j, const struct row_iter *it)
 	}
 	dump_fare(j, row);
 	dump_postings(j, row->priced.posting, row->priced.posting_count);
-	hex_str(j, "record_sha256", digest, DIGEST_BYTES);
-	jsonw_object_end(j);
+	return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+static int said_of(struct rows_dump *d, const struct row_iter *it, const struct said_text **ret)
+{
+	if (d->block != it->blocks) {
+		for (size_t i = 0; i < d->space; i++) {
+			free(d->text[i].p);
+			d->text[i] = (struct said_text){ 0 };
+		}
+		d->block = it->blocks;
+	}
+	if (it->result >= d->space) {
+		size_t space = it->result + 64u;
+		struct said_text *wide = realloc(d->text, space * sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		memset(wide + d->space, 0, (space - d->space) * sizeof(*wide));
+		d->text = wide;
+		d->space = space;
+	}
+	*ret = &d->text[it->result];
+	return d->text[it->result].p == NULL ? said_make(&it->row, &d->text[it->result]) : 0;
+}
+
+static int dump_cleared(struct rows_dump *d, const struct row_iter *it, FILE *out)
+{
+	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], day[11], hex[2 * DIGEST_BYTES + 1];
+	const struct said_text *said;
+	uint8_t digest[DIGEST_BYTES];
+	bool ride = it->key[4] == CLEARED_RIDE;
+	int ret = said_of(d, it, &said);
+
+	if (ret != 0)
+		return ret;
+	digest_reset(d->digest);
+	digest_add(d->digest, it->row.raw, it->row.raw_bytes);
+	digest_end(d->digest, digest);
+	hex_encode(digest, DIGEST_BYTES, hex);
+	day_format(row_day(it->key), day);
+	if (ride)
+		tap_id_format(it->key + 5, id);
+	else
+		hex_encode(it->key + 5, TAP_KEY_BYTES, id);
+	/* as jsonw would, with what was made before in the middle, without its brace */
+	fprintf(out, "{\"day\":\"%s\",\"%s\":\"%s\",\"nth\":%u,", day, ride ? "tap" : "content", id, be16_get(it->key + 23));
+	fwrite(said->p + 1, 1, said->n - 1, out);
+	fprintf(out, ",\"record_sha256\":\"%s\"}\n", hex);
 	return 0;
 }
 
@@ -186,20 +227,23 @@ static int dump_rows(struct txn *t, enum db db, int32_t day, FILE *out, int (*ro
 
 static int dump_day(struct txn *t, int32_t day, FILE *out)
 {
+	struct rows_dump d = { 0 };
 	struct row_iter it;
-	struct jsonw j;
-	int ret = 0;
+	int ret = digest_new(&d.digest);
 
+	if (ret != 0)
+		return ret;
 	if (day == DAY_NONE)
 		rows_open(t, NULL, 0, &it);
 	else
 		rows_open_day(t, day, &it);
-	while (ret == 0 && rows_next(&it)) {
-		jsonw_init(&j, out, false);
-		ret = dump_cleared(&j, &it);
-		fputc('\n', out);
-	}
+	while (ret == 0 && rows_next(&it))
+		ret = dump_cleared(&d, &it, out);
 	rows_close(&it);
+	for (size_t i = 0; i < d.space; i++)
+		free(d.text[i].p);
+	free(d.text);
+	digest_free(d.digest);
 	return ret != 0 ? ret : t->error;
 }
 

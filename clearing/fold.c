@@ -102,29 +102,37 @@ static struct cell *cell_of(struct cells *c, const uint8_t *key, size_t n, bool 
 	return cell;
 }
 
-int fold_posting(struct fold *f, const struct posting *p, enum scheme scheme, uint32_t tariff_version, const uint8_t key[TAP_KEY_BYTES])
+static int posting_cell(struct fold *f, const struct posting *p, enum scheme scheme, uint32_t tariff_version, struct cell **ret)
 {
 	struct posting_row row = { .day = f->day, .debit = p->debit, .credit = p->credit, .scheme = (uint8_t)scheme, .reason = p->reason, .rule = p->rule,
 				   .tariff_version = tariff_version };
 	uint8_t bytes[POSTING_KEY_BYTES];
-	struct cell *cell;
 	bool new;
 
 	posting_key(&row, bytes);
-	cell = cell_of(&f->posting, bytes, sizeof(bytes), &new);
-	if (cell == NULL)
+	*ret = cell_of(&f->posting, bytes, sizeof(bytes), &new);
+	if (*ret == NULL)
 		return -ENOMEM;
-	if (new) {
-		int ret = digest_new(&cell->digest);
+	if (new)
+		(*ret)->sum.posting = row;
+	return new ? digest_new(&(*ret)->digest) : 0;
+}
 
-		cell->sum.posting = row;
-		if (ret != 0)
-			return ret;
-	}
+static void posting_count(struct cell *cell, const struct posting *p, const uint8_t key[TAP_KEY_BYTES])
+{
 	cell->sum.posting.count++;
 	cell->sum.posting.sum_fen = money_add(money_of_fen(cell->sum.posting.sum_fen), p->amount).fen;
 	digest_add(cell->digest, key, TAP_KEY_BYTES);
-	return 0;
+}
+
+int fold_posting(struct fold *f, const struct posting *p, enum scheme scheme, uint32_t tariff_version, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct cell *cell;
+	int ret = posting_cell(f, p, scheme, tariff_version, &cell);
+
+	if (ret == 0)
+		posting_count(cell, p, key);
+	return ret;
 }
 
 static void cube_add(struct cube *c, const struct cleared *row)
@@ -153,13 +161,12 @@ static void cube_add(struct cube *c, const struct cleared *row)
 	}
 }
 
-int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, const uint8_t key[TAP_KEY_BYTES])
+int fold_cells(struct fold *f, const struct cleared *c, const struct tap *tap, struct fold_cells *ret)
 {
 	struct cube cube = { .day = f->day, .verdict = c->verdict, .operator_id = c->operator_id, .scheme = c->scheme, .group = c->fare.group,
 			     .rule = c->fare.rule, .fund_rule = c->fare.fund_rule, .tariff_version = c->tariff_version, .reason = c->priced.reason };
 	uint8_t bytes[CUBE_KEY_BYTES_MAX];
-	struct cell *cell;
-	int ret = 0;
+	int code = 0;
 	bool new;
 
 	if (tap != NULL) {
@@ -167,14 +174,30 @@ int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, con
 		cube.card_class = (uint8_t)tap->card_class;
 		memcpy(cube.line, tap->line, sizeof(cube.line));
 	}
-	cell = cell_of(&f->cube, bytes, cube_key(&cube, bytes), &new);
-	if (cell == NULL)
+	ret->cube = cell_of(&f->cube, bytes, cube_key(&cube, bytes), &new);
+	if (ret->cube == NULL)
 		return -ENOMEM;
 	if (new)
-		cell->sum.cube = cube;
-	cube_add(&cell->sum.cube, c);
-	for (uint8_t i = 0; ret == 0 && i < c->priced.posting_count; i++)
-		ret = fold_posting(f, &c->priced.posting[i], (enum scheme)c->scheme, c->tariff_version, key);
+		ret->cube->sum.cube = cube;
+	for (uint8_t i = 0; code == 0 && i < c->priced.posting_count; i++)
+		code = posting_cell(f, &c->priced.posting[i], (enum scheme)c->scheme, c->tariff_version, &ret->posting[i]);
+	return code;
+}
+
+void fold_count(const struct fold_cells *cells, const struct cleared *c, const uint8_t key[TAP_KEY_BYTES])
+{
+	cube_add(&cells->cube->sum.cube, c);
+	for (uint8_t i = 0; i < c->priced.posting_count; i++)
+		posting_count(cells->posting[i], &c->priced.posting[i], key);
+}
+
+int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct fold_cells cells;
+	int ret = fold_cells(f, c, tap, &cells);
+
+	if (ret == 0)
+		fold_count(&cells, c, key);
 	return ret;
 }
 

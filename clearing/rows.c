@@ -365,6 +365,7 @@ static bool block_take(struct row_iter *it)
 	int ret = it->it.key_bytes == CLEARED_KEY_BYTES ? block_read(it->block, it->it.key, it->it.val, it->it.val_bytes) : CLEARING_E_STORE;
 
 	it->at = 0;
+	it->blocks++;
 	if (ret != 0)
 		it->txn->error = ret;
 	return ret == 0;
@@ -403,6 +404,7 @@ bool rows_next(struct row_iter *it)
 	if (memcmp(it->block->row[it->at].key, it->prefix, it->prefix_bytes) != 0)
 		return false;
 	memcpy(it->key, it->block->row[it->at].key, sizeof(it->key));
+	it->result = it->block->row[it->at].result;
 	return row_take(it->txn, it->block, &it->block->row[it->at], &it->row);
 }
 

@@ -9,7 +9,7 @@
 #ifndef CLEARING_ROWS_H
 #define CLEARING_ROWS_H
 
-#include "clearing/clearing.h"
+#include "clearing/fold.h"
 
 #define ROWS_PER_BLOCK 512
 
@@ -19,12 +19,16 @@ bool terminal_decided(struct txn *t, const uint8_t terminal[6], uint32_t *ret_se
 
 /* ---- made by a clear ------------------------------------------------------------------------------------------- */
 
-/* A result: what cleared_encode() makes of a row. Equal results of one clear are one; mark and at are the writer's. */
-struct row_result { uint8_t *bytes; uint32_t n; uint64_t hash; uint32_t mark, at; struct cleared row; };
+/*
+ * A result: what cleared_encode() makes of a row (bytes, n), together with what else of its record is summed. Equal
+ * results of one clear are one; cells are where they are summed, empty until then; mark and at are the writer's.
+ */
+struct row_result { uint8_t *bytes; uint32_t n, all; uint64_t hash; uint32_t mark, at; struct cleared row; struct fold_cells cells; };
 struct results;
 int results_new(struct results **ret) CLEARING_MUST_CHECK;
 void results_free(struct results *r);		/* NULL is fine */
-int results_add(struct results *r, const struct cleared *c, struct row_result **ret) CLEARING_MUST_CHECK;
+/* tap: the record, NULL when it cannot be read. */
+int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret) CLEARING_MUST_CHECK;
 
 /* Rows in rising key order into blocks, those into a sink (DB_CLEARED), what they decided too (DB_TAPKEY) at the end. */
 struct row_writer;

@@ -68,37 +68,50 @@ static int results_room(struct results *r)
 	return 0;
 }
 
-static int result_new(struct results *r, const uint8_t *bytes, uint32_t n, uint64_t hash, const struct cleared *c, struct row_result **ret)
+static int result_new(struct results *r, const uint8_t *bytes, uint32_t n, uint32_t all, uint64_t hash, const struct cleared *c, struct row_result **ret)
 {
-	struct row_result *new = malloc(sizeof(*new) + n);
+	struct row_result *new = malloc(sizeof(*new) + all);
 
 	if (new == NULL)
 		return -ENOMEM;
-	*new = (struct row_result){ .bytes = (uint8_t *)(new + 1), .n = n, .hash = hash, .row = *c };
-	new->row.person = new->row.seq = 0;
-	new->row.raw = NULL;
-	memcpy(new->bytes, bytes, n);
+	*new = (struct row_result){ .bytes = (uint8_t *)(new + 1), .n = n, .all = all, .hash = hash, .row = *c };
+	memcpy(new->bytes, bytes, all);
 	r->list[r->count++] = new;
 	*ret = new;
 	return 0;
 }
 
-int results_add(struct results *r, const struct cleared *c, struct row_result **ret)
+/* What the cube of a record has beside its result. */
+static uint32_t summed_with(const struct tap *tap, uint8_t ret[2 + LINE_BYTES_MAX])
 {
-	uint8_t bytes[RESULT_BYTES_MAX];
-	int n = cleared_encode(c, bytes, sizeof(bytes)), code = n < 0 ? n : results_room(r);
+	uint32_t n = tap != NULL ? (uint32_t)strnlen(tap->line, LINE_BYTES_MAX) : 0;
+
+	if (tap == NULL)
+		return 0;
+	ret[0] = (uint8_t)tap->medium;
+	ret[1] = (uint8_t)tap->card_class;
+	memcpy(ret + 2, tap->line, n);
+	return 2 + n;
+}
+
+int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret)
+{
+	uint8_t bytes[RESULT_BYTES_MAX + 2 + LINE_BYTES_MAX];
+	int n = cleared_encode(c, bytes, RESULT_BYTES_MAX), code = n < 0 ? n : results_room(r);
 	uint64_t hash;
+	uint32_t all;
 	size_t at;
 
 	if (code != 0)
 		return code;
-	hash = XXH3_64bits(bytes, (size_t)n);
+	all = (uint32_t)n + summed_with(tap, bytes + n);
+	hash = XXH3_64bits(bytes, all);
 	for (at = hash & r->mask; r->slot[at] != 0; at = (at + 1) & r->mask) {
 		*ret = r->list[r->slot[at] - 1];
-		if ((*ret)->hash == hash && (*ret)->n == (uint32_t)n && memcmp((*ret)->bytes, bytes, (size_t)n) == 0)
+		if ((*ret)->hash == hash && (*ret)->n == (uint32_t)n && (*ret)->all == all && memcmp((*ret)->bytes, bytes, all) == 0)
 			return 0;
 	}
-	code = result_new(r, bytes, (uint32_t)n, hash, c, ret);
+	code = result_new(r, bytes, (uint32_t)n, all, hash, c, ret);
 	if (code == 0)
 		r->slot[at] = (uint32_t)r->count;
 	return code;

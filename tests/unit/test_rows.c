@@ -55,7 +55,7 @@ static void row_draw(struct book *b, size_t i, const uint8_t *const body[EVENTS]
 	c.seq = row->seq;
 	row_key(DAY0, i < ROWS - 21 ? CLEARED_RIDE : CLEARED_OTHER, business, draw(9) == 0 ? (uint16_t)draw(65536) : 0, row->key);
 	memcpy(b->row[i].key, row->key, sizeof(row->key));
-	assert_int_equal(results_add(b->results, &c, &row->result), 0);
+	assert_int_equal(results_add(b->results, &c, NULL, &row->result), 0);
 	b->row[i].row = c;
 }
 

@@ -166,7 +166,7 @@ static void put_key(struct txn *t, const struct tap *tap, int32_t day)
 	row.raw = (const uint8_t *)val + EVENT_HEAD_BYTES;
 	assert_int_equal(row_packer_new(&sink.packer), 0);
 	assert_int_equal(results_new(&results), 0);
-	assert_int_equal(results_add(results, &(struct cleared){ .verdict = VERDICT_ACCEPTED }, &row.result), 0);
+	assert_int_equal(results_add(results, &(struct cleared){ .verdict = VERDICT_ACCEPTED }, NULL, &row.result), 0);
 	assert_int_equal(row_writer_new(t, &sink.sink, day, &writer), 0);
 	assert_int_equal(row_writer_add(writer, &row), 0);
 	assert_int_equal(row_writer_end(writer), 0);
