@@ -66,6 +66,15 @@ fresh; sed -i 's/^groups:/&\n  - {name: with, title: 陪护, code: 60, source: �
 refused "a misspelt escort is refused with a suggestion" 'groups.yaml:2:[0-9]+: .*"escrot".*did you mean "escort"'
 fresh; sed -i 's/^groups:/&\n  - {name: with, title: 陪护, code: 60, source: 残联, hold: yes, escort: 5, all: yes}/' "$dir/pack/groups.yaml"
 refused "a group that asks an escort's card for a hold is refused" 'groups.yaml:2:[0-9]+: nobody can be in this group: holds and age are the person.s'
+quotas() { # the names of a concession's quota
+	fresh; printf 'quotas:\n' >>"$dir/pack/rules.yaml"
+	for q in one two three four; do printf '  - {id: %s, title: 次, basis: 试, limit: 3, per: day}\n' $q >>"$dir/pack/rules.yaml"; done
+	sed -i "0,/^    price: free/s//    quota: [$1]\n    quota_empty: other\n&/" "$dir/pack/rules.yaml"
+}
+quotas "one, two, three"; "$B/qingfen" tariff check "$dir/pack" >"$dir/out" 2>&1; say "a concession takes from three quotas" $? "$(cat "$dir/out")"
+quotas "one, two, one"; refused "a quota named twice is refused" 'rules.yaml:[0-9]+:[0-9]+: quota: "one" twice'
+quotas "one, two, three, four"; refused "a fourth quota is refused" 'rules.yaml:[0-9]+:[0-9]+: quota: more than 3'
+quotas "one, tow"; refused "a quota that does not exist is refused with the one that was meant" 'rules.yaml:[0-9]+:[0-9]+: quota: no quota is called "tow"; did you mean two'
 fresh; echo 'quotas: [{id: odd, title: 次, basis: 试, limit: 3, per: month, of: card, fare_day_cut: "04:30"}]' >>"$dir/pack/rules.yaml"
 refused "a fare day for an account that is not of a day is refused" 'rules.yaml:[0-9]+:[0-9]+: fare_day_cut: only accounts per: day'
 fresh; echo 'quotas: [{id: odd, title: 次, basis: 试, limit: 3, per: day, of: card, fare_day_cut: "14:30"}]' >>"$dir/pack/rules.yaml"
