@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	char error[512] = "";
 	size_t bytes;
 
-	if (n == 0 || p[0] > EVENT_BANK || refdata_new(&ref) != 0)
+	if (n == 0 || p[0] > EVENT_RISK || refdata_new(&ref) != 0)
 		return 0;
 	if (refdata_check(ref, p[0], p + 1, n - 1, error, sizeof(error)) != 0)
 		assert(error[0] != '\0');
