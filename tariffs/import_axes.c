@@ -109,7 +109,7 @@ static size_t season_place(struct import *im, const struct params_row *row, cons
 		params_problem(&im->table, row, PARAMS_DAYS, "more than %d seasons, or a name above 43 bytes: \"%.50s\"", IMPORT_SEASONS_MAX, word);
 		return 0;
 	}
-	snprintf(im->season[im->seasons], sizeof(im->season[0]), "%s", word);
+	memcpy(im->season[im->seasons], word, strlen(word) + 1);
 	return im->seasons++;
 }
 
