@@ -223,14 +223,14 @@ static void *code_ask_main(void *arg)
 	struct daemon *d = arg;
 	struct { size_t at; bool out; } route[8] = { 0 };
 
-	while (!d->stopping) {
-		for (size_t i = 0; i < code_route_count && !d->stopping && __atomic_load_n(&d->codes_waiting, __ATOMIC_RELAXED) > 0; i++) {
+	while (!daemon_stopping(d)) {
+		for (size_t i = 0; i < code_route_count && !daemon_stopping(d) && __atomic_load_n(&d->codes_waiting, __ATOMIC_RELAXED) > 0; i++) {
 			const struct partner_conf *p = partner_find(d, code_routes[i].name);
 
 			if (p != NULL)
 				route[i].out = route_ask(d, &code_routes[i], p, &route[i].at, route[i].out) != 0;
 		}
-		for (int64_t waited = 0; waited < d->conf.poll_ms && !d->stopping; waited += 50)
+		for (int64_t waited = 0; waited < d->conf.poll_ms && !daemon_stopping(d); waited += 50)
 			usleep(50000);
 	}
 	return NULL;

@@ -216,7 +216,7 @@ static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 		ret = CLEARING_E_STATE;
 	if (ret == 0 && row.state == DAY_CLEARED)
 		ret = day_build(d->store, a.day);
-	for (int i = 0, fails = 0; ret == 0 && i < SETTLE_ROUNDS_MAX; i++) {
+	for (int i = 0, fails = 0; ret == 0 && i < SETTLE_ROUNDS_MAX && !daemon_stopping(d); i++) {
 		int round;
 
 		ret = writer_call(d, advance_call, &a);
@@ -392,14 +392,45 @@ static bool request_read(FILE *in, struct request *ret, FILE *out)
 	return ret->bulk != NULL && fread(ret->bulk, 1, ret->bulk_bytes, in) == ret->bulk_bytes;
 }
 
+/* A request is carried out only while all it may touch is there; the daemon goes on closing when none is in hand. */
+static bool asked_begin(struct daemon *d)
+{
+	bool open;
+
+	pthread_mutex_lock(&d->asked.lock);
+	open = !d->asked.closed;
+	d->asked.count += open;
+	pthread_mutex_unlock(&d->asked.lock);
+	return open;
+}
+
+static void asked_end(struct daemon *d)
+{
+	pthread_mutex_lock(&d->asked.lock);
+	if (--d->asked.count == 0)
+		pthread_cond_signal(&d->asked.none);
+	pthread_mutex_unlock(&d->asked.lock);
+}
+
+static void asked_close(struct daemon *d)
+{
+	pthread_mutex_lock(&d->asked.lock);
+	d->asked.closed = true;
+	while (d->asked.count > 0)
+		pthread_cond_wait(&d->asked.none, &d->asked.lock);
+	pthread_mutex_unlock(&d->asked.lock);
+}
+
 static void *session_main(void *arg)
 {
 	struct session *s = arg;
 	struct request q = { 0 };
 	FILE *in = fdopen(s->fd, "r"), *out = in != NULL ? fdopen(dup(s->fd), "w") : NULL;
 
-	if (in != NULL && out != NULL && request_read(in, &q, out))
+	if (in != NULL && out != NULL && request_read(in, &q, out) && asked_begin(s->daemon)) {
 		dispatch(s->daemon, &q, out);
+		asked_end(s->daemon);
+	}
 	if (out != NULL) {
 		fputc('\n', out);
 		fclose(out);
@@ -452,6 +483,8 @@ int control_start(struct daemon *d)
 
 	if (strlen(d->conf.control_socket) >= sizeof(a.sun_path))
 		return -ENAMETOOLONG;
+	pthread_mutex_init(&d->asked.lock, NULL);
+	pthread_cond_init(&d->asked.none, NULL);
 	strcpy(a.sun_path, d->conf.control_socket);
 	unlink(a.sun_path);
 	d->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -466,6 +499,7 @@ void control_stop(struct daemon *d)
 {
 	shutdown(d->control_fd, SHUT_RDWR);
 	pthread_join(d->control, NULL);
+	asked_close(d);
 	close(d->control_fd);
 	unlink(d->conf.control_socket);
 }

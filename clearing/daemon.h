@@ -127,11 +127,13 @@ struct daemon {
 	struct front *front[THREADS_MAX];
 	pthread_t writer, deliver, control, code_ask;
 	int control_fd;
-	bool stopping;
+	struct { pthread_mutex_t lock; pthread_cond_t none; unsigned count; bool closed; } asked;	/* requests of people in hand */
+	bool stopping;			/* atomic: daemon_stopping */
 	struct writer_stat stat; struct stages stages;	/* the writer's */
 	uint64_t codes_waiting;		/* records that wait for a platform's word; atomic */
 	pthread_mutex_t told_lock; struct told told;
 };
+static inline bool daemon_stopping(const struct daemon *d) { return __atomic_load_n(&d->stopping, __ATOMIC_RELAXED); }
 int64_t clock_ms(void);		/* wall clock; the only reader besides log.c */
 uint64_t clock_ns(void);	/* monotonic */
 uint64_t thread_cpu_ns(pthread_t thread);	/* processor time of a thread that is not joined yet */

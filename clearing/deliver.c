@@ -322,13 +322,13 @@ static void *deliver_main(void *arg)
 	struct daemon *d = arg;
 	bool out = false;
 
-	while (!d->stopping) {
+	while (!daemon_stopping(d)) {
 		int ret = deliver_round(d);
 
 		if ((ret != 0) != out)
 			log_event(ret != 0 ? "partner-out" : "partner-back", "code=%d", ret);
 		out = ret != 0;
-		for (int64_t waited = 0; waited < d->conf.poll_ms && !d->stopping; waited += 50)
+		for (int64_t waited = 0; waited < d->conf.poll_ms && !daemon_stopping(d); waited += 50)
 			usleep(50000);
 	}
 	return NULL;

@@ -142,7 +142,7 @@ static int daemon_run(struct daemon *d)
 	while (sigwait(&set, &caught) == 0 && caught == SIGHUP)
 		secrets_reload(d, NULL, NULL, 0);	/* it says itself what came of it */
 	log_event("stopping", "signal=%d", caught);
-	d->stopping = true;
+	__atomic_store_n(&d->stopping, true, __ATOMIC_RELAXED);
 	control_stop(d);
 	secrets_stop(d);
 	recheck_stop(d);
