@@ -67,8 +67,9 @@ int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person,
 /* clear_collect.c: the day's events as records. */
 bool work_tap(const struct work *w, struct tap *ret);
 int clear_collect(struct job *j);
-/* clear_order.c: by the number, those of one number by compare (of struct work pointers). */
-typedef uint64_t (*rank_fn)(const struct work *w);
+/* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
+struct rank { uint64_t high, low; };
+typedef struct rank (*rank_fn)(const struct work *w);
 int works_sort(struct work **list, size_t count, rank_fn rank, int (*compare)(const void *, const void *)) CLEARING_MUST_CHECK;
 void works_prefetch(struct work *const *list, size_t i, size_t n);	/* in a walk over a sorted list: those soon to come */
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */

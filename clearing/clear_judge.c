@@ -98,7 +98,10 @@ static int canonical_compare(const void *pa, const void *pb)
 	return a->seq != b->seq ? (a->seq < b->seq ? -1 : 1) : (int)a->at - (int)b->at;
 }
 
-static uint64_t key_rank(const struct work *w) { return w->verdict == VERDICT_MALFORMED ? UINT64_MAX : be64_get(w->key); }
+static struct rank key_rank(const struct work *w)
+{
+	return w->verdict == VERDICT_MALFORMED ? (struct rank){ UINT64_MAX, UINT64_MAX } : (struct rank){ be64_get(w->key), be64_get(w->key + 8) };
+}
 
 static enum seen_before seen_in_group(struct job *j, const struct work *first, const struct work *w, bool earlier)
 {
@@ -141,7 +144,10 @@ bool counts_for_counter(const struct work *w)
 }
 
 /* By card number, though in no order of them that a person would see: the last digits tell most apart. */
-static uint64_t number_rank(const struct work *w) { return be64_get(w->pan + 2); }
+static struct rank number_rank(const struct work *w)
+{
+	return (struct rank){ be64_get(w->pan), (uint64_t)be16_get(w->pan + 8) << 48 | (uint64_t)w->generation << 40 | (uint64_t)w->counter << 24 };
+}
 
 static int counter_compare(const void *pa, const void *pb)
 {

@@ -45,7 +45,7 @@ int ride_compare(const void *pa, const void *pb)
 	return memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
-static uint64_t person_rank(const struct work *w) { return w->person; }
+static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint64_t)w->time_ms ^ 1ULL << 63 }; }
 
 int rides_sort(struct work **list, size_t count) { return works_sort(list, count, person_rank, ride_compare); }
 
