@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clearing/kerb.h"
+
 #define REQUEST_BYTES_MAX 8192
 #define BULK_BYTES_MAX (256u << 20)
 #define SETTLE_ROUNDS_MAX 50
@@ -278,6 +280,7 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "replayed_events", (int64_t)told.stat.replay_events);
 	jsonw_kint(&j, "replay_ms", (int64_t)(told.stat.replay_ns / 1000000));
 	jsonw_kint(&j, "replayed_taps", (int64_t)told.stat.replay_taps);
+	kerb_status(d->kerb, &j);
 	jsonw_kint(&j, "terminals", (int64_t)refdata_terminal_count(d->ref));
 	jsonw_kint(&j, "list_version", refdata_list_version(d->ref));
 	jsonw_kint(&j, "store_bytes", (int64_t)store_used_bytes(d->store));

@@ -25,7 +25,7 @@ struct conf {
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], code_formats[PATH_MAX], bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_key[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX], renewals[PATH_MAX];
 	int64_t threads, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
 		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept, key_kek, key_deadline_ms,
-		key_retry_ms;
+		key_retry_ms, kerb_ask_ms;
 	char key_backend[16], key_module[PATH_MAX], key_token[33], key_pin_file[PATH_MAX];
 	int32_t open_day;
 	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
@@ -43,7 +43,7 @@ void log_event(const char *event, const char *format, ...) __attribute__((format
 
 struct front;
 struct conn;
-enum item_kind { ITEM_BATCH, ITEM_CALL };
+enum item_kind { ITEM_BATCH, ITEM_CALL, ITEM_ASK };
 struct item {
 	struct item *next;
 	enum item_kind kind;
@@ -56,6 +56,8 @@ struct item {
 	uint8_t marks[2 * BATCH_TAPS_MAX];
 	/* the answer */
 	bool refused, busy; struct refuse refuse; struct receipt receipt;
+	/* a question of a gate, its code in bytes, and what it is told: kerb.c */
+	struct kerb_ask ask; struct kerb_said said;
 	/* a call run by the writer in its write transaction; the caller waits on done */
 	int (*call)(struct txn *t, void *arg); void *arg; int result;
 	pthread_mutex_t *lock; pthread_cond_t *signal; bool done;
@@ -121,6 +123,7 @@ struct daemon {
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
 	struct deny_served *deny;	/* deny_list.c; NULL: this house has no deny list of bank cards */
+	struct kerb *kerb;		/* NULL: gates are not answered about codes */
 	struct crl_seen *crl_seen;	/* numbers of revocation lists used so far; has its own lock */
 	struct queue queue;
 	int32_t open_day;
@@ -192,7 +195,7 @@ void control_stop(struct daemon *d);
 int deliver_start(struct daemon *d);
 const struct partner_conf *partner_find(const struct daemon *d, const char *name);	/* NULL: not configured */
 /* POST and the answer's body, which the caller frees. 0 on status 200; -ECONNREFUSED, -EPROTO. */
-int partner_post(const struct partner_conf *p, const char *path, const void *bytes, size_t n, long seconds, char **ret_answer, size_t *ret_bytes);
+int partner_post(const struct partner_conf *p, const char *path, const void *bytes, size_t n, long ms, char **ret_answer, size_t *ret_bytes);
 /* Asks code platforms about records that wait: a thread of its own, since a platform may be slow. */
 int code_ask_start(struct daemon *d);
 /* One round: send what waits, fetch answers. 0 good, -ECONNREFUSED when a partner is out. */

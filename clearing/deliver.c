@@ -91,7 +91,7 @@ static int partner_get(const struct partner_conf *p, const char *path, struct bo
 	return status == 200 ? 0 : status < 0 ? status : -EPROTO;
 }
 
-int partner_post(const struct partner_conf *p, const char *path, const void *bytes, size_t n, long seconds, char **ret_answer, size_t *ret_bytes)
+int partner_post(const struct partner_conf *p, const char *path, const void *bytes, size_t n, long ms, char **ret_answer, size_t *ret_bytes)
 {
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	struct body answer = { 0 };
@@ -102,7 +102,7 @@ int partner_post(const struct partner_conf *p, const char *path, const void *byt
 		curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, bytes);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
-		curl_easy_setopt(c, CURLOPT_TIMEOUT, seconds);
+		curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, ms);
 		status = request_run(c);
 	}
 	curl_easy_cleanup(c);

@@ -48,6 +48,8 @@ static void conn_close(struct conn *c, const char *reason)
 		c->next->prev = c->prev;
 	if (c->item != NULL)
 		c->item->conn = NULL;
+	if (c->ask != NULL)
+		c->ask->conn = NULL;
 	event_free(c->deadline);
 	bufferevent_free(c->bev);
 	stage_count(&f->count, UINT64_MAX);	/* one less */
@@ -133,6 +135,7 @@ static bool on_hello(struct conn *c, const struct frame *f)
 	refdata_tariff_blob_at(d->ref, clock_ms(), &w.tariff_version, &bytes);
 	deny_list_text(d, &w.deny_version, &bytes);
 	pthread_rwlock_unlock(&d->ref_lock);
+	w.asks = d->kerb != NULL;
 	w.renewals = d->conf.renewals[0] != '\0';
 	if (w.renewals && renewal_certificate(d->conf.renewals, c->device, &certificate, &bytes, &w.certificate) == 0)
 		free(certificate);
@@ -224,6 +227,7 @@ static bool on_frame(struct conn *c, const struct frame *f)
 	case FRAME_HELLO: return on_hello(c, f);
 	case FRAME_GET: on_get(c, f); return true;
 	case FRAME_CERTIFY: on_certify(c, f); return true;
+	case FRAME_ASK: return ask_arrived(c, f);
 	case FRAME_PING:
 		frame_head(FRAME_PONG, 1, pong);
 		pong[FRAME_HEAD_BYTES] = 0x90;

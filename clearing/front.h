@@ -21,6 +21,7 @@ struct conn {
 	char device[DEVICE_BYTES_MAX + 1];
 	bool greeted;			/* hello seen */
 	struct item *item;		/* its batch that is with the writer; NULL: none */
+	struct item *ask;		/* its question about a code that is with kerb.c; NULL: none */
 };
 struct front {
 	struct daemon *daemon;
@@ -49,6 +50,7 @@ void conn_read(struct conn *c);		/* takes what has come; the connection may be g
 
 /* A batch's frame is in, its body of so many bytes begins it: taken out, looked at, handed to the writer or refused. */
 void batch_arrived(struct conn *c, struct evbuffer *in, size_t bytes);
+bool ask_arrived(struct conn *c, const struct frame *f);	/* a question about a code; false: it is none */
 void batches_answered(evutil_socket_t fd, short what, void *arg);	/* the writer wrote to wake_fd; arg: the front */
 void items_free(struct front *f);
 

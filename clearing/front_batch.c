@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clearing/kerb.h"
+
 #define SPARES_MAX 512		/* batches of a front that come and go; more are taken from the heap */
 
 static void send_busy(struct conn *c)
@@ -123,6 +125,47 @@ void items_free(struct front *f)
 	}
 }
 
+/* ---- questions about codes ------------------------------------------------------------------------------------- */
+
+/* One at a time: a gate has one rider before it. */
+bool ask_arrived(struct conn *c, const struct frame *f)
+{
+	struct kerb_said busy = { .answer = KERB_NOT_REACHED, .reason = "one question at a time" };
+	struct item *item;
+	struct kerb_ask m;
+
+	if (kerb_ask_decode(f, &m) != 0)
+		return false;
+	item = c->ask == NULL ? item_new(c->front, (size_t)m.n + 1) : NULL;
+	if (item == NULL) {
+		busy.number = m.number;
+		conn_send(c, kerb_said_encode(&busy, c->front->out, sizeof(c->front->out)));
+		return true;
+	}
+	memcpy(item->bytes, m.p, m.n);
+	item->bytes_count = m.n;
+	item->kind = ITEM_ASK;
+	item->front = c->front;
+	item->conn = c;
+	item->received_ms = clock_ms();
+	item->ask = m;
+	item->ask.p = item->bytes;
+	memcpy(item->device, c->device, sizeof(item->device));
+	c->ask = item;
+	kerb_take(c->front->daemon->kerb, item);
+	return true;
+}
+
+static void said_send(struct front *f, const struct item *item)
+{
+	struct conn *c = item->conn;
+
+	if (c == NULL)
+		return;
+	c->ask = NULL;
+	conn_send(c, kerb_said_encode(&item->said, f->out, sizeof(f->out)));
+}
+
 /* ---- answers from the writer ------------------------------------------------------------------------------ */
 
 void front_answer(struct item *first, struct item *last)
@@ -146,6 +189,10 @@ static struct conn *answer_send(struct front *f, const struct item *item)
 	struct conn *c = item->conn;
 	uint64_t began = clock_ns();
 
+	if (item->kind == ITEM_ASK) {
+		said_send(f, item);
+		return NULL;
+	}
 	if (c == NULL)
 		return NULL;
 	if (item->busy)

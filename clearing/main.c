@@ -16,6 +16,7 @@
 
 #include "clearing/blocks.h"
 #include "clearing/crl_seen.h"
+#include "clearing/kerb.h"
 
 static const char usage[] = "usage: clearingd -c FILE [--check-config]\n"
 			    "  清分服务. 说明见 clearingd(8), 配置见 clearing.conf(5)\n";
@@ -124,6 +125,8 @@ static int daemon_run(struct daemon *d)
 	if (ret == 0)
 		ret = device_cap_start(d);
 	if (ret == 0)
+		ret = kerb_start(d);
+	if (ret == 0)
 		ret = fronts_start(d);
 	if (ret == 0)
 		ret = control_start(d);
@@ -148,9 +151,11 @@ static int daemon_run(struct daemon *d)
 	recheck_stop(d);
 	queue_stop(&d->queue);
 	pthread_join(d->writer, NULL);
+	kerb_stop(d);
 	fronts_stop(d);
 	pthread_join(d->deliver, NULL);
 	pthread_join(d->code_ask, NULL);
+	kerb_close(d);
 	return 0;
 }
 

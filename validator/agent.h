@@ -24,7 +24,7 @@ struct agent_conf {
 	char line[LINE_BYTES_MAX + 1], vehicle[16];
 	uint8_t terminal[6], acquirer[4], city[2];
 	int64_t port, operator_id, direction, stop, inside, ride_end, driver, batch_taps, back_off_s, answer_s, renew_days, renew_check_s, bank_sda,
-		bank_first_fen, bank_card_fen;
+		bank_first_fen, bank_card_fen, code_ask_ms, code_unasked;
 };
 /* Every problem goes to stderr as file:line:column: reason; TARIFF_E_SYNTAX when there was one. */
 int agent_conf_read(const char *path, struct agent_conf *ret_conf);
@@ -87,6 +87,9 @@ struct agent {
 	int64_t offset_ms;		/* daemon's clock minus ours, from the last welcome */
 	uint32_t serial;		/* next terminal serial */
 	bool once;			/* end when the spool is empty */
+	bool scanning;			/* codes are being shown: not the end yet */
+	bool ended;			/* told to stop, or cannot go on: result says why */
+	struct agent_link *link;	/* NULL: not connected to anybody */
 	int result;			/* exit code */
 };
 /* Next serial from the file in the spool directory; reserve keeps so many for use before the next save. */
@@ -98,6 +101,11 @@ int agent_record(struct agent *a, const struct tap *tap);
 
 int agent_link_new(struct agent *a, struct agent_link **ret_link);
 void agent_link_free(struct agent_link *l);
+/* Until the daemon has welcomed us, the first attempt has failed, or so long. */
+void agent_link_wait(struct agent_link *l, int64_t ms);
+/* Ask about a code and wait for the answer, while everything else goes on; KERB_NOT_REACHED at the latest after m->within_ms, at once
+ * when there is nobody to ask. ret_reason: the platform's word for a refusal, else empty. */
+enum kerb_answer agent_link_ask(struct agent_link *l, const struct kerb_ask *m, char ret_reason[48]);
 
 /* Where the bus is, for the gate. */
 struct gate_setting agent_setting(const struct agent *a);

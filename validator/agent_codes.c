@@ -88,28 +88,66 @@ static int scanner_init(struct scanner *s)
 	return ret;
 }
 
+/* Which terminal serial a question names is not used again, whatever comes of it: the platform keeps its answer under it for ever. */
+struct showing { struct tap tap; enum qr_verdict verdict; bool asked; enum kerb_answer said; char reason[48]; int64_t took_ms; };
+
+static enum gate_answer platform_ask(struct scanner *s, struct platform_ride *r, struct showing *ret)
+{
+	const struct agent *a = s->agent;
+	const struct tap *t = &r->tap;
+	struct kerb_ask m = { .number = a->serial, .kind = (uint8_t)t->kind, .serial = t->terminal_serial, .time_ms = t->time_ms,
+			      .within_ms = (uint32_t)a->conf.code_ask_ms, .p = t->qr.p, .n = t->qr.n };
+	int64_t start = agent_steady_ms();
+
+	memcpy(m.terminal, t->terminal, sizeof(m.terminal));
+	ret->said = agent_link_ask(a->link, &m, ret->reason);
+	ret->took_ms = agent_steady_ms() - start;
+	ret->asked = true;
+	return platform_gate_asked(r, ret->said, a->conf.code_unasked != 0);
+}
+
+static enum gate_answer platform_show(struct scanner *s, const struct gate_setting *setting, const uint8_t *p, size_t n, int64_t now, struct showing *ret)
+{
+	struct platform_ride r;
+	enum gate_answer answer;
+
+	if (spool_waiting(s->agent->spool) == 0)
+		platform_gate_receipted(s->platforms);
+	answer = platform_gate_look(s->platforms, setting, p, n, s->agent->serial, now, &r);
+	if (answer != GATE_GO)
+		return answer;
+	if (r.tap.kind == TAP_IDENTITY && s->agent->conf.code_ask_ms > 0)
+		answer = platform_ask(s, &r, ret);
+	else if (!r.room)
+		answer = GATE_FIRST_RIDES;
+	if (answer != GATE_GO)
+		return answer;
+	platform_gate_ride(s->platforms, &r, now, ret->said != KERB_GOOD);
+	ret->tap = r.tap;
+	return GATE_GO;
+}
+
 static int code_show(struct scanner *s, const uint8_t *p, size_t n)
 {
 	struct agent *a = s->agent;
 	struct gate_setting setting = agent_setting(a);
 	int64_t now = agent_clock_ms() + a->offset_ms;
-	enum qr_verdict verdict = QR_GOOD;
+	struct showing w = { .verdict = QR_GOOD };
 	enum gate_answer answer;
-	struct tap tap;
 	int ret = 0;
 
 	if (code_format_of(&s->formats, p, n) != NULL)
-		answer = platform_gate_show(s->platforms, &setting, p, n, a->serial, now, &tap);
+		answer = platform_show(s, &setting, p, n, now, &w);
 	else
-		answer = code_gate_show(s->codes, &setting, p, n, a->serial, now, &tap, &verdict);
-	agent_log("code", "answer=%s verdict=%s serial=%u", gate_answer_name(answer), qr_verdict_name(verdict), answer == GATE_GO ? a->serial : 0);
-	if (answer == GATE_GO) {
+		answer = code_gate_show(s->codes, &setting, p, n, a->serial, now, &w.tap, &w.verdict);
+	agent_log("code", "answer=%s verdict=%s serial=%u", gate_answer_name(answer), qr_verdict_name(w.verdict), answer == GATE_GO ? a->serial : 0);
+	if (w.asked)
+		agent_log("code-asked", "said=%s ms=%lld text=\"%s\" reason=\"%s\"", kerb_answer_name(w.said), (long long)w.took_ms, gate_answer_text(answer), w.reason);
+	if (answer == GATE_GO || w.asked) {
 		a->serial++;
 		ret = agent_serial_save(a, 0);
-		if (ret == 0)
-			ret = agent_record(a, &tap);
 	}
-	return ret;
+	return ret == 0 && answer == GATE_GO ? agent_record(a, &w.tap) : ret;
 }
 
 int agent_codes(struct agent *a, const char *path)
@@ -120,7 +158,7 @@ int agent_codes(struct agent *a, const char *path)
 	FILE *f = fopen(path, "re");
 	int ret = f == NULL ? -errno : scanner_init(&s);
 
-	while (ret == 0 && fgets(line, sizeof(line), f) != NULL) {
+	while (ret == 0 && !a->ended && fgets(line, sizeof(line), f) != NULL) {
 		size_t n = strcspn(line, "\r\n");
 
 		line[n] = '\0';

@@ -38,6 +38,8 @@ static const struct option options[] = {
 	FILE_("qr_ca", qr_ca, "", "CA public keys for T-Union QR codes; empty: none is taken"),
 	FILE_("code_list", code_list, "", "issuers and platforms whose T-Union QR codes are taken; empty: none is"),
 	FILE_("code_formats", code_formats, "", "formats of ride codes and identity codes; empty: none is taken"),
+	INT("code_ask_ms", code_ask_ms, 0, 5000, "400", "milliseconds the platform of an identity code has to answer while the rider stands there; 0: it is not asked here"),
+	INT("code_unasked", code_unasked, 0, 1, "1", "1: a code whose platform did not answer in time rides within its format's limits; 0: it does not"),
 	FILE_("tariff", tariff, "tariff.blob", "compiled tariff, replaced by what the daemon sends"),
 	FILE_("blacklist", blacklist, "blacklist.txt", "black list, replaced by what the daemon sends"),
 	FILE_("bank_scheme_keys", bank_scheme_keys, "", "scheme keys of bank cards; empty: bank cards are not taken"),

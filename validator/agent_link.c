@@ -41,6 +41,10 @@ struct agent_link {
 	bool broken;			/* said in a callback: hang up when it is safe */
 	struct download list, tariff, deny, certificate;
 	bool renewals;			/* the daemon takes requests for certificates */
+	bool welcomed, tried, asks;	/* by the daemon, on this connection; one was lost or failed; it answers questions about codes */
+	uint32_t asking;		/* number of the question that waits */
+	bool answered;
+	struct kerb_said said;
 	int64_t renew_at_ms;		/* steady clock: look at the certificate again */
 	uint64_t jitter;
 };
@@ -48,6 +52,7 @@ struct agent_link {
 static void end(struct agent_link *l, int result)
 {
 	l->agent->result = result;
+	l->agent->ended = true;
 	event_base_loopbreak(l->agent->base);
 }
 
@@ -240,6 +245,8 @@ static void on_welcome(void *arg, const struct welcome *m)
 	if (a->bank != NULL && m->deny_version != 0 && m->deny_version != agent_bank_version(a->bank))
 		download_start(l, &l->deny, m->deny_version);
 	l->renewals = m->renewals;
+	l->welcomed = true;
+	l->asks = m->asks;
 	if (m->certificate != 0 && l->tls_next == NULL && agent_next_waits(&a->conf))
 		download_start(l, &l->certificate, m->certificate);
 	else
@@ -290,6 +297,17 @@ static void on_busy(void *arg, uint32_t retry_ms)
 	l->send_at_ms = agent_steady_ms() + (retry_ms < REFUSED_PAUSE_MS ? retry_ms : REFUSED_PAUSE_MS);
 }
 
+static void on_said(void *arg, const struct kerb_said *m)
+{
+	struct agent_link *l = arg;
+
+	if (m->number != l->asking || l->answered)
+		return;			/* of a question that nobody waits for any more */
+	l->said = *m;
+	l->answered = true;
+	event_base_loopbreak(l->agent->base);
+}
+
 /* ---- the socket ------------------------------------------------------------------------------------------ */
 
 /* The house may not trust the new pair yet: the one before goes on, and the new one is tried again at the next start. */
@@ -311,7 +329,8 @@ static void link_lost(struct agent_link *l, const char *reason)
 	if (l->bev != NULL)
 		bufferevent_free(l->bev);
 	l->bev = NULL;
-	l->broken = false;
+	l->broken = l->welcomed = l->asks = false;
+	l->tried = true;
 	uplink_lost(l->uplink);
 	download_reset(&l->list);
 	download_reset(&l->tariff);
@@ -336,7 +355,7 @@ static void link_flush(struct agent_link *l)
 
 static bool link_done(const struct agent_link *l)
 {
-	return l->agent->once && uplink_state(l->uplink) == UPLINK_IDLE && spool_waiting(l->agent->spool) == 0 && !l->list.active &&
+	return l->agent->once && !l->agent->scanning && uplink_state(l->uplink) == UPLINK_IDLE && spool_waiting(l->agent->spool) == 0 && !l->list.active &&
 	       !l->tariff.active && !l->deny.active && !l->certificate.active;
 }
 
@@ -473,12 +492,59 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		end(l, 0);
 }
 
+/* ---- while a rider stands there ------------------------------------------------------------------------------ */
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent_link *l = arg;
+
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(l->agent->base);
+}
+
+/* The loop goes on until something is there or the time is up. */
+static void link_pump(struct agent_link *l, int64_t ms, bool (*there)(const struct agent_link *l))
+{
+	int64_t until = agent_steady_ms() + ms, left;
+	struct event *deadline = evtimer_new(l->agent->base, on_deadline, l);
+
+	while (deadline != NULL && !there(l) && !l->agent->ended && (left = until - agent_steady_ms()) > 0) {
+		struct timeval tv = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
+
+		event_add(deadline, &tv);
+		event_base_loop(l->agent->base, EVLOOP_ONCE);
+	}
+	if (deadline != NULL)
+		event_free(deadline);
+}
+
+static bool is_settled(const struct agent_link *l) { return l->welcomed || l->tried; }
+static bool is_answered(const struct agent_link *l) { return l->answered || !l->asks; }
+
+void agent_link_wait(struct agent_link *l, int64_t ms) { link_pump(l, ms, is_settled); }
+
+enum kerb_answer agent_link_ask(struct agent_link *l, const struct kerb_ask *m, char ret_reason[48])
+{
+	ret_reason[0] = '\0';
+	if (l == NULL || !l->asks || uplink_kerb_ask(l->uplink, m) != 0)
+		return KERB_NOT_REACHED;
+	l->asking = m->number;
+	l->answered = false;
+	link_flush(l);
+	link_pump(l, m->within_ms, is_answered);
+	if (!l->answered)
+		return KERB_NOT_REACHED;
+	snprintf(ret_reason, 48, "%s", l->said.reason);
+	return (enum kerb_answer)l->said.answer;
+}
+
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
 static int link_uplink(struct agent_link *l)
 {
 	struct uplink_events on = { .next = on_next, .welcome = on_welcome, .receipt = on_receipt, .refused = on_refused,
-				    .part = on_part, .busy = on_busy, .arg = l };
+				    .part = on_part, .busy = on_busy, .said = on_said, .arg = l };
 	struct hello hello = { .protocol = 1, .software = "validatord" };
 
 	memcpy(hello.device, l->agent->conf.device, sizeof(hello.device));

@@ -13,7 +13,7 @@ int frame_next(const uint8_t *p, size_t n, struct frame *ret_frame, size_t *ret_
 	length = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 	if (length < 1 || length > FRAME_BYTES_MAX)
 		return TAP_E_FRAME;
-	if (n >= FRAME_HEAD_BYTES && (p[4] < FRAME_HELLO || p[4] > FRAME_CERTIFY))
+	if (n >= FRAME_HEAD_BYTES && (p[4] < FRAME_HELLO || p[4] > FRAME_SAID))
 		return TAP_E_FRAME;
 	if (n < 4 + (size_t)length)
 		return 0;

@@ -450,6 +450,8 @@ const char *gate_answer_name(enum gate_answer a)
 	case GATE_FORGED: return "forged";
 	case GATE_DENIED: return "denied";
 	case GATE_FIRST_RIDES: return "first-rides";
+	case GATE_PLATFORM_REFUSED: return "platform-refused";
+	case GATE_NOT_REACHED: return "not-reached";
 	}
 	return "?";
 }
@@ -473,6 +475,8 @@ const char *gate_answer_text(enum gate_answer a)
 	case GATE_FORGED: return "卡片认证未通过";
 	case GATE_DENIED: return "此卡有欠费或已停用";
 	case GATE_FIRST_RIDES: return "此卡待发卡行确认, 请用其他方式乘车";
+	case GATE_PLATFORM_REFUSED: return "平台核验未通过, 请用其他方式乘车";
+	case GATE_NOT_REACHED: return "暂时无法核验, 请用其他方式乘车";
 	}
 	return "?";
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define CONNECT_WAIT_MS 5000			/* for the first connection, before the first code is shown */
 #define SERIAL_EPOCH_MS 1577836800000LL		/* 2020-01-01 UTC */
 
 static const char usage[] = "usage: validatord -c FILE [--check-config] [--once] [--wait SECONDS]\n"
@@ -108,6 +109,9 @@ static int agent_open(struct agent *a)
 	return ret != 0 ? 4 : 0;
 }
 
+/* Codes are shown once there is a connection to ask over. */
+static bool shift_scans(const struct agent *a, const struct options *o) { return o->codes != NULL && a->conf.code_formats[0] != '\0' && a->conf.code_ask_ms > 0; }
+
 /* Sign on, line, and the simulated passengers if any. */
 static int shift_start(struct agent *a, const struct options *o)
 {
@@ -124,12 +128,28 @@ static int shift_start(struct agent *a, const struct options *o)
 		ret = agent_event(a, TAP_LINE_ON);
 	if (ret == 0 && o->taps > 0)
 		ret = agent_simulate(a, o->taps, o->seed);
-	if (ret == 0 && o->codes != NULL)
+	if (ret == 0 && o->codes != NULL && !shift_scans(a, o))
 		ret = agent_codes(a, o->codes);
 	if (ret == 0 && o->present != NULL)
 		ret = agent_bank_present(a, o->cards, o->present);
+	if (ret == 0 && a->once && !shift_scans(a, o))
+		ret = agent_event(a, TAP_SIGN_OFF);
+	if (ret != 0)
+		failed("shift", a->conf.spool, ret);
+	return ret != 0 ? 4 : 0;
+}
+
+/* The rest of a shift whose codes are asked about. */
+static int shift_scan(struct agent *a, const struct options *o)
+{
+	int ret;
+
+	a->scanning = true;
+	agent_link_wait(a->link, CONNECT_WAIT_MS);
+	ret = agent_codes(a, o->codes);
 	if (ret == 0 && a->once)
 		ret = agent_event(a, TAP_SIGN_OFF);
+	a->scanning = false;
 	if (ret != 0)
 		failed("shift", a->conf.spool, ret);
 	return ret != 0 ? 4 : 0;
@@ -141,6 +161,7 @@ static void on_signal(evutil_socket_t number_of, short what, void *arg)
 
 	(void)what;
 	agent_log("stopping", "signal=%d waiting=%llu", (int)number_of, (unsigned long long)spool_waiting(a->spool));
+	a->ended = true;
 	event_base_loopbreak(a->base);
 }
 
@@ -152,6 +173,7 @@ static void on_waited(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	agent_log("gave-up", "waiting=%llu", (unsigned long long)spool_waiting(a->spool));
 	a->result = 7;
+	a->ended = true;
 	event_base_loopbreak(a->base);
 }
 
@@ -178,11 +200,15 @@ static int agent_run(struct agent *a, const struct options *o)
 		ret = 3;
 		goto out;
 	}
-	event_base_dispatch(a->base);
-	ret = a->result;
+	a->link = link;
+	ret = shift_scans(a, o) ? shift_scan(a, o) : 0;
+	if (ret == 0 && !a->ended)
+		event_base_dispatch(a->base);
+	ret = ret != 0 ? ret : a->result;
 	if (!o->once && ret == 0 && agent_event(a, TAP_SIGN_OFF) != 0)
 		ret = 4;
 out:
+	a->link = NULL;
 	agent_link_free(link);
 	if (limit != NULL)
 		event_free(limit);

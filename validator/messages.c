@@ -69,7 +69,7 @@ int welcome_encode(const struct welcome *m, uint8_t *out, size_t n)
 {
 	struct writer_cursor c = body_start(out, n);
 
-	put_array(&c, 8);
+	put_array(&c, 9);
 	put_uint(&c, m->protocol);
 	put_int(&c, m->clock_ms);
 	put_uint(&c, m->list_version);
@@ -78,6 +78,7 @@ int welcome_encode(const struct welcome *m, uint8_t *out, size_t n)
 	put_uint(&c, m->renewals);
 	put_uint(&c, m->certificate);
 	put_uint(&c, m->deny_version);
+	put_uint(&c, m->asks);
 	return body_end(&c, FRAME_WELCOME, out);
 }
 
@@ -94,7 +95,8 @@ int welcome_decode(const struct frame *f, struct welcome *ret)
 	ret->renewals = count >= 7 && cursor_uint(&c, 1) == 1;		/* a daemon before this version ends here */
 	ret->certificate = count >= 7 ? (uint32_t)cursor_uint(&c, UINT32_MAX) : 0;
 	ret->deny_version = count >= 8 ? (uint32_t)cursor_uint(&c, UINT32_MAX) : 0;
-	return body_close(&c, count, count >= 8 ? 8 : count >= 7 ? 7 : 5);
+	ret->asks = count >= 9 && cursor_uint(&c, 1) == 1;
+	return body_close(&c, count, count >= 9 ? 9 : count >= 8 ? 8 : count >= 7 ? 7 : 5);
 }
 
 int receipt_encode(const struct receipt *m, uint8_t *out, size_t n)
@@ -238,4 +240,67 @@ int certify_decode(const struct frame *f, struct certify *ret)
 
 	ret->p = cursor_bin(&c, &ret->n, ENROL_REQUEST_BYTES_MAX);
 	return body_close(&c, count, 1);
+}
+
+const char *kerb_answer_name(enum kerb_answer a)
+{
+	switch (a) {
+	case KERB_NOT_REACHED: return "not-reached";
+	case KERB_GOOD: return "good";
+	case KERB_REFUSED: return "refused";
+	case KERB_REPEATED: return "repeated";
+	}
+	return "?";
+}
+
+int kerb_ask_encode(const struct kerb_ask *m, uint8_t *out, size_t n)
+{
+	struct writer_cursor c = body_start(out, n);
+
+	put_array(&c, 7);
+	put_uint(&c, m->number);
+	put_uint(&c, m->kind);
+	put_bin(&c, m->terminal, sizeof(m->terminal));
+	put_uint(&c, m->serial);
+	put_int(&c, m->time_ms);
+	put_uint(&c, m->within_ms);
+	put_bin(&c, m->p, m->n);
+	return body_end(&c, FRAME_ASK, out);
+}
+
+int kerb_ask_decode(const struct frame *f, struct kerb_ask *ret)
+{
+	struct reader_cursor c;
+	uint32_t count = body_open(f, FRAME_ASK, 7, &c);
+
+	ret->number = (uint32_t)cursor_uint(&c, UINT32_MAX);
+	ret->kind = (uint8_t)cursor_uint(&c, UINT8_MAX);
+	cursor_bin_exact(&c, ret->terminal, sizeof(ret->terminal));
+	ret->serial = (uint32_t)cursor_uint(&c, UINT32_MAX);
+	ret->time_ms = cursor_int(&c);
+	ret->within_ms = (uint32_t)cursor_uint(&c, UINT32_MAX);
+	ret->p = cursor_bin(&c, &ret->n, TAP_QR_BYTES_MAX);
+	return body_close(&c, count, 7);
+}
+
+int kerb_said_encode(const struct kerb_said *m, uint8_t *out, size_t n)
+{
+	struct writer_cursor c = body_start(out, n);
+
+	put_array(&c, 3);
+	put_uint(&c, m->number);
+	put_uint(&c, m->answer);
+	put_str(&c, m->reason);
+	return body_end(&c, FRAME_SAID, out);
+}
+
+int kerb_said_decode(const struct frame *f, struct kerb_said *ret)
+{
+	struct reader_cursor c;
+	uint32_t count = body_open(f, FRAME_SAID, 3, &c);
+
+	ret->number = (uint32_t)cursor_uint(&c, UINT32_MAX);
+	ret->answer = (uint8_t)cursor_uint(&c, KERB_REPEATED);
+	cursor_str(&c, ret->reason, sizeof(ret->reason) - 1);
+	return body_close(&c, count, 3);
 }

@@ -174,6 +174,18 @@ int uplink_certify(struct uplink *u, const char *text)
 	return 0;
 }
 
+int uplink_kerb_ask(struct uplink *u, const struct kerb_ask *m)
+{
+	size_t space = FRAME_HEAD_BYTES + 64 + (size_t)m->n;
+	uint8_t *room = bytes_room(&u->out, space);
+	int n = room != NULL ? kerb_ask_encode(m, room, space) : -ENOMEM;
+
+	if (n <= 0)
+		return n;
+	u->out.n += (size_t)n;
+	return 0;
+}
+
 static int on_welcome(struct uplink *u, const struct frame *f)
 {
 	struct welcome m;
@@ -250,6 +262,16 @@ static int on_busy(struct uplink *u, const struct frame *f)
 	return 0;
 }
 
+static int on_said(struct uplink *u, const struct frame *f)
+{
+	struct kerb_said m;
+	int ret = kerb_said_decode(f, &m);
+
+	if (ret == 0 && u->on.said != NULL)
+		u->on.said(u->on.arg, &m);
+	return ret;
+}
+
 static int on_frame(struct uplink *u, const struct frame *f)
 {
 	switch (f->type) {
@@ -258,6 +280,7 @@ static int on_frame(struct uplink *u, const struct frame *f)
 	case FRAME_REFUSE: return on_refuse(u, f);
 	case FRAME_PART: return on_part(u, f);
 	case FRAME_BUSY: return on_busy(u, f);
+	case FRAME_SAID: return on_said(u, f);
 	case FRAME_PONG: return 0;
 	default: return TAP_E_FRAME;
 	}

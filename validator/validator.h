@@ -57,8 +57,9 @@ enum tap_kind {				/* numbers are on the wire and on disk */
 };
 bool tap_kind_is_ride(uint8_t kind);	/* kinds 1-8 and 10 */
 
-/* TAP_INSIDE: the rider changed at this gate without leaving the paid area. */
-enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK = 8, TAP_OFFLINE = 16, TAP_INSIDE = 32 };
+/* TAP_INSIDE: the rider changed at this gate without leaving the paid area. TAP_OFFLINE: its platform was to be asked at the gate and was
+ * not reached. TAP_ASKED: it was, and said good; the device's word, which proves nothing. */
+enum tap_flag { TAP_GREY = 1, TAP_RECOVERED = 2, TAP_TEST = 4, TAP_TRANSFER_MARK = 8, TAP_OFFLINE = 16, TAP_INSIDE = 32, TAP_ASKED = 64 };
 
 #define TAP_QR_BYTES_MAX QR_BYTES_MAX
 #define TAP_ENCODED_BYTES_MAX 1024
@@ -205,6 +206,7 @@ int batch_check_taps(const struct batch *b, const struct batch_taps *taps) VALID
 enum frame_type {
 	FRAME_HELLO = 1, FRAME_WELCOME = 2, FRAME_BATCH = 3, FRAME_RECEIPT = 4, FRAME_REFUSE = 5,
 	FRAME_GET = 6, FRAME_PART = 7, FRAME_PING = 8, FRAME_PONG = 9, FRAME_BUSY = 10, FRAME_CERTIFY = 11,
+	FRAME_ASK = 12, FRAME_SAID = 13,
 };
 struct frame { uint8_t type; const uint8_t *body; uint32_t bytes; };
 /* 1: a frame lies in p, *ret_used bytes of it; 0: more bytes needed; TAP_E_FRAME: impossible. */
@@ -214,7 +216,8 @@ void frame_head(uint8_t type, uint32_t body_bytes, uint8_t ret_head[FRAME_HEAD_B
 struct hello { uint32_t protocol; char device[DEVICE_BYTES_MAX + 1]; uint8_t terminal[6]; char software[32]; int64_t clock_ms; };
 /* renewals: requests for certificates are taken; certificate: version of one that waits for this device, 0 none. */
 struct welcome { uint32_t protocol; int64_t clock_ms; uint32_t list_version, tariff_version; uint32_t batch_taps_max; bool renewals; uint32_t certificate;
-	uint32_t deny_version; };	/* of the deny list of bank cards; 0: none yet, or a daemon that has none */
+	uint32_t deny_version;		/* of the deny list of bank cards; 0: none yet, or a daemon that has none */
+	bool asks; };			/* codes may be asked about while the rider stands there (FRAME_ASK) */
 /* Receipt: everything in it is durable. verdict[i] belongs to tap i (enum verdict of clearing/). */
 struct receipt { uint32_t file_serial; uint64_t inbox_seq; uint32_t accepted, pending, duplicate, refused;
 	uint32_t count; uint8_t verdict[BATCH_TAPS_MAX]; bool repeated; };
@@ -223,6 +226,12 @@ struct get { char what[16]; uint32_t version; uint32_t offset; };	/* "blacklist"
 struct part { char what[16]; uint32_t version, offset, total; const uint8_t *p; uint32_t n; };
 struct busy { uint32_t retry_ms; };
 struct certify { const uint8_t *p; uint32_t n; };	/* for a certificate, PEM (enrol_renewal_new); answered by the part "certificate" */
+/* May this code ride? Of the record it would make: kind, terminal, serial, time. The answer has the question's number; none comes later
+ * than within_ms that is worth anything. */
+struct kerb_ask { uint32_t number; uint8_t kind, terminal[6]; uint32_t serial; int64_t time_ms; uint32_t within_ms; const uint8_t *p; uint32_t n; };
+enum kerb_answer { KERB_NOT_REACHED = 0, KERB_GOOD = 1, KERB_REFUSED = 2, KERB_REPEATED = 3 };	/* on the wire; repeated: another gate has it */
+struct kerb_said { uint32_t number; uint8_t answer; char reason[48]; };
+const char *kerb_answer_name(enum kerb_answer a);
 /* Each encode returns the whole frame's length (head included) or TAP_E_SPACE. */
 int hello_encode(const struct hello *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
 int hello_decode(const struct frame *f, struct hello *ret) VALIDATOR_MUST_CHECK;
@@ -238,6 +247,10 @@ int part_encode(const struct part *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHE
 int part_decode(const struct frame *f, struct part *ret) VALIDATOR_MUST_CHECK;	/* p borrowed */
 int certify_encode(const struct certify *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
 int certify_decode(const struct frame *f, struct certify *ret) VALIDATOR_MUST_CHECK;	/* p borrowed */
+int kerb_ask_encode(const struct kerb_ask *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int kerb_ask_decode(const struct frame *f, struct kerb_ask *ret) VALIDATOR_MUST_CHECK;	/* p borrowed */
+int kerb_said_encode(const struct kerb_said *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
+int kerb_said_decode(const struct frame *f, struct kerb_said *ret) VALIDATOR_MUST_CHECK;
 int busy_encode(const struct busy *m, uint8_t *out, size_t n) VALIDATOR_MUST_CHECK;
 int busy_decode(const struct frame *f, struct busy *ret) VALIDATOR_MUST_CHECK;
 
@@ -385,8 +398,9 @@ struct reader *soft_psam_reader(struct soft_psam *p);
 
 enum gate_answer { GATE_GO = 0, GATE_TAP_AGAIN, GATE_LOW_BALANCE, GATE_BLACKLISTED, GATE_CARD_REFUSED, GATE_EXPIRED,
 	GATE_NO_PRICE, GATE_REPEAT, GATE_CARD_ERROR, GATE_CODE_REFUSED, GATE_CODE_EXPIRED, GATE_CODE_USED, GATE_CODE_LIMIT,
-	GATE_FORGED, GATE_DENIED, GATE_FIRST_RIDES };	/* bank cards: not authentic | on the deny list | unanswered rides at their limit */
-#define GATE_ANSWER_COUNT (GATE_FIRST_RIDES + 1)
+	GATE_FORGED, GATE_DENIED, GATE_FIRST_RIDES,	/* bank cards: not authentic | on the deny list | unanswered rides at their limit */
+	GATE_PLATFORM_REFUSED, GATE_NOT_REACHED };	/* the code's platform said no | did not answer in time, and unasked codes do not ride */
+#define GATE_ANSWER_COUNT (GATE_NOT_REACHED + 1)
 const char *gate_answer_name(enum gate_answer a);
 const char *gate_answer_text(enum gate_answer a);	/* what the rider is shown */
 struct gate_setting {			/* where the bus is and what is in force; borrowed */
@@ -460,6 +474,15 @@ void platform_gate_free(struct platform_gate *p);
 /* As code_gate_show; ret_tap->qr points into p. */
 enum gate_answer platform_gate_show(struct platform_gate *g, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,
 				    struct tap *ret_tap);
+/* The same in two steps, for a gate that asks the platform in between. look: GATE_GO, the record is in ret->tap; room: it may
+ * ride unasked, at the operator's risk. asked: what the answer makes of it, with TAP_ASKED or TAP_OFFLINE in the record; unasked_rides: when
+ * nobody answered. ride: it does; unproven: it counts among those that wait. Nothing else is shown to the gate between the steps. */
+struct code_used;
+struct platform_ride { struct tap tap; struct rider_state after; struct code_used *place; uint8_t digest[DIGEST_BYTES]; const struct code_format *format; bool room; };
+enum gate_answer platform_gate_look(struct platform_gate *g, const struct gate_setting *s, const uint8_t *p, size_t n, uint32_t serial, int64_t now_ms,
+				    struct platform_ride *ret_ride);
+enum gate_answer platform_gate_asked(struct platform_ride *r, enum kerb_answer said, bool unasked_rides);
+void platform_gate_ride(struct platform_gate *g, const struct platform_ride *r, int64_t now_ms, bool unproven);
 void platform_gate_receipted(struct platform_gate *g);	/* nothing in the spool waits: the centre asks about what it has */
 
 /* Black list: sorted PANs, versioned; text file "pan[,pan_to]" per line. Borrow-free. */
@@ -499,6 +522,7 @@ struct uplink_events {
 	void (*part)(void *arg, const struct part *m);
 	void (*busy)(void *arg, uint32_t retry_ms);
 	void *arg;
+	void (*said)(void *arg, const struct kerb_said *m);
 };
 struct uplink;
 int uplink_new(const struct hello *hello, const struct uplink_events *events, struct uplink **ret_uplink) VALIDATOR_MUST_CHECK;
@@ -520,6 +544,8 @@ void uplink_clock(struct uplink *u, int64_t clock_ms);
 int uplink_ask(struct uplink *u, const char *what, uint32_t version, uint32_t offset);
 /* Send a request for a certificate; the answer comes as part "certificate", of no bytes while there is none. -ENOMEM. */
 int uplink_certify(struct uplink *u, const char *text);
+/* Ask about a code, when welcome said so; the answer comes as said. -ENOMEM. */
+int uplink_kerb_ask(struct uplink *u, const struct kerb_ask *m);
 enum uplink_state uplink_state(const struct uplink *u);
 
 #endif

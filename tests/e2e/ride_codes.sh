@@ -49,6 +49,7 @@ back_off_s: 1
 qr_ca: platform/ca.txt
 code_list: platform/codes.txt
 code_formats: formats.txt
+code_ask_ms: 0
 EOF
 	timeout 60 "$B/validatord" -c "$dir/bus$1.conf" --once 2>>"$dir/bus.log"
 }

@@ -8,10 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 static void decode(const struct frame *f)
 {
 	static struct { struct hello hello; struct welcome welcome; struct receipt receipt; struct refuse refuse; struct get get;
-		struct part part; struct busy busy; struct certify certify; } m;
+		struct part part; struct busy busy; struct certify certify; struct kerb_ask ask; struct kerb_said said; } m;
 
 	(void)(hello_decode(f, &m.hello) + welcome_decode(f, &m.welcome) + refuse_decode(f, &m.refuse) + get_decode(f, &m.get) +
-	       busy_decode(f, &m.busy) + certify_decode(f, &m.certify));
+	       busy_decode(f, &m.busy) + certify_decode(f, &m.certify) + kerb_ask_decode(f, &m.ask) + kerb_said_decode(f, &m.said));
 	if (receipt_decode(f, &m.receipt) == 0)
 		assert(m.receipt.count <= BATCH_TAPS_MAX);
 	if (part_decode(f, &m.part) == 0)

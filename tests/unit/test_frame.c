@@ -50,7 +50,7 @@ static void impossible_lengths_and_types_are_refused_at_once(void **state)
 	assert_int_equal(frame_next(out, FRAME_BYTES_MAX + 4, &f, &used), 1);	/* at the bound */
 	frame_head(0, 1, out);
 	assert_int_equal(frame_next(out, 5, &f, &used), TAP_E_FRAME);
-	frame_head(FRAME_CERTIFY + 1, 1, out);
+	frame_head(FRAME_SAID + 1, 1, out);
 	assert_int_equal(frame_next(out, 5, &f, &used), TAP_E_FRAME);
 }
 
@@ -58,7 +58,7 @@ static void messages_there_and_back(void **state)
 {
 	struct hello hello = { .protocol = 1, .device = "V-00017", .terminal = { 0x42, 0x80 }, .software = "t", .clock_ms = SAMPLE_TIME_MS }, h;
 	struct welcome welcome = { .protocol = 1, .clock_ms = -5, .list_version = 7, .tariff_version = 9, .batch_taps_max = 512,
-		.renewals = true, .certificate = 77, .deny_version = 11 }, w;
+		.renewals = true, .certificate = 77, .deny_version = 11, .asks = true }, w;
 	struct get get = { .what = "blacklist", .version = 3, .offset = 70000 }, g;
 	struct part part = { .what = "tariff", .version = 3, .offset = 5, .total = 9, .p = (const uint8_t *)"abcd", .n = 4 }, p;
 	struct refuse refuse = { .file_serial = 4, .code = TAP_E_DIGEST, .text = "摘要不符", .retry = true }, r;
@@ -78,6 +78,12 @@ static void messages_there_and_back(void **state)
 	assert_int_equal(w.tariff_version, 9);
 	assert_true(w.renewals);
 	assert_int_equal(w.certificate, 77);
+	assert_true(w.asks);
+	out[FRAME_HEAD_BYTES] = 0x98;			/* as a daemon that answers no gates sent it */
+	f.bytes--;
+	assert_int_equal(welcome_decode(&f, &w), 0);
+	assert_int_equal(w.deny_version, 11);
+	assert_false(w.asks);
 	out[FRAME_HEAD_BYTES] = 0x97;			/* as a daemon before deny lists sent it */
 	f.bytes--;
 	assert_int_equal(welcome_decode(&f, &w), 0);

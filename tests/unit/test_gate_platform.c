@@ -144,6 +144,88 @@ static void no_more_rides_wait_than_the_format_allows_and_a_receipt_makes_room(v
 	assert_int_equal(show(NOW_MS), GATE_GO);
 }
 
+static struct kerb_said said_back(enum kerb_answer answer)
+{
+	struct kerb_said m = { .number = 7, .answer = (uint8_t)answer, .reason = "余额不足" }, back;
+	uint8_t out[128];
+	size_t used;
+	struct frame f;
+	int n = kerb_said_encode(&m, out, sizeof(out));
+
+	assert_int_equal(frame_next(out, (size_t)n, &f, &used), 1);
+	assert_int_equal(kerb_said_decode(&f, &back), 0);
+	return back;
+}
+
+static void what_its_platform_says_while_the_rider_stands_there_decides(void **state)
+{
+	static const struct { enum kerb_answer said; bool unasked, room; enum gate_answer answer; uint32_t flags; } cases[] = {
+		{ KERB_GOOD, false, false, GATE_GO, TAP_ASKED }, { KERB_REFUSED, true, true, GATE_PLATFORM_REFUSED, 0 }, { KERB_REPEATED, true, true, GATE_CODE_USED, 0 },
+		{ KERB_NOT_REACHED, true, true, GATE_GO, TAP_OFFLINE }, { KERB_NOT_REACHED, true, false, GATE_FIRST_RIDES, TAP_OFFLINE },
+		{ KERB_NOT_REACHED, false, true, GATE_NOT_REACHED, TAP_OFFLINE },
+	};
+	struct platform_ride ride;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(code, sizeof(code), "SSC1%040zu", i);
+		assert_int_equal(platform_gate_look(platforms, &setting, (const uint8_t *)code, strlen(code), 78, NOW_MS, &ride), GATE_GO);
+		assert_true(ride.room);
+		ride.room = cases[i].room;
+		assert_int_equal(platform_gate_asked(&ride, (enum kerb_answer)said_back(cases[i].said).answer, cases[i].unasked), cases[i].answer);
+		assert_int_equal(ride.tap.flags, cases[i].flags);
+	}
+}
+
+static void a_ride_its_platform_vouched_for_is_none_of_those_at_risk(void **state)
+{
+	struct platform_ride ride;
+
+	(void)state;
+	formats.row[1].waiting_max = 1;
+	for (int i = 0; i < 3; i++) {
+		snprintf(code, sizeof(code), "SSC1%040d", i);
+		assert_int_equal(platform_gate_look(platforms, &setting, (const uint8_t *)code, strlen(code), 78, NOW_MS, &ride), GATE_GO);
+		assert_true(ride.room);
+		platform_gate_ride(platforms, &ride, NOW_MS, false);
+		assert_int_equal(show(NOW_MS), GATE_CODE_USED);
+	}
+	snprintf(code, sizeof(code), "SSC1%040d", 3);
+	assert_int_equal(show(NOW_MS), GATE_GO);
+	snprintf(code, sizeof(code), "SSC1%040d", 4);
+	assert_int_equal(show(NOW_MS), GATE_FIRST_RIDES);
+	assert_int_equal(platform_gate_look(platforms, &setting, (const uint8_t *)code, strlen(code), 78, NOW_MS, &ride), GATE_GO);
+	assert_false(ride.room);
+	assert_int_equal(platform_gate_asked(&ride, KERB_GOOD, true), GATE_GO);
+}
+
+static void a_question_about_a_code_comes_over_the_wire_as_it_was_asked(void **state)
+{
+	static const uint8_t terminal[6] = { 0x42, 0x80, 0, 0, 0, 0x17 };
+	struct kerb_ask m = { .number = 78, .kind = TAP_IDENTITY, .serial = 78, .time_ms = NOW_MS, .within_ms = 400, .p = (const uint8_t *)code }, back;
+	uint8_t out[1024];
+	size_t used;
+	struct frame f;
+	int n;
+
+	(void)state;
+	memcpy(m.terminal, terminal, 6);
+	m.n = (uint32_t)snprintf(code, sizeof(code), "SSC1%040d", 9);
+	n = kerb_ask_encode(&m, out, sizeof(out));
+	assert_int_equal(frame_next(out, (size_t)n, &f, &used), 1);
+	assert_int_equal(kerb_ask_decode(&f, &back), 0);
+	assert_int_equal(back.number, 78);
+	assert_int_equal(back.kind, TAP_IDENTITY);
+	assert_memory_equal(back.terminal, terminal, 6);
+	assert_int_equal(back.serial, 78);
+	assert_int_equal(back.time_ms, NOW_MS);
+	assert_int_equal(back.within_ms, 400);
+	assert_int_equal(back.n, m.n);
+	assert_memory_equal(back.p, code, m.n);
+	for (size_t cut = 0; cut < f.bytes; cut++)
+		assert_int_not_equal(kerb_ask_decode(&(struct frame){ FRAME_ASK, f.body, (uint32_t)cut }, &back), 0);
+}
+
 static void a_fare_above_the_limit_and_a_black_listed_number_are_refused(void **state)
 {
 	struct hotlist *list;
@@ -214,6 +296,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_ride_code_rides_once_within_its_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_ride_code_changed_anywhere_or_of_another_key_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_more_rides_wait_than_the_format_allows_and_a_receipt_makes_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_its_platform_says_while_the_rider_stands_there_decides, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_ride_its_platform_vouched_for_is_none_of_those_at_risk, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_question_about_a_code_comes_over_the_wire_as_it_was_asked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_fare_above_the_limit_and_a_black_listed_number_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_identity_code_says_nothing_and_its_record_has_a_stand_in_number, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_list_of_formats_with_a_mistake_is_refused_whole_with_its_place, set_up, tear_down),
