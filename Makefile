@@ -51,6 +51,7 @@ $(O)/libkeys.a: $(LIB_KEYS)
 $(O)/libtariffs.a: $(LIB_TARIFFS)
 $(O)/libvalidator.a: $(LIB_VALIDATOR)
 $(O)/libclearing.a: $(LIB_CLEARING)
+$(O)/clearing/layout.o: $(wildcard clearing/profiles/*.yaml)	# it has them in it
 $(O)/%.a:
 	@rm -f $@ && ar rcsD $@ $^
 $(O)/%.o: %.c

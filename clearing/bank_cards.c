@@ -66,8 +66,12 @@ static void deny_remove(struct txn *t, const uint8_t pan[10], enum deny_reason r
 
 void bank_refused(struct txn *t, const struct item_row *item)
 {
+	struct adjustment a;
 	struct tap tap;
+	int64_t fen;
 
+	if (debit_adjustment(t, item->cleared_key, &a, &fen) && fen < 0)
+		return;			/* what the rider is owed, not what he owes */
 	if (debit_card(t, item, &tap) && tap.kind == TAP_BANK)
 		deny_put(t, tap.pan, DENY_ARREARS, item->id, item->amount_fen);
 }
@@ -107,8 +111,10 @@ static int card_order(const struct ref_reading *r, struct order *ret)
 
 static int paid_order(const struct ref_reading *r, struct txn *t, struct order *ret)
 {
+	struct adjustment a;
 	char fen[24];
 	struct tap tap;
+	int64_t owed;
 
 	if (!empty(r, C_PAN))
 		return ref_refuse_unquoted(r, C_PAN, "what is paid is a debit, not a card");
@@ -117,6 +123,8 @@ static int paid_order(const struct ref_reading *r, struct txn *t, struct order *
 	snprintf(fen, sizeof(fen), "%" PRId64, ret->item.amount_fen);
 	if (strcmp(ref_cell(r, C_FEN), fen) != 0)
 		return ref_refuse(r, C_FEN, "the amount is not that of the debit");
+	if (debit_adjustment(t, ret->item.cleared_key, &a, &owed) && owed < 0)
+		return ref_refuse(r, C_ITEM, "this is a refund: what is paid is a debit");
 	if (!debit_card(t, &ret->item, &tap))
 		return CLEARING_E_STORE;
 	memcpy(ret->pan, tap.pan, 10);

@@ -404,7 +404,7 @@ static void check_adjust(struct checking *c, const struct day_row *day) { each_a
 
 /* ---- debits: each ride of a bank card is in one, and each is the sum of its rides ------------------------------------- */
 
-static void debit_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
+static void debit_of_row(struct checking *c, const struct day_row *day, const uint8_t *key, const struct cleared *row, void *arg)
 {
 	uint8_t other[CLEARED_KEY_BYTES];
 	char id[DEBIT_ID_BYTES];
@@ -430,10 +430,26 @@ static void debit_row(struct checking *c, const struct day_row *day, const uint8
 		broken(c, day->day, "debit %s is not the sum of its rides", id);
 }
 
+static void debit_adjusted(struct checking *c, const struct day_row *day, const struct adjustment *a, void *arg)
+{
+	int64_t fen = a->scheme == SCHEME_BANK ? adjust_collect_fen(a->posting, a->posting_count, SCHEME_BANK) : 0;
+	uint8_t key[CLEARED_KEY_BYTES];
+	char id[DEBIT_ID_BYTES];
+	struct item_row item;
+
+	(void)arg;
+	debit_adjust_key(a, key);
+	if (fen != 0 && (!debit_of_ride(c->t, key, id) || !item_get(c->t, SCHEME_BANK, id, &item) || item.amount_fen != (fen > 0 ? fen : -fen) ||
+			 memcmp(item.cleared_key, key, sizeof(key)) != 0))
+		broken(c, day->day, "an adjusted ride of a bank card has no item of its difference");
+}
+
 static void check_debits(struct checking *c, const struct day_row *day)
 {
-	if (day->state >= DAY_BUILT)
-		each_row(c, day, debit_row, NULL);
+	if (day->state < DAY_BUILT)
+		return;
+	each_row(c, day, debit_of_row, NULL);
+	each_adjustment(c, day, debit_adjusted, NULL);
 }
 
 /* ---- I6, I8 --------------------------------------------------------------------------------------------------- */

@@ -272,11 +272,11 @@ static struct adjust_policy policy_of(const struct tariff *t, enum adjust_cause 
 	return (struct adjust_policy){ p.absorb, p.refund_from_fen };
 }
 
-static int adjust_add(struct replay *r, const struct past *p, struct adjustment *a, const struct tariff *t, int64_t kept_fen)
+static int adjust_add(struct replay *r, const struct past *p, struct adjustment *a, const struct tariff *t, int64_t kept_fen, int64_t shown_fen)
 {
 	struct adjust_input in = { .before = is_money(a->was) ? &a->before : NULL, .after = is_money(a->verdict) ? &a->fare : NULL,
 				   .charged_fen = a->charged_fen, .refund_fen = a->refund_fen, .scheme = (enum scheme)a->scheme,
-				   .operator_id = a->operator_id, .kept_fen = kept_fen };
+				   .operator_id = a->operator_id, .kept_fen = kept_fen, .shown_fen = shown_fen };
 	struct job *j = r->job;
 
 	a->cause = p->known == j->day.day ? p->cause : r->late_key != NULL ? ADJUST_LATE_TAP : r->asked_cause;
@@ -330,7 +330,7 @@ static int past_rate(struct replay *r, const struct past *p, struct rider_state 
 	if (row.verdict == VERDICT_PENDING || same_fare(&a))
 		return j->txn.error;
 	memcpy(a.pan, tap.pan, sizeof(a.pan));
-	ret = adjust_add(r, p, &a, t, is_money(row.verdict) ? row.priced.kept.fen : 0);
+	ret = adjust_add(r, p, &a, t, is_money(row.verdict) ? row.priced.kept.fen : 0, tap.kind == TAP_BANK ? tap.amount_fen : 0);
 	return ret != 0 ? ret : j->txn.error;
 }
 

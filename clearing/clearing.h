@@ -332,7 +332,8 @@ int day_cut(struct txn *t, int32_t day, int64_t at_ms) CLEARING_MUST_CHECK;
 
 /* ---- clear (stage B) ------------------------------------------------------------------------------- */
 
-enum cleared_class { CLEARED_RIDE = 1, CLEARED_OTHER = 2 };	/* by business key | by content digest, first 18 bytes */
+enum cleared_class { CLEARED_RIDE = 1, CLEARED_OTHER = 2, CLEARED_ADJUSTMENT = 3 };	/* by business key | by content digest, first 18 bytes | of items and
+				 * debits only: an adjustment of that day */
 #define CLEARED_KEY_BYTES 25		/* day 4 | class 1 | key 18 | n 2: one key may have several records */
 /* One cleared row (rows.h); raw: the record in the inbox. */
 struct cleared {

@@ -26,7 +26,8 @@ int debits_add(struct debits *d, const uint8_t cleared_key[CLEARED_KEY_BYTES], c
 		d->space = space;
 	}
 	r = &d->ride[d->count++];
-	*r = (struct debit_ride){ .fare_day = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT), .single = tap->kind != TAP_BANK, .fen = fen };
+	*r = (struct debit_ride){ .fare_day = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT), .single = tap->kind != TAP_BANK || cleared_key[4] == CLEARED_ADJUSTMENT,
+				    .fen = fen };
 	memcpy(r->pan, tap->pan, sizeof(r->pan));
 	memcpy(r->cleared_key, cleared_key, CLEARED_KEY_BYTES);
 	return 0;
@@ -61,8 +62,9 @@ static int first_compare(const void *pa, const void *pb)
 
 /* A debit is called by its first ride: terminal and serial. A terminal that began its serials anew on the day can give
  * one twice; the later in canonical order gets a number behind. */
-static void debit_name(const char yymmdd[7], struct debit *list, size_t i)
+static void debit_name(const char yymmdd[7], bool refunds, struct debit *list, size_t i)
 {
+	const char *prefix = list[i].ride[0].cleared_key[4] != CLEARED_ADJUSTMENT ? "QF" : refunds ? "QR" : "QA";
 	struct debit *d = &list[i];
 	char terminal[13];
 	size_t twins = 0;
@@ -70,7 +72,7 @@ static void debit_name(const char yymmdd[7], struct debit *list, size_t i)
 	while (twins < i && memcmp(list[i - twins - 1].ride[0].cleared_key + 5, d->ride[0].cleared_key + 5, 10) == 0)
 		twins++;
 	hex_encode(d->ride[0].cleared_key + 5, 6, terminal);
-	snprintf(d->id, sizeof(d->id), "QF%s%s%08X", yymmdd, terminal, be32_get(d->ride[0].cleared_key + 11));
+	snprintf(d->id, sizeof(d->id), "%s%s%s%08X", prefix, yymmdd, terminal, be32_get(d->ride[0].cleared_key + 11));
 	if (twins > 0)
 		snprintf(d->id + strlen(d->id), sizeof(d->id) - strlen(d->id), "%02X", (unsigned)(twins & 0xFF));
 }
@@ -93,7 +95,7 @@ int debits_make(struct debits *d, const char yymmdd[7], struct debit **ret_list,
 	if (count > 1)
 		qsort(list, count, sizeof(list[0]), first_compare);
 	for (size_t i = 0; i < count; i++)
-		debit_name(yymmdd, list, i);
+		debit_name(yymmdd, d->refunds, list, i);
 	*ret_list = list;
 	*ret_count = count;
 	return 0;
@@ -146,6 +148,46 @@ bool debit_rides_next(struct iter *it, uint8_t ret_cleared_key[CLEARED_KEY_BYTES
 	return true;
 }
 
+/* ---- of an adjustment ------------------------------------------------------------------------------------------- */
+
+void debit_adjust_key(const struct adjustment *a, uint8_t ret_cleared_key[CLEARED_KEY_BYTES])
+{
+	uint8_t key[ADJUST_KEY_BYTES];
+
+	adjust_key(a, key);
+	memcpy(ret_cleared_key, key, 4);
+	ret_cleared_key[4] = CLEARED_ADJUSTMENT;
+	memcpy(ret_cleared_key + 5, key + 4, TAP_KEY_BYTES + 2);
+}
+
+bool debit_adjustment(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], struct adjustment *ret, int64_t *ret_fen)
+{
+	uint8_t key[ADJUST_KEY_BYTES];
+	const void *val;
+	size_t n;
+
+	if (cleared_key[4] != CLEARED_ADJUSTMENT)
+		return false;
+	memcpy(key, cleared_key, 4);
+	memcpy(key + 4, cleared_key + 5, TAP_KEY_BYTES + 2);
+	if (!txn_get(t, DB_ADJUST, key, sizeof(key), &val, &n) || !adjust_decode(key, sizeof(key), val, n, ret))
+		return false;
+	*ret_fen = adjust_collect_fen(ret->posting, ret->posting_count, (enum scheme)ret->scheme);
+	return true;
+}
+
+bool debit_row(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], struct cleared *ret)
+{
+	uint8_t key[CLEARED_KEY_BYTES];
+	struct adjustment a;
+	int64_t fen;
+
+	memcpy(key, cleared_key, sizeof(key));
+	if (debit_adjustment(t, cleared_key, &a, &fen))
+		row_key(a.settled_day, CLEARED_RIDE, a.key, a.nth, key);
+	return row_get(t, key, ret);
+}
+
 /* ---- explained ----------------------------------------------------------------------------------------------- */
 
 static const char *state_text(uint8_t state)
@@ -165,6 +207,23 @@ static const char *state_name(uint8_t state)
 	static const char *const names[] = { "open", "collected", "arrears", "paid", "waiting" };
 
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
+}
+
+/* What it is to the rider: of rides, or of what became of one since. */
+enum what { WHAT_DEBIT, WHAT_FURTHER, WHAT_REFUND };
+static const char *const what_zh[] = { "扣款", "补扣, 以前乘车的调整", "退款, 以前乘车的调整" }, *const what_name[] = { "debit", "further-debit", "refund" };
+
+static enum what what_of(struct txn *t, const struct item_row *item)
+{
+	struct adjustment a;
+	int64_t fen;
+
+	return !debit_adjustment(t, item->cleared_key, &a, &fen) ? WHAT_DEBIT : fen > 0 ? WHAT_FURTHER : WHAT_REFUND;
+}
+
+static const char *state_zh(const struct item_row *item, enum what what)
+{
+	return what != WHAT_REFUND ? state_text(item->state) : item->state == ITEM_CONFIRMED ? "已退" : item->state == ITEM_REFUSED ? "银行未能退付, 仍应退" : state_text(item->state);
 }
 
 struct telling { FILE *out; struct jsonw json; bool as_json; int64_t sum; unsigned rides; };
@@ -205,7 +264,7 @@ static int rides_tell(struct txn *t, const char *id, struct telling *w)
 		struct cleared c;
 		struct tap tap;
 
-		if (row_get(t, key, &c) && tap_decode(c.raw, c.raw_bytes, &tap, &field) == 0)
+		if (debit_row(t, key, &c) && tap_decode(c.raw, c.raw_bytes, &tap, &field) == 0)
 			ride_tell(w, key, fen, &c, &tap);
 		else
 			ret = CLEARING_E_STORE;
@@ -214,13 +273,14 @@ static int rides_tell(struct txn *t, const char *id, struct telling *w)
 	return ret;
 }
 
-static void head_tell(struct telling *w, const struct item_row *item, const char *card)
+static void head_tell(struct telling *w, const struct item_row *item, const char *card, enum what what)
 {
 	char day[11];
 
 	day_format(item->day, day);
 	if (!w->as_json) {
-		fprintf(w->out, "%s\n结算日 %s  卡 %s  金额 %" PRId64 ".%02d 元  %s\n", item->id, day, card, item->amount_fen / 100, (int)(item->amount_fen % 100), state_text(item->state));
+		fprintf(w->out, "%s\n%s  结算日 %s  卡 %s  金额 %" PRId64 ".%02d 元  %s\n", item->id, what_zh[what], day, card, item->amount_fen / 100,
+			(int)(item->amount_fen % 100), state_zh(item, what));
 		return;
 	}
 	jsonw_init(&w->json, w->out, false);
@@ -228,6 +288,7 @@ static void head_tell(struct telling *w, const struct item_row *item, const char
 	jsonw_kstr(&w->json, "schema", "qingfen.debit");
 	jsonw_kint(&w->json, "version", 1);
 	jsonw_kstr(&w->json, "debit", item->id);
+	jsonw_kstr(&w->json, "what", what_name[what]);
 	jsonw_kstr(&w->json, "day", day);
 	jsonw_kstr(&w->json, "card", card);
 	jsonw_kint(&w->json, "amount_fen", item->amount_fen);
@@ -241,7 +302,7 @@ bool debit_card(struct txn *t, const struct item_row *item, struct tap *ret_tap)
 	const char *field;
 	struct cleared c;
 
-	return row_get(t, item->cleared_key, &c) && tap_decode(c.raw, c.raw_bytes, ret_tap, &field) == 0;
+	return debit_row(t, item->cleared_key, &c) && tap_decode(c.raw, c.raw_bytes, ret_tap, &field) == 0;
 }
 
 int explain_debit(struct store *s, const char *id, bool json, FILE *out)
@@ -261,7 +322,7 @@ int explain_debit(struct store *s, const char *id, bool json, FILE *out)
 		ret = CLEARING_E_STORE;
 	if (ret == 0) {
 		pan_masked(tap.pan, card);
-		head_tell(&w, &item, card);
+		head_tell(&w, &item, card, what_of(&t, &item));
 		ret = rides_tell(&t, id, &w);
 	}
 	if (ret == 0 && json) {

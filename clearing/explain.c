@@ -313,21 +313,31 @@ static void print_side(const char *word, uint8_t verdict, const struct fare *far
 		fprintf(out, "%s %s", word, verdict_info((enum verdict)verdict)->zh);
 }
 
+/* What moves the difference at the bank; false: nothing, or the day is not built yet. */
+static bool adjust_item(const struct case_file *f, const struct adjustment *a, char ret_id[DEBIT_ID_BYTES])
+{
+	uint8_t key[CLEARED_KEY_BYTES];
+
+	debit_adjust_key(a, key);
+	return debit_of_ride((struct txn *)(uintptr_t)&f->t, key, ret_id);
+}
+
 static void print_adjustment(const struct case_file *f, const struct adjustment *a, void *arg)
 {
-	char day[11], cause[TAP_ID_BYTES] = "", refund[32];
+	char day[11], cause[TAP_ID_BYTES] = "", refund[32], item[DEBIT_ID_BYTES];
 	FILE *out = arg;
 
-	(void)f;
 	day_format(a->day, day);
 	if (a->cause == ADJUST_LATE_TAP)
 		tap_id_format(a->cause_key, cause);
 	fprintf(out, "  调整 %s  原因 %s %s\n    ", day, adjust_cause_zh((enum adjust_cause)a->cause), cause);
 	print_side("规则应付", a->was, &a->before, out);
 	print_side(" 改为", a->verdict, &a->fare, out);
-	yuan(a->refund_fen, refund);
-	fprintf(out, "  累计应退乘客 %s  票价版本 %u\n", refund, a->tariff_version);
+	yuan(a->refund_fen < 0 ? -a->refund_fen : a->refund_fen, refund);
+	fprintf(out, "  累计%s乘客 %s  票价版本 %u\n", a->refund_fen < 0 ? "补扣" : "应退", refund, a->tariff_version);
 	print_postings(a->posting, a->posting_count, out);
+	if (adjust_item(f, a, item))
+		fprintf(out, "  银行%s %s  (qingfen explain debit)\n", item[1] == 'A' ? "补扣" : "退款", item);
 }
 
 /* Why a record was set aside, and that a person released it. */
@@ -530,10 +540,9 @@ static void json_checks(struct jsonw *j, const struct case_file *f)
 
 static void json_adjustment(const struct case_file *f, const struct adjustment *a, void *arg)
 {
-	char day[11], cause[TAP_ID_BYTES] = "";
+	char day[11], cause[TAP_ID_BYTES] = "", item[DEBIT_ID_BYTES];
 	struct jsonw *j = arg;
 
-	(void)f;
 	day_format(a->day, day);
 	if (a->cause == ADJUST_LATE_TAP)
 		tap_id_format(a->cause_key, cause);
@@ -548,6 +557,8 @@ static void json_adjustment(const struct case_file *f, const struct adjustment *
 	jsonw_kint(j, "published_fen", a->fare.published.fen);
 	jsonw_kint(j, "absorbed_fen", a->fare.absorbed.fen);
 	jsonw_kint(j, "refund_fen", a->refund_fen);
+	if (adjust_item(f, a, item))
+		jsonw_kstr(j, "item", item);
 	jsonw_kint(j, "tariff_version", a->tariff_version);
 	jsonw_object_end(j);
 }

@@ -313,7 +313,9 @@ int partner_file_apply(struct txn *t, const char *partner, const char *name, con
 		v.line = apply_processed;
 	ret = walk(&f, &v);
 	if (ret == 0 && kind_is(name, "DSRT")) {
-		snprintf(sent, sizeof(sent), "DSCL%s", name + 4);
+		snprintf(sent, sizeof(sent), "DSCL%s", name + 4);	/* of the two one has this number */
+		outbox_ack(t, sent);
+		snprintf(sent, sizeof(sent), "DSPY%s", name + 4);
 		outbox_ack(t, sent);
 	}
 	return ret != 0 ? ret : t->error;
@@ -331,10 +333,30 @@ static void emit(struct emitting *e, account_t debit, account_t credit, int64_t 
 		e->emit(e->arg, &p, scheme, tap_key_bytes);
 }
 
+/* What an adjustment left to collect or to give back moves at the bank; a debit that is refused is arrears, a refund that cannot be paid
+ * stays owed. */
+static void adjustment_answered(struct emitting *e, const struct answer *a, const struct adjustment *what, int64_t fen)
+{
+	const account_t owes = receivable_of(SCHEME_BANK), owed = ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_BANK);
+	const account_t at = a->accepted ? ACCOUNT(ACCOUNT_CASH, 1) : ACCOUNT(ACCOUNT_BANK, 2);
+	const enum posting_reason reason = a->accepted ? POST_COLLECTED : POST_RETURNED;
+
+	for (uint8_t i = 0; (a->accepted || fen > 0) && i < what->posting_count; i++) {
+		const struct posting *p = &what->posting[i];
+
+		if (p->debit == owes || p->debit == owed)
+			emit(e, at, p->debit, p->amount.fen, reason, SCHEME_BANK, what->key);
+		if (p->credit == owes || p->credit == owed)
+			emit(e, p->credit, at, p->amount.fen, reason, SCHEME_BANK, what->key);
+	}
+}
+
 static int post_answer(struct file *f, const struct layout *l, const char *line, void *arg)
 {
 	struct posting p[RESOLVE_POSTINGS_MAX];
+	struct adjustment adjustment;
 	struct emitting *e = arg;
+	int64_t fen;
 	struct cleared c;
 	struct answer a;
 	uint8_t count;
@@ -342,6 +364,10 @@ static int post_answer(struct file *f, const struct layout *l, const char *line,
 
 	if (ret != 0)
 		return ret;
+	if (debit_adjustment(f->t, a.item.cleared_key, &adjustment, &fen)) {
+		adjustment_answered(e, &a, &adjustment, fen);
+		return 0;
+	}
 	if (!row_get(f->t, a.item.cleared_key, &c))
 		return CLEARING_E_STORE;
 	if (a.item.scheme == SCHEME_BANK) {

@@ -127,10 +127,9 @@ struct build {
 	struct txn *t;
 	int32_t day;
 	char date[9], yymmdd[7];	/* YYYYMMDD */
-	struct text tunion, bank;
-	uint32_t tunion_count, bank_count;
-	uint64_t bank_fen, account_sum;
-	struct debits debits;
+	struct text tunion;
+	uint32_t tunion_count;
+	struct bank_list { struct debits debits; struct text text; uint32_t count; uint64_t fen, account_sum; } collect, pay;	/* from cards, to cards */
 };
 
 static void hex_field(const struct layout *l, char *line, const char *field, const uint8_t *p, size_t n)
@@ -190,11 +189,22 @@ static void tunion_line(struct build *b, const uint8_t *cleared_key, const struc
 	fprintf(b->tunion.f, "%s\r\n", line);
 }
 
-static void bank_line(struct build *b, const struct debit *d)
+static void bank_note(const struct debit *d, char ret[48])
 {
-	const struct layout *l = layout_of("bank", "DSCL");
+	char fare_day[11];
+
+	day_format(d->ride[0].fare_day, fare_day);
+	if (d->ride[0].cleared_key[4] == CLEARED_ADJUSTMENT)
+		snprintf(ret, 48, "RIDE OF %s ADJUSTED", fare_day);
+	else
+		snprintf(ret, 48, "RIDES %zu OF %s", d->rides, fare_day);
+}
+
+static void bank_line(struct build *b, struct bank_list *list, const struct debit *d)
+{
+	const struct layout *l = layout_of("bank", list->debits.refunds ? "DSPY" : "DSCL");
 	struct item_row item = { .scheme = SCHEME_BANK, .day = b->day, .amount_fen = d->fen };
-	char line[LAYOUT_BYTES_MAX + 1], digits[21], text[48], fare_day[11];
+	char line[LAYOUT_BYTES_MAX + 1], digits[21], text[48];
 	const char *account = digits;
 
 	snprintf(item.id, sizeof(item.id), "%s", d->id);
@@ -206,34 +216,66 @@ static void bank_line(struct build *b, const struct debit *d)
 		account++;
 	layout_blank(l, line);
 	layout_text(l, line, "kind", "D");
-	layout_number(l, line, "line", ++b->bank_count);
+	layout_number(l, line, "line", ++list->count);
 	layout_text(l, line, "item", item.id);
 	layout_text(l, line, "account", account);
 	layout_number(l, line, "amount", (uint64_t)d->fen);
 	layout_text(l, line, "value_date", b->date);
 	layout_text(l, line, "purpose", "TRAN");
-	day_format(d->ride[0].fare_day, fare_day);
-	snprintf(text, sizeof(text), "RIDES %zu OF %s", d->rides, fare_day);
+	bank_note(d, text);
 	layout_text(l, line, "note", text);
 	snprintf(text, sizeof(text), "BUS%s", b->date);
 	layout_text(l, line, "window", text);
-	fprintf(b->bank.f, "%s\r\n", line);
-	b->bank_fen += (uint64_t)d->fen;
-	b->account_sum = (b->account_sum + strtoull(strlen(account) > 10 ? account + strlen(account) - 10 : account, NULL, 10)) % 10000000000ULL;
+	fprintf(list->text.f, "%s\r\n", line);
+	list->fen += (uint64_t)d->fen;
+	list->account_sum = (list->account_sum + strtoull(strlen(account) > 10 ? account + strlen(account) - 10 : account, NULL, 10)) % 10000000000ULL;
 }
 
-static int bank_lines(struct build *b)
+static int bank_lines(struct build *b, struct bank_list *to)
 {
 	struct debit *list;
 	size_t count;
-	int ret = debits_make(&b->debits, b->yymmdd, &list, &count);
+	int ret = debits_make(&to->debits, b->yymmdd, &list, &count);
 
 	if (ret != 0)
 		return ret;
 	for (size_t i = 0; i < count; i++)
-		bank_line(b, &list[i]);
+		bank_line(b, to, &list[i]);
 	free(list);
 	return b->t->error;
+}
+
+/* Rides of bank cards that became another amount since they were settled: debited further, or given back. */
+static int adjustments_collect(struct build *b)
+{
+	uint8_t prefix[4], key[CLEARED_KEY_BYTES];
+	struct iter it;
+	int ret = 0;
+
+	be32_put(prefix, (uint32_t)b->day ^ 0x80000000u);
+	iter_open(b->t, DB_ADJUST, prefix, sizeof(prefix), &it);
+	while (ret == 0 && iter_next(&it)) {
+		struct adjustment a;
+		const char *field;
+		struct cleared c;
+		struct tap tap;
+		int64_t fen;
+
+		if (!adjust_decode(it.key, it.key_bytes, it.val, it.val_bytes, &a)) {
+			ret = CLEARING_E_STORE;
+			break;
+		}
+		fen = a.scheme == SCHEME_BANK ? adjust_collect_fen(a.posting, a.posting_count, SCHEME_BANK) : 0;
+		if (fen == 0)
+			continue;
+		debit_adjust_key(&a, key);
+		if (!debit_row(b->t, key, &c) || tap_decode(c.raw, c.raw_bytes, &tap, &field) != 0)
+			ret = CLEARING_E_STORE;
+		else
+			ret = fen > 0 ? debits_add(&b->collect.debits, key, &tap, fen) : debits_add(&b->pay.debits, key, &tap, -fen);
+	}
+	iter_close(&it);
+	return ret != 0 ? ret : b->t->error;
 }
 
 static int rows_collect(struct build *b)
@@ -253,7 +295,7 @@ static int rows_collect(struct build *b)
 		if (c.verdict == VERDICT_PENDING && c.scheme == SCHEME_TUNION)
 			tunion_line(b, key, &tap, &c);
 		else if (c.scheme == SCHEME_BANK && c.priced.charged.fen > 0)
-			ret = debits_add(&b->debits, key, &tap, c.priced.charged.fen);
+			ret = debits_add(&b->collect.debits, key, &tap, c.priced.charged.fen);
 		if (ret == 0)
 			ret = b->t->error;
 	}
@@ -301,8 +343,10 @@ static int tunion_file(struct build *b)
 	return b->t->error;
 }
 
-static int bank_file(struct build *b)
+/* Collection is the first file of a day, payment the second, so that their returns have names of their own. */
+static int bank_file(struct build *b, struct bank_list *list)
 {
+	const char *kind = list->debits.refunds ? "DSPY" : "DSCL";
 	const struct layout *h = layout_of("bank", "header"), *x = layout_of("bank", "trailer");
 	char line[LAYOUT_BYTES_MAX + 1], name[64], digest_text[2 * DIGEST_BYTES + 1];
 	uint8_t digest[DIGEST_BYTES];
@@ -313,11 +357,11 @@ static int bank_file(struct build *b)
 
 	if (f == NULL)
 		return -errno;
-	snprintf(name, sizeof(name), "DSCL%s%08u", b->date, 1u);
+	snprintf(name, sizeof(name), "%s%s%08u", kind, b->date, list->debits.refunds ? 2u : 1u);
 	layout_blank(h, line);
 	layout_text(h, line, "kind", "H");
 	layout_number(h, line, "version", 1);
-	layout_text(h, line, "file_type", "DSCL");
+	layout_text(h, line, "file_type", kind);
 	layout_text(h, line, "sender", ACQUIRER);
 	layout_text(h, line, "receiver", "CARDBANK");
 	layout_text(h, line, "date", b->date);
@@ -326,22 +370,22 @@ static int bank_file(struct build *b)
 	layout_text(h, line, "currency", "CNY");
 	layout_text(h, line, "charset", "UTF-8");
 	fprintf(f, "%s\r\n", line);
-	fflush(b->bank.f);
-	fwrite(b->bank.p, 1, b->bank.n, f);
+	fflush(list->text.f);
+	fwrite(list->text.p, 1, list->text.n, f);
 	fflush(f);
 	ret = digest_sha256(p, n, digest);
 	hex_encode(digest, DIGEST_BYTES, digest_text);
 	layout_blank(x, line);
 	layout_text(x, line, "kind", "T");
-	layout_number(x, line, "count", b->bank_count);
-	layout_number(x, line, "amount", b->bank_fen);
-	layout_number(x, line, "account_sum", b->account_sum);
+	layout_number(x, line, "count", list->count);
+	layout_number(x, line, "amount", list->fen);
+	layout_number(x, line, "account_sum", list->account_sum);
 	layout_text(x, line, "digest", digest_text);
 	fprintf(f, "%s\r\n", line);
 	fclose(f);
 	if (ret == 0) {
 		file_put(b->t, b->day, name, p, n);
-		if (b->bank_count > 0)
+		if (list->count > 0)
 			outbox_add(b->t, b->day, "bank", name);
 	}
 	free(p);
@@ -356,20 +400,31 @@ static int build_files(struct build *b)
 	day_format(b->day, day);
 	snprintf(b->date, sizeof(b->date), "%.4s%.2s%.2s", day, day + 5, day + 8);
 	snprintf(b->yymmdd, sizeof(b->yymmdd), "%s", b->date + 2);
+	b->pay.debits.refunds = true;
 	ret = text_open(&b->tunion);
 	if (ret == 0)
-		ret = text_open(&b->bank);
+		ret = text_open(&b->collect.text);
+	if (ret == 0)
+		ret = text_open(&b->pay.text);
 	if (ret == 0)
 		ret = rows_collect(b);
 	if (ret == 0)
-		ret = bank_lines(b);
+		ret = adjustments_collect(b);
+	if (ret == 0)
+		ret = bank_lines(b, &b->collect);
+	if (ret == 0)
+		ret = bank_lines(b, &b->pay);
 	if (ret == 0)
 		ret = tunion_file(b);
 	if (ret == 0)
-		ret = bank_file(b);
+		ret = bank_file(b, &b->collect);
+	if (ret == 0)
+		ret = bank_file(b, &b->pay);
 	text_done(&b->tunion);
-	text_done(&b->bank);
-	debits_done(&b->debits);
+	text_done(&b->collect.text);
+	text_done(&b->pay.text);
+	debits_done(&b->collect.debits);
+	debits_done(&b->pay.debits);
 	return ret;
 }
 

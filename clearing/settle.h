@@ -17,7 +17,7 @@ bool item_get(struct txn *t, uint8_t scheme, const char *id, struct item_row *re
 /* debit.c: rides of bank cards, collected while a day is built, and what becomes one item each. */
 #define DEBIT_ID_BYTES 36
 struct debit_ride { uint8_t pan[10], cleared_key[CLEARED_KEY_BYTES]; int32_t fare_day; bool single; int64_t fen; };
-struct debits { struct debit_ride *ride; size_t count, space; };
+struct debits { struct debit_ride *ride; size_t count, space; bool refunds; };
 struct debit { char id[DEBIT_ID_BYTES]; const struct debit_ride *ride; size_t rides; int64_t fen; };	/* first ride in canonical order */
 int debits_add(struct debits *d, const uint8_t cleared_key[CLEARED_KEY_BYTES], const struct tap *tap, int64_t fen);
 /* In canonical order of their first rides; they point into d. *ret_list is malloc'ed. */
@@ -28,6 +28,11 @@ bool debit_of_ride(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], 
 void debit_rides_open(struct txn *t, const char *id, struct iter *ret_iter);
 bool debit_rides_next(struct iter *it, uint8_t ret_cleared_key[CLEARED_KEY_BYTES], int64_t *ret_fen);
 bool debit_card(struct txn *t, const struct item_row *item, struct tap *ret_tap);	/* its first ride */
+/* The row of a ride; of an adjustment, that of the ride it adjusts. */
+bool debit_row(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], struct cleared *ret);
+void debit_adjust_key(const struct adjustment *a, uint8_t ret_cleared_key[CLEARED_KEY_BYTES]);
+/* The adjustment an item is about; false: it is about rides. *ret_fen: collected, or below 0 given back. */
+bool debit_adjustment(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], struct adjustment *ret, int64_t *ret_fen);
 /* bank_cards.c: the bank refused this item; its card rides no more until it is paid. */
 void bank_refused(struct txn *t, const struct item_row *item);
 /* A file of a day goes out once; building again changes its bytes only to the same bytes. outbox_ack: its partner has it. */

@@ -20,9 +20,14 @@ static void move(struct adjusting *a, account_t debit, account_t credit, int64_t
 					 : (struct posting){ credit, debit, money_of_fen(-fen), (uint8_t)reason, rule };
 }
 
-static int64_t due_to_rider(const struct fare *fare, int64_t charged_fen, int64_t kept_fen)
+/* Below 0: may be debited further. */
+static int64_t due_to_rider(const struct adjust_input *in)
 {
-	return fare != NULL && charged_fen - kept_fen > fare->moved.fen ? charged_fen - kept_fen - fare->moved.fen : 0;
+	int64_t over = in->after != NULL ? in->charged_fen - in->kept_fen - in->after->moved.fen : 0, most = in->shown_fen - in->charged_fen;
+
+	if (over >= 0 || most <= 0)
+		return over > 0 ? over : 0;
+	return -over < most ? over : -most;
 }
 
 static int64_t part_of(const struct fare *fare, uint16_t treasury)
@@ -56,7 +61,7 @@ uint8_t post_adjust(const struct adjust_input *in, struct posting ret_posting[AD
 	account_t payee = ACCOUNT(ACCOUNT_OPERATOR, in->operator_id), rider = ACCOUNT(ACCOUNT_RIDER_REFUND, in->scheme);
 	struct adjusting a = { .posting = ret_posting };
 	uint16_t rule = in->after != NULL ? in->after->rule : in->before != NULL ? in->before->rule : 0;
-	int64_t more = due_to_rider(in->after, in->charged_fen, in->kept_fen) - in->refund_fen;
+	int64_t more = due_to_rider(in) - in->refund_fen;
 
 	/* the whole charge goes through the operator; what of it is the rider's follows as a refund */
 	if ((in->before == NULL) != (in->after == NULL))
@@ -67,4 +72,16 @@ uint8_t post_adjust(const struct adjust_input *in, struct posting ret_posting[AD
 	subsidies_move(&a, in, payee);
 	*ret_refund_fen = in->refund_fen + more;
 	return a.count;
+}
+
+int64_t adjust_collect_fen(const struct posting *p, uint8_t count, enum scheme scheme)
+{
+	const account_t owes = receivable_of(scheme), owed = ACCOUNT(ACCOUNT_RIDER_REFUND, scheme);
+	int64_t sum = 0;
+
+	for (uint8_t i = 0; i < count; i++) {
+		sum += p[i].debit == owes || p[i].debit == owed ? p[i].amount.fen : 0;
+		sum -= p[i].credit == owes || p[i].credit == owed ? p[i].amount.fen : 0;
+	}
+	return sum;
 }

@@ -187,13 +187,17 @@ uint8_t post_resolve(const struct priced *p, enum scheme scheme, bool good, stru
 /*
  * A settled ride that is rated anew: the postings that lead from what was booked to what should have been. NULL
  * fare: refused, so nothing of it is due. What the card was charged stays a fact; a lower fare is owed to the rider
- * by the operator unless the policy keeps it there (fares R62), a higher one is never chased.
+ * by the operator unless the policy keeps it there (fares R62), a higher one is never chased; but of a bank card, which paid nothing
+ * at the kerb, up to what its rider was shown. Then refund_fen falls below 0: debited further.
  */
 #define ADJUST_POSTINGS_MAX (4 + 2 * FARE_FUNDERS_MAX)
 struct adjust_policy { bool absorb; int64_t refund_from_fen; };	/* keep what the rider is owed | smaller amounts are kept */
-struct adjust_input { const struct fare *before, *after; int64_t charged_fen, refund_fen, kept_fen; enum scheme scheme; uint32_t operator_id;
-	struct adjust_policy policy; };	/* refund_fen: owed to the rider as booked so far; kept_fen: left with the operator when the ride was settled, and for good */
+struct adjust_input { const struct fare *before, *after; int64_t charged_fen, refund_fen, kept_fen, shown_fen; enum scheme scheme; uint32_t operator_id;
+	struct adjust_policy policy; };	/* refund_fen: owed to the rider as booked so far; kept_fen: left with the operator when the ride was settled, and for good; shown_fen: the most that may be
+				 * debited, 0: nothing further */
 uint8_t post_adjust(const struct adjust_input *in, struct posting ret_posting[ADJUST_POSTINGS_MAX], int64_t *ret_refund_fen);
+/* What a bank has yet to collect by such postings, or to give back (below 0). */
+int64_t adjust_collect_fen(const struct posting *p, uint8_t count, enum scheme scheme);
 account_t receivable_of(enum scheme scheme);	/* who owes us what cards of a scheme were debited */
 
 /* ---- settlement day ------------------------------------------------------------------------- */

@@ -134,6 +134,13 @@ for l in sys.stdin:
     d = json.loads(l)
     if "debit" in d and "sum_fen" in d: n += (d["debit"] == 3000002) * d["sum_fen"] - (d["credit"] == 3000002) * d["sum_fen"]
 print(n)')"
+fourth=$(TZ=UTC-8 date -d '+3 day' +%F) fifth=$(TZ=UTC-8 date -d '+4 day' +%F)
+bank 0
+show 2 5@-15; "$B/qingfen" day close "$fourth" >/dev/null && "$B/qingfen" day settle "$fourth" >/dev/null 2>&1
+show 1 5@-35; "$B/qingfen" day close "$fifth" >/dev/null && "$B/qingfen" day settle "$fifth" >"$dir/settled" 2>&1
+pays=$(ls "$dir"/bank/in/DSPY*2 2>/dev/null | tail -1)
+is "a ride that a late one made a transfer is given back, by a file of its own" "1 RECONCILED" "$(grep -c '^D' "$pays") $(grep -o RECONCILED "$dir/settled")"
+"$B/qingfen" explain debit "$(items "$pays")" | grep -q '退款, 以前乘车的调整 .*1.00 元  已退'; say "and the refund explains itself" $? "$("$B/qingfen" explain debit "$(items "$pays")")"
 "$B/qingfen" check >"$dir/out" 2>&1 && [ ! -s "$dir/out" ]; say "every invariant holds" $? "$(cat "$dir/out")"
 for d in "$tomorrow" "$third"; do "$B/qingfen" recompute "$d" >"$dir/out" 2>&1; say "a day of answers and payments recomputes to the same bytes" $? "$(cat "$dir/out")"; done
 exit $status

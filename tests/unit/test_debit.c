@@ -41,11 +41,11 @@ static void name_of(int32_t day, const char *kind, char ret[32])
 	char text[11];
 
 	day_format(day, text);
-	snprintf(ret, 32, "%s%.4s%.2s%.2s%08u", kind, text, text + 5, text + 8, 1u);
+	snprintf(ret, 32, "%.4s%.4s%.2s%.2s%08u", kind, text, text + 5, text + 8, strcmp(kind, "DSPY") == 0 || strlen(kind) > 4 ? 2u : 1u);
 }
 
 /* The bank's file of a day: its D lines. */
-static unsigned lines_of(int32_t day, char ret[8][LAYOUT_BYTES_MAX + 1])
+static unsigned lines_of_kind(int32_t day, const char *kind, char ret[8][LAYOUT_BYTES_MAX + 1])
 {
 	unsigned count = 0;
 	const void *p;
@@ -54,7 +54,7 @@ static unsigned lines_of(int32_t day, char ret[8][LAYOUT_BYTES_MAX + 1])
 	size_t n;
 
 	assert_int_equal(txn_begin(h.store, false, &t), 0);
-	name_of(day, "DSCL", name);
+	name_of(day, kind, name);
 	assert_true(file_get(&t, day, name, &p, &n));
 	for (const char *at = p, *end = at + n; at < end;) {
 		const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -68,18 +68,20 @@ static unsigned lines_of(int32_t day, char ret[8][LAYOUT_BYTES_MAX + 1])
 	return count;
 }
 
+static unsigned lines_of(int32_t day, char ret[8][LAYOUT_BYTES_MAX + 1]) { return lines_of_kind(day, "DSCL", ret); }
+
 static uint64_t amount_of(const char *line) { return layout_get_number(layout_of("bank", "DSCL"), line, "amount"); }
 static void item_of(const char *line, char ret[36]) { layout_get_text(layout_of("bank", "DSCL"), line, "item", ret, 36); }
 
-/* The bank's answer to a day: every item with one result. */
-static void answer(int32_t day, const char *result)
+/* The bank's answer to a day's file: every item with one result. */
+static void answer_kind(int32_t day, const char *kind, const char *result)
 {
 	const struct layout *hd = layout_of("bank", "header"), *from = layout_of("bank", "DSCL"), *to = layout_of("bank", "DSRT"), *x = layout_of("bank", "trailer");
 	static char in[8][LAYOUT_BYTES_MAX + 1];
 	char line[LAYOUT_BYTES_MAX + 1], text[40], hex[65], name[64] = "", partner[16] = "bank", error[256] = "", *whole = NULL;
 	const void *part[3] = { partner, name, NULL };
 	size_t bytes[3] = { 16, 64, 0 }, n = 0;
-	unsigned count = lines_of(day, in);
+	unsigned count = lines_of_kind(day, kind, in);
 	uint8_t digest[DIGEST_BYTES];
 	uint64_t sum = 0;
 	FILE *f = open_memstream(&whole, &n);
@@ -114,7 +116,7 @@ static void answer(int32_t day, const char *result)
 	layout_text(x, line, "digest", hex);
 	fprintf(f, "%s\r\n", line);
 	fclose(f);
-	name_of(day, "DSRT", name);
+	name_of(day, strcmp(kind, "DSPY") == 0 ? "DSRT2" : "DSRT", name);
 	part[2] = whole;
 	bytes[2] = n;
 	assert_int_equal(txn_begin(h.store, true, &t), 0);
@@ -125,6 +127,8 @@ static void answer(int32_t day, const char *result)
 	assert_int_equal(txn_commit(&t), 0);
 	free(whole);
 }
+
+static void answer(int32_t day, const char *result) { answer_kind(day, "DSCL", result); }
 
 static int event_of_cards(const char *csv, char error[256])
 {
@@ -405,6 +409,135 @@ static void a_banks_list_denies_and_allows_cards(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, open_house, close_house)
 
+/* ---- rides that became another amount since ----------------------------------------------------------------------- */
+
+static int64_t refunds_owed(void) { return balance_of(&h, ACCOUNT(ACCOUNT_RIDER_REFUND, SCHEME_BANK)); }
+static int64_t cash_moved(void) { return -balance_of(&h, ACCOUNT(ACCOUNT_CASH, 1)); }
+
+static char *told_of(const struct tap *tap)
+{
+	uint8_t at[TAP_KEY_BYTES];
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	tap_key(tap, at);
+	assert_int_equal(explain_tap(h.store, at, false, f), 0);
+	fclose(f);
+	return text;
+}
+
+static void a_ride_that_became_cheaper_is_given_back_by_an_item_of_its_own_once(void **state)
+{
+	static char line[8][LAYOUT_BYTES_MAX + 1], pay[8][LAYOUT_BYTES_MAX + 1];
+	struct tap b = bank_at(1, DAY0, 500, "B", 300), late = bank_at(1, DAY0, 480, "A", 200);
+	char id[36], *text;
+
+	(void)state;
+	send(&b);
+	day_end(&h);
+	build(DAY0);
+	answer(DAY0, "0000");
+	assert_int_equal(cash_moved(), 0);	/* the answer is of the open day */
+	send(&late);				/* so the other was a transfer: 100 less */
+	day_end(&h);
+	assert_int_equal(paid_of(&h, &b), 200);
+	assert_int_equal(refunds_owed(), 100);
+	assert_int_equal(cash_moved(), 300);
+	build(DAY0 + 1);
+	assert_int_equal(lines_of_kind(DAY0 + 1, "DSPY", pay), 1);
+	assert_int_equal(layout_get_number(layout_of("bank", "DSPY"), pay[0], "amount"), 100);
+	item_of(pay[0], id);
+	assert_memory_equal(id, "QR", 2);
+	assert_int_equal(lines_of(DAY0 + 1, line), 1);	/* the late ride itself */
+	assert_int_equal(amount_of(line[0]), 200);
+	text = told_of(&b);
+	assert_non_null(strstr(text, id));
+	assert_non_null(strstr(text, "银行退款"));
+	free(text);
+	answer(DAY0 + 1, "0000");
+	answer_kind(DAY0 + 1, "DSPY", "0000");
+	day_end(&h);
+	assert_int_equal(refunds_owed(), 0);
+	assert_int_equal(cash_moved(), 400);		/* 300 and 200 in, 100 out: what the rides cost */
+	build(DAY0 + 2);
+	assert_int_equal(lines_of_kind(DAY0 + 2, "DSPY", pay), 0);
+	all_holds(&h);
+}
+
+static void a_ride_that_became_dearer_is_debited_further_and_no_more_than_its_rider_was_shown(void **state)
+{
+	static char line[8][LAYOUT_BYTES_MAX + 1];
+	struct tap a = bank_at(1, DAY0, 480, "A", 200), b = bank_at(1, DAY0, 520, "B", 300), late = bank_at(1, DAY0, 500, "B", 300);
+	struct tap c = bank_at(2, DAY0, 480, "A", 200), d = bank_at(2, DAY0, 520, "B", 250), late2 = bank_at(2, DAY0, 500, "B", 300);
+	unsigned further = 0;
+	char id[36];
+
+	(void)state;
+	send(&a);
+	send(&b);
+	send(&c);
+	send(&d);
+	day_end(&h);
+	build(DAY0);
+	assert_int_equal(paid_of(&h, &b), 200);
+	answer(DAY0, "0000");
+	send(&late);				/* it takes the transfer; the ride behind it is of its own line */
+	send(&late2);
+	day_end(&h);
+	assert_int_equal(paid_of(&h, &b), 300);
+	assert_int_equal(refunds_owed(), -150);	/* 100 of the first, 50 of the second: it was shown 250 */
+	build(DAY0 + 1);
+	assert_int_equal(lines_of(DAY0 + 1, line), 4);
+	for (int i = 0; i < 4; i++) {
+		item_of(line[i], id);
+		if (memcmp(id, "QA", 2) != 0)
+			continue;
+		further++;
+		assert_true(amount_of(line[i]) == 100 || amount_of(line[i]) == 50);
+	}
+	assert_int_equal(further, 2);
+	answer(DAY0 + 1, "0000");
+	day_end(&h);
+	assert_int_equal(refunds_owed(), 0);
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_BANK, 1)), 0);
+	assert_int_equal(cash_moved(), 200 + 200 + 300 + 200 + 200 + 250);
+	all_holds(&h);
+}
+
+static void a_further_debit_that_is_refused_is_arrears_and_a_refund_that_is_stays_owed(void **state)
+{
+	static char line[8][LAYOUT_BYTES_MAX + 1];
+	struct tap a = bank_at(1, DAY0, 480, "A", 200), b = bank_at(1, DAY0, 520, "B", 300), late = bank_at(1, DAY0, 500, "B", 300);
+	struct tap c = bank_at(2, DAY0, 500, "B", 300), late2 = bank_at(2, DAY0, 480, "A", 200);
+	char csv[160], error[256], id[36];
+	struct denied list[8];
+	uint64_t version;
+
+	(void)state;
+	send(&a);
+	send(&b);
+	send(&c);
+	day_end(&h);
+	build(DAY0);
+	answer(DAY0, "0000");
+	send(&late);
+	send(&late2);
+	day_end(&h);
+	build(DAY0 + 1);
+	answer(DAY0 + 1, "AM04");
+	answer_kind(DAY0 + 1, "DSPY", "AC04");
+	day_end(&h);
+	assert_int_equal(refunds_owed(), 100);	/* the refund; the further debit is arrears now */
+	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_BANK, 2)), -(200 + 100 + 200));
+	assert_int_equal(denied(list, &version), 3);	/* two debits and a further one; nobody for a refund */
+	assert_int_equal(lines_of_kind(DAY0 + 1, "DSPY", line), 1);
+	item_of(line[0], id);
+	snprintf(csv, sizeof(csv), "action,pan,item,fen\npaid,,%s,100\n", id);
+	assert_int_equal(event_of_cards(csv, error), CLEARING_E_REFERENCE);
+	all_holds(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +550,9 @@ int main(void)
 		T(a_debit_the_bank_refuses_is_arrears_and_denies_the_card_until_it_is_paid),
 		T(a_debit_that_is_booked_denies_nobody),
 		T(a_banks_list_denies_and_allows_cards),
+		cmocka_unit_test_setup_teardown(a_ride_that_became_cheaper_is_given_back_by_an_item_of_its_own_once, open_house, close_house),
+		cmocka_unit_test_setup_teardown(a_ride_that_became_dearer_is_debited_further_and_no_more_than_its_rider_was_shown, open_house, close_house),
+		cmocka_unit_test_setup_teardown(a_further_debit_that_is_refused_is_arrears_and_a_refund_that_is_stays_owed, open_house, close_house),
 	};
 
 	return cmocka_run_group_tests(tests, packs_make, packs_free);

@@ -264,7 +264,8 @@ static void return_line(struct partner *p, const struct layout *from, const char
 
 static bool bank_take(struct partner *p, const char *name, const char *text, size_t n)
 {
-	const struct layout *from = layout_of("bank", "DSCL"), *h = layout_of("bank", "header"), *x = layout_of("bank", "trailer");
+	const bool pays = strncmp(name, "DSPY", 4) == 0;
+	const struct layout *from = layout_of("bank", pays ? "DSPY" : "DSCL"), *h = layout_of("bank", "header"), *x = layout_of("bank", "trailer");
 	struct lines l = { text, text + n };
 	char line_out[LAYOUT_BYTES_MAX + 1], answer_name[64], digest_text[2 * DIGEST_BYTES + 1], *whole = NULL;
 	const char *line, *field;
@@ -274,7 +275,7 @@ static bool bank_take(struct partner *p, const char *name, const char *text, siz
 	bool good = false;
 	FILE *f = open_memstream(&whole, &bytes);
 
-	if (f == NULL || strncmp(name, "DSCL", 4) != 0 || !line_next(&l, &line, &n) || !layout_check(h, line, n, &field))
+	if (f == NULL || (!pays && strncmp(name, "DSCL", 4) != 0) || !line_next(&l, &line, &n) || !layout_check(h, line, n, &field))
 		goto out;
 	memcpy(line_out, line, n);
 	line_out[n] = '\0';
