@@ -67,13 +67,18 @@ static void deny_remove(struct txn *t, const uint8_t pan[10], enum deny_reason r
 void bank_refused(struct txn *t, const struct item_row *item)
 {
 	struct adjustment a;
+	struct risk r;
 	struct tap tap;
 	int64_t fen;
 
 	if (debit_adjustment(t, item->cleared_key, &a, &fen) && fen < 0)
 		return;			/* what the rider is owed, not what he owes */
-	if (debit_card(t, item, &tap) && tap.kind == TAP_BANK)
-		deny_put(t, tap.pan, DENY_ARREARS, item->id, item->amount_fen);
+	if (!debit_card(t, item, &tap) || tap.kind != TAP_BANK)
+		return;
+	if (risk_of(t, item, &r) != 0)
+		t->error = t->error != 0 ? t->error : CLEARING_E_STORE;
+	deny_put(t, tap.pan, r.rides > 0 ? DENY_RISK : DENY_ARREARS, item->id, item->amount_fen);
+	risk_done(&r);
 }
 
 bool denied_next(struct iter *it, struct denied *ret)
@@ -88,6 +93,31 @@ bool denied_next(struct iter *it, struct denied *ret)
 	memcpy(ret->pan, it->key, 10);
 	memcpy(ret->item, it->key + 11, it->key_bytes - 11);
 	return true;
+}
+
+/* The first row of a card and reason. */
+static bool denied_first(struct txn *t, const uint8_t pan[10], enum deny_reason reason, struct denied *ret)
+{
+	uint8_t prefix[11];
+	struct iter it;
+	bool found;
+
+	memcpy(prefix, pan, 10);
+	prefix[10] = (uint8_t)reason;
+	iter_open(t, DB_DENY, prefix, sizeof(prefix), &it);
+	found = denied_next(&it, ret);
+	iter_close(&it);
+	return found;
+}
+
+/* By the bank's list, or in spite of a lost first ride: who bears that has borne it. Arrears stay until they are paid. */
+static void card_allow(struct txn *t, const uint8_t pan[10])
+{
+	struct denied d;
+
+	deny_remove(t, pan, DENY_BANK, "");
+	while (denied_first(t, pan, DENY_RISK, &d))
+		deny_remove(t, pan, DENY_RISK, d.item);
 }
 
 /* ---- an event of bank cards ----------------------------------------------------------------------------------- */
@@ -171,12 +201,10 @@ struct paid_items { char id[ROWS_MAX][36]; size_t count; };
 static int order_check(const struct ref_reading *r, struct txn *t, const struct order *o, void *arg)
 {
 	struct paid_items *seen = arg;
-	uint8_t key[DENY_KEY_BYTES_MAX];
-	const void *val;
-	size_t n;
+	struct denied d;
 
-	if (o->action == ACTION_ALLOW && !txn_get(t, DB_DENY, key, deny_key(o->pan, DENY_BANK, "", key), &val, &n))
-		return ref_refuse_unquoted(r, C_PAN, "the bank's list does not deny this card");
+	if (o->action == ACTION_ALLOW && !denied_first(t, o->pan, DENY_BANK, &d) && !denied_first(t, o->pan, DENY_RISK, &d))
+		return ref_refuse_unquoted(r, C_PAN, "neither the bank's list nor a lost first ride denies this card");
 	if (o->action != ACTION_PAID)
 		return 0;
 	if (o->item.state != ITEM_REFUSED)
@@ -205,11 +233,12 @@ static int order_apply(const struct ref_reading *r, struct txn *t, const struct 
 	(void)arg;
 	switch (o->action) {
 	case ACTION_DENY: deny_put(t, o->pan, DENY_BANK, "", 0); break;
-	case ACTION_ALLOW: deny_remove(t, o->pan, DENY_BANK, ""); break;
+	case ACTION_ALLOW: card_allow(t, o->pan); break;
 	case ACTION_PAID:
 		item.state = ITEM_PAID;
 		item_put(t, &item);
 		deny_remove(t, o->pan, DENY_ARREARS, item.id);
+		deny_remove(t, o->pan, DENY_RISK, item.id);
 		break;
 	}
 	return t->error;
@@ -229,11 +258,19 @@ static int order_post(const struct ref_reading *r, struct txn *t, const struct o
 	struct posting_to *to = arg;
 	struct posting p = { ACCOUNT(ACCOUNT_CASH, 1), ACCOUNT(ACCOUNT_BANK, 2), money_of_fen(o->item.amount_fen), POST_ARREARS_PAID, 0 };
 
+	struct risk risk;
+	int ret;
+
 	(void)r;
-	(void)t;
-	if (o->action == ACTION_PAID && p.amount.fen > 0)
+	if (o->action != ACTION_PAID || p.amount.fen <= 0)
+		return 0;
+	ret = risk_of(t, &o->item, &risk);
+	if (ret == 0 && risk.rides > 0)
+		risk_post(&risk, true, to->emit, to->arg);
+	else if (ret == 0)
 		to->emit(to->arg, &p, SCHEME_BANK, o->item.cleared_key + 5);
-	return 0;
+	risk_done(&risk);
+	return ret;
 }
 
 int bank_event_post(struct txn *t, const void *p, size_t n, posting_fn emit, void *arg)

@@ -62,6 +62,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_DENY,	/* pan 10 | reason u8 | item id -> seq u64 | fen i64: bank cards that ride no more */
 	DB_CONFIRMED,	/* business key 18 -> day u32, decision u8, names 32 and 32, seq u64: a distrusted tap two persons decided about, by the day that booked it */
 	DB_RIDDEN,	/* person u64 | day u32 -> rider state at that day's close, counters, records: clearing/ridden.h */
+	DB_CONTRACT,	/* seq u64 | row u16 -> first_fen i64, account u32, from u32, to u32, prefix 21, title 64: who bears lost first rides */
 	DB_COUNT_
 };
 struct store;
@@ -131,7 +132,8 @@ enum event_type {			/* on disk */
 	EVENT_CODE_ANSWER = 24,		/* answers of a code platform: clearing/code_route.h, docs/codes.md */
 	EVENT_BANK = 25,		/* CSV: action,pan,item,fen: a bank's list of cards, arrears paid */
 	EVENT_RISK = 27,		/* kind u8 1 | decision u8 | zero 2 | day u32 | name 32 | SM2 signature 64 | business key 18 | zero 2 |
-					 * SHA-256 32: one of two persons decides about a distrusted tap of that day */
+					 * SHA-256 32: one of two persons decides about a distrusted tap of that day;
+					 * kind u8 2 | zero 7 | CSV prefix,first_fen,account,title,from,to: who bears lost first rides */
 };
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
@@ -486,7 +488,7 @@ bool file_get(struct txn *t, int32_t day, const char *name, const void **ret_p, 
 /* BUILT -> APPROVED; SENT when the outbox of the day is delivered, ACKED when partners acknowledged, RECONCILED
  * when no item of the day is open. Moves as far as the facts allow; *ret_state is where the day is. */
 int day_advance(struct txn *t, int32_t day, enum day_state *ret_state) CLEARING_MUST_CHECK;
-extern const char *const report_forms[];	/* D-01 to D-07, M-02, S-01 */
+extern const char *const report_forms[];	/* D-01 to D-08, M-02, S-01 */
 extern const size_t report_form_count;
 /* One form of a day; format "json" or "csv". CLEARING_E_NO_DAY, CLEARING_E_STATE. */
 int report_write(struct store *s, int32_t day, const char *form, const char *format, FILE *out) CLEARING_MUST_CHECK;
@@ -504,6 +506,16 @@ int denied_list(struct store *s, bool json, FILE *out) CLEARING_MUST_CHECK;
 int bank_event_check(struct txn *t, const void *p, size_t n, char *ret_error, size_t error_bytes) CLEARING_MUST_CHECK;
 int bank_event_apply(struct txn *t, const void *p, size_t n) CLEARING_MUST_CHECK;
 int bank_event_post(struct txn *t, const void *p, size_t n, posting_fn emit, void *arg) CLEARING_MUST_CHECK;
+/*
+ * Lost first rides (risk.c): the bank refuses the debit with which a card rode here for the first time, so nobody could know better.
+ * A contract says who bears how much of it for cards of a prefix; the rest is its operators'. In force is what had come by the cut
+ * of the day that booked the rides, so that no later contract moves a loss. account: as in docs/ledger.md.
+ */
+struct contract { char prefix[21], title[64]; int64_t first_fen; account_t account; int32_t from, to; };
+bool contract_at(struct txn *t, uint64_t seq, const uint8_t pan[10], int32_t day, struct contract *ret);
+bool contract_title(struct txn *t, uint64_t seq, account_t account, char ret_title[64]);	/* the newest that names an account */
+#define CONTRACT_HEAD_BYTES 8
+void contract_head(uint8_t out[CONTRACT_HEAD_BYTES]);	/* before the CSV, in an EVENT_RISK */
 /* The denied cards, over DB_DENY; the version changes with them. */
 struct denied { uint8_t pan[10]; enum deny_reason reason; char item[36]; uint64_t seq; int64_t fen; };
 bool denied_next(struct iter *it, struct denied *ret);

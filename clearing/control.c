@@ -82,7 +82,8 @@ static void do_load(struct daemon *d, const struct request *q, FILE *out)
 {
 	static const struct { const char *what; uint8_t type; size_t head; } kinds[] = { { "terminals", EVENT_TERMINALS, 0 }, { "issuers", EVENT_ISSUERS, 0 },
 		{ "blacklist", EVENT_BLACKLIST, 4 }, { "riders", EVENT_RIDERS, 0 }, { "persons", EVENT_PERSONS, 0 },
-		{ "bureaus", EVENT_BUREAUS, 0 }, { "media", EVENT_MEDIA, 0 }, { "cards", EVENT_CARDS, 0 }, { "tariff", EVENT_TARIFF, 8 } };
+		{ "bureaus", EVENT_BUREAUS, 0 }, { "media", EVENT_MEDIA, 0 }, { "cards", EVENT_CARDS, 0 },
+		{ "contract", EVENT_RISK, CONTRACT_HEAD_BYTES }, { "tariff", EVENT_TARIFF, 8 } };
 	struct load l = { .daemon = d, .body = q->bulk, .bytes = q->bulk_bytes };
 	uint8_t head[8];
 	struct jsonw j;
@@ -94,7 +95,7 @@ static void do_load(struct daemon *d, const struct request *q, FILE *out)
 			l.head_bytes = kinds[i].head;
 		}
 	if (l.type == 0) {
-		answer_error(out, CLEARING_E_REFERENCE, "terminals, issuers, blacklist, riders, bureaus, media, cards, persons and tariff can be loaded");
+		answer_error(out, CLEARING_E_REFERENCE, "terminals, issuers, blacklist, riders, bureaus, media, cards, contract, persons and tariff can be loaded");
 		return;
 	}
 	if (l.type == EVENT_TARIFF && control_signs(d)) {
@@ -105,6 +106,8 @@ static void do_load(struct daemon *d, const struct request *q, FILE *out)
 		be32_put(head, (uint32_t)request_number(q, "version"));
 	else
 		be64_put(head, (uint64_t)request_number(q, "version"));
+	if (l.type == EVENT_RISK)
+		contract_head(head);
 	l.head = head;
 	ret = writer_call(d, load_call, &l);
 	if (ret != 0) {

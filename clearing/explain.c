@@ -359,35 +359,6 @@ static void print_device(struct case_file *f, FILE *out)
 	fprintf(out, "  放行: 于 %s 隔离, 由 %s 签名放行  收件箱 #%" PRIu64 "\n", day, release->by, release->seq);
 }
 
-/* Two persons decided about a distrusted tap. */
-static void print_confirmed(struct case_file *f, FILE *out)
-{
-	struct confirmed c;
-	char day[11];
-
-	if (f->row.check != KEY_CHECK_DISTRUSTED || !confirmed_find(&f->t, f->row_key, &c))
-		return;
-	day_format(c.day, day);
-	fprintf(out, "  复核: 由 %s、%s 两人签名%s, 记入 %s  收件箱 #%" PRIu64 "\n", c.by[0], c.by[1], c.decision == CONFIRM_GOOD ? "确认入账" : "不予入账, 冲回", day, c.seq);
-}
-
-static void json_confirmed(struct jsonw *j, struct case_file *f)
-{
-	struct confirmed c;
-	char day[11];
-
-	if (f->row.check != KEY_CHECK_DISTRUSTED || !confirmed_find(&f->t, f->row_key, &c))
-		return;
-	day_format(c.day, day);
-	jsonw_kstr(j, "decided", c.decision == CONFIRM_GOOD ? "good" : "refused");
-	jsonw_kstr(j, "decided_day", day);
-	jsonw_key(j, "decided_by");
-	jsonw_array(j);
-	jsonw_str(j, c.by[0]);
-	jsonw_str(j, c.by[1]);
-	jsonw_array_end(j);
-}
-
 static void json_device(struct jsonw *j, struct case_file *f)
 {
 	const struct release *release = refdata_release(f->ref, f->row_key);
@@ -450,7 +421,8 @@ static void print_text(struct case_file *f, const char *id, FILE *out)
 		time_format(f->distrust->from_ms, time);
 		fprintf(out, "  密钥自 %s 起已登记泄露, 登记人 %s; 由人复核\n", time, f->distrust->by);
 	}
-	print_confirmed(f, out);
+	if (f->row.check == KEY_CHECK_DISTRUSTED)
+		confirmed_print(&f->t, f->row_key, out);
 	print_device(f, out);
 	if (f->again_seq != 0)
 		fprintf(out, "  鉴别 收到时 %s (收件箱 #%" PRIu64 "), 补验 %s (收件箱 #%" PRIu64 ")\n", key_check_name(KEY_CHECK_UNAVAILABLE), f->row.seq,
@@ -563,26 +535,12 @@ static void json_adjustment(const struct case_file *f, const struct adjustment *
 	jsonw_object_end(j);
 }
 
-/* The debit this ride is part of. "": none, or the day is not built yet. */
-static void debit_find(struct case_file *f, const uint8_t key[TAP_KEY_BYTES], char ret_id[DEBIT_ID_BYTES])
+static void row_key_of(const struct case_file *f, uint8_t ret[CLEARED_KEY_BYTES])
 {
-	uint8_t at[CLEARED_KEY_BYTES];
-
-	be32_put(at, (uint32_t)f->day ^ 0x80000000u);
-	at[4] = CLEARED_RIDE;
-	memcpy(at + 5, key, TAP_KEY_BYTES);
-	be16_put(at + 5 + TAP_KEY_BYTES, f->nth);
-	if (!debit_of_ride(&f->t, at, ret_id))
-		ret_id[0] = '\0';
-}
-
-static void print_debit(struct case_file *f, const uint8_t key[TAP_KEY_BYTES], FILE *out)
-{
-	char id[DEBIT_ID_BYTES];
-
-	debit_find(f, key, id);
-	if (id[0] != '\0')
-		fprintf(out, "  银行扣款 %s  (qingfen explain debit)\n", id);
+	be32_put(ret, (uint32_t)f->day ^ 0x80000000u);
+	ret[4] = CLEARED_RIDE;
+	memcpy(ret + 5, f->row_key, TAP_KEY_BYTES);
+	be16_put(ret + 5 + TAP_KEY_BYTES, f->nth);
 }
 
 static void json_platform(struct jsonw *j, struct case_file *f)
@@ -600,7 +558,8 @@ static void json_platform(struct jsonw *j, struct case_file *f)
 
 static void print_json(struct case_file *f, const char *id, const uint8_t key[TAP_KEY_BYTES], FILE *out)
 {
-	char time[32], pan[24], day[11], debit[DEBIT_ID_BYTES];
+	uint8_t row_key[CLEARED_KEY_BYTES];
+	char time[32], pan[24], day[11];
 	struct jsonw j;
 
 	time_format(f->tap.time_ms, time);
@@ -627,11 +586,12 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 	if (verdict_info((enum verdict)f->row.verdict)->money)
 		difference_json(&(struct difference_told){ &f->row, &f->tap, f->tariff, f->rated_again ? &f->differs : NULL }, &j);
 	jsonw_kint(&j, "inbox_seq", (int64_t)f->row.seq);
-	json_confirmed(&j, f);
+	if (f->row.check == KEY_CHECK_DISTRUSTED)
+		confirmed_json(&f->t, f->row_key, &j);
 	json_device(&j, f);
 	json_checks(&j, f);
-	debit_find(f, key, debit);
-	jsonw_kstr(&j, "debit", debit);
+	row_key_of(f, row_key);
+	debit_json(&f->t, row_key, &j);
 	json_rules(&j, f);
 	jsonw_key(&j, "adjustments");
 	jsonw_array(&j);
@@ -644,6 +604,7 @@ static void print_json(struct case_file *f, const char *id, const uint8_t key[TA
 int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FILE *out)
 {
 	struct case_file *f = calloc(1, sizeof(*f));
+	uint8_t row_key[CLEARED_KEY_BYTES];
 	char id[TAP_ID_BYTES];
 	const char *field;
 	int ret = f == NULL ? -ENOMEM : txn_begin(s, false, &f->t);
@@ -677,8 +638,9 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 			print_json(f, id, key, out);
 		else
 			print_text(f, id, out);
+		row_key_of(f, row_key);
 		if (!json)
-			print_debit(f, key, out);
+			debit_print(&f->t, row_key, out);
 		if (!json)
 			each_adjustment(f, key, print_adjustment, out);
 		ret = f->t.error;

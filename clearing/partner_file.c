@@ -351,6 +351,18 @@ static void adjustment_answered(struct emitting *e, const struct answer *a, cons
 	}
 }
 
+/* A card's first debit: who bears it. */
+static int first_lost(struct file *f, struct emitting *e, const struct item_row *item)
+{
+	struct risk r;
+	int ret = risk_of(f->t, item, &r);
+
+	if (ret == 0)
+		risk_post(&r, false, e->emit, e->arg);
+	risk_done(&r);
+	return ret;
+}
+
 static int post_answer(struct file *f, const struct layout *l, const char *line, void *arg)
 {
 	struct posting p[RESOLVE_POSTINGS_MAX];
@@ -373,7 +385,7 @@ static int post_answer(struct file *f, const struct layout *l, const char *line,
 	if (a.item.scheme == SCHEME_BANK) {
 		emit(e, a.accepted ? ACCOUNT(ACCOUNT_CASH, 1) : ACCOUNT(ACCOUNT_BANK, 2), ACCOUNT(ACCOUNT_BANK, 1), a.item.amount_fen,
 		     a.accepted ? POST_COLLECTED : POST_RETURNED, SCHEME_BANK, a.item.cleared_key + 5);
-		return 0;
+		return a.accepted ? 0 : first_lost(f, e, &a.item);
 	}
 	count = post_resolve(&c.priced, SCHEME_TUNION, a.accepted, p);
 	for (uint8_t i = 0; i < count; i++)

@@ -572,6 +572,8 @@ int refdata_check(const struct refdata *r, uint8_t type, const void *body, size_
 		return media_apply(NULL, 0, body, n, ret_error, error_bytes);
 	if (type == EVENT_CARDS)
 		return cards_apply(NULL, 0, body, n, ret_error, error_bytes);
+	if (type == EVENT_RISK && contract_is(body, n))
+		return contracts_apply(NULL, 0, body, n, ret_error, error_bytes);
 	return apply((struct refdata *)(uintptr_t)r, type, body, n, true, ret_error, error_bytes);
 }
 
@@ -584,6 +586,8 @@ int refdata_apply(struct refdata *r, const struct event *e, struct txn *t, char 
 		return t->write ? media_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
 	if (e->type == EVENT_CARDS)
 		return t->write ? cards_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
+	if (e->type == EVENT_RISK && contract_is(e->body, e->bytes))
+		return t->write ? contracts_apply(t, e->seq, e->body, e->bytes, ret_error, error_bytes) : 0;
 	if (e->type == EVENT_CODE_ANSWER)
 		return t->write ? code_answers_apply(t, e->seq, e->body, e->bytes) : 0;
 	if (e->type == EVENT_FEED)

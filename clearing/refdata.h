@@ -56,6 +56,9 @@ const struct person_row *person_find(const struct person_row *list, size_t count
 int rerate_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 /* refdata_device.c */
 int device_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
+/* refdata_contract.c: false: the event is no contract. t NULL: only check. */
+bool contract_is(const uint8_t *p, size_t n);
+int contracts_apply(struct txn *t, uint64_t seq, const uint8_t *p, size_t n, char *error, size_t error_bytes);
 /* refdata_confirm.c */
 int risk_apply(struct refdata *ref, const uint8_t *p, size_t n, bool dry, char *error, size_t error_bytes);
 /* refdata_publish.c */

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum risk_kind { RISK_CONFIRM = 1 };	/* on disk */
+enum risk_kind { RISK_CONFIRM = 1 };	/* on disk; 2: refdata_contract.c */
 #define KEY_AT (8 + 32 + 64)
 #define DIGEST_AT (KEY_AT + TAP_KEY_BYTES + 2)
 

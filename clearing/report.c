@@ -226,7 +226,7 @@ static void write_csv(const struct report *r, FILE *out)
 	fputs("\r\n", out);
 }
 
-const char *const report_forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05", "D-06", "D-07", "M-02", "S-01" };
+const char *const report_forms[] = { "D-01", "D-02", "D-03", "D-04", "D-05", "D-06", "D-07", "D-08", "M-02", "S-01" };
 const size_t report_form_count = sizeof(report_forms) / sizeof(report_forms[0]);
 
 static int form_fill(struct report *r, const char *form)
@@ -247,6 +247,8 @@ static int form_fill(struct report *r, const char *form)
 		form_d06(r);
 	else if (strcmp(form, "D-07") == 0)
 		form_d07(r);
+	else if (strcmp(form, "D-08") == 0)
+		form_d08(r);
 	else if (strcmp(form, "M-02") == 0)
 		form_m02(r);
 	else

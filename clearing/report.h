@@ -37,6 +37,7 @@ void form_d04(struct report *r, const char *title);
 void form_d05(struct report *r);
 void form_m02(struct report *r);
 void form_d07(struct report *r);	/* report_differ.c */
+void form_d08(struct report *r);	/* report_risk.c */
 /* report_adjust.c: adjustments booked in the day. */
 void form_d06(struct report *r);
 int64_t claims_adjust(struct report *r);	/* rows of D-04 that take claims of other days back or add to them; their sum */

@@ -330,7 +330,11 @@ void form_d05(struct report *r)
 	relation(r, "收到笔数 = 各类判定之和", (int64_t)r->day.tap_count, all);
 }
 
-static bool is_adjustment(const struct posting_row *p) { return p->reason >= POST_ADJUST_FARE && p->reason <= POST_ADJUST_REFUND; }
+/* What a day books about earlier ones: rides rated anew, first rides lost, losses paid after all. */
+static bool is_adjustment(const struct posting_row *p)
+{
+	return (p->reason >= POST_ADJUST_FARE && p->reason <= POST_ADJUST_REFUND) || p->reason == POST_RISK || p->reason == POST_ARREARS_PAID;
+}
 
 /* A posting into the row of the operator it concerns. */
 static void m02_add(struct report *r, const struct posting_row *p)

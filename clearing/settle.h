@@ -33,6 +33,15 @@ bool debit_row(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], stru
 void debit_adjust_key(const struct adjustment *a, uint8_t ret_cleared_key[CLEARED_KEY_BYTES]);
 /* The adjustment an item is about; false: it is about rides. *ret_fen: collected, or below 0 given back. */
 bool debit_adjustment(struct txn *t, const uint8_t cleared_key[CLEARED_KEY_BYTES], struct adjustment *ret, int64_t *ret_fen);
+/* risk.c: a refused debit that is a card's first: what of each of its rides the contract's party bears, and what its operator. In the order
+ * of the rides; the party bears the first. */
+struct risk_ride { uint8_t key[TAP_KEY_BYTES]; int64_t time_ms, fen, party_fen; uint32_t operator_id; };
+struct risk { struct contract contract; struct risk_ride *ride; size_t rides; int64_t party_fen, operator_fen; };
+/* 0, and ret->rides 0: none of this kind. From what is unchanging of the item and of rows before it, whatever its state. */
+int risk_of(struct txn *t, const struct item_row *item, struct risk *ret) CLEARING_MUST_CHECK;
+void risk_done(struct risk *r);
+/* From arrears to who bears it; back: it was paid after all. */
+void risk_post(const struct risk *r, bool back, posting_fn emit, void *arg);
 /* bank_cards.c: the bank refused this item; its card rides no more until it is paid. */
 void bank_refused(struct txn *t, const struct item_row *item);
 /* A file of a day goes out once; building again changes its bytes only to the same bytes. outbox_ack: its partner has it. */

@@ -22,7 +22,7 @@
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden" };
+	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract" };
 
 struct store {
 	MDB_env *env;

@@ -67,7 +67,7 @@ int verb_report(int argc, char **argv)
 {
 	static const char usage[] =
 		"用法 usage: qingfen report DATE|MONTH [--form D-01] [--format json|csv] [--out DIR] [--store DIR]\n"
-		"  D-01 日清分汇总  D-02 线路明细  D-03 卡种及优惠  D-04 财政补贴  D-05 差错  D-06 调整  D-07 差异  M-02 企业结算单  S-01 补贴申领单\n"
+		"  D-01 日清分汇总  D-02 线路明细  D-03 卡种及优惠  D-04 财政补贴  D-05 差错  D-06 调整  D-07 差异  D-08 首乘损失  M-02 企业结算单  S-01 补贴申领单\n"
 		"  without --form: all of them\n";
 	struct options o;
 	struct store *s;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char usage[] =
-	"用法 usage: qingfen load terminals|issuers|blacklist|riders|bureaus|media|cards|persons FILE.csv [--version N] [--socket PATH] [--json]\n"
+	"用法 usage: qingfen load terminals|issuers|blacklist|riders|bureaus|media|cards|contract|persons FILE.csv [--version N] [--socket PATH] [--json]\n"
 	"            qingfen load tariff PACKDIR [--socket PATH] [--json]\n"
 	"  整个文件检查通过后作为一个事件生效; 黑名单须给版本号\n"
 	"  The whole file is checked and takes effect as one event; a black list needs its version.\n";

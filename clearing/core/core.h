@@ -148,6 +148,7 @@ enum posting_reason {			/* on disk */
 	POST_ADJUST_REFUND = 12,	/* what the rider is owed of a settled ride became another */
 	POST_HOLD_BACK = 13,		/* a hold that was more than the fare: the operator owes the rider the rest */
 	POST_ARREARS_PAID = 16,		/* a debit the bank had refused was paid otherwise */
+	POST_RISK = 27,			/* lost with a card's first rides: from arrears to who bears it */
 	POST_KEPT = 18,			/* charged beyond what is due, left with the operator by the pack's policy */
 };
 /* One leg pair: debit account, credit account, amount > 0. */

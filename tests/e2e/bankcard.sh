@@ -141,6 +141,19 @@ show 1 5@-35; "$B/qingfen" day close "$fifth" >/dev/null && "$B/qingfen" day set
 pays=$(ls "$dir"/bank/in/DSPY*2 2>/dev/null | tail -1)
 is "a ride that a late one made a transfer is given back, by a file of its own" "1 RECONCILED" "$(grep -c '^D' "$pays") $(grep -o RECONCILED "$dir/settled")"
 "$B/qingfen" explain debit "$(items "$pays")" | grep -q '退款, 以前乘车的调整 .*1.00 元  已退'; say "and the refund explains itself" $? "$("$B/qingfen" explain debit "$(items "$pays")")"
+sixth=$(TZ=UTC-8 date -d '+5 day' +%F) seventh=$(TZ=UTC-8 date -d '+6 day' +%F)
+printf 'prefix,first_fen,account,title,from,to\n621799,150,3000003,首乘协议,2025-01-01,\n' >"$dir/contract.csv"
+"$B/qingfen" load contract "$dir/contract.csv" >/dev/null; say "a contract on lost first rides is loaded" $?
+bank 100
+show 1 6@-5; "$B/qingfen" day close "$sixth" >/dev/null && "$B/qingfen" day settle "$sixth" >/dev/null 2>&1
+"$B/qingfen" bank list | grep -q '^621799\*\*\*\*\*\*0006  首乘风险 .*2.00'; say "a card's first debit that is refused puts it on the list for its risk" $? "$("$B/qingfen" bank list)"
+run 1; show 1 6; is "the card is denied" denied "$(answers 1)"
+"$B/qingfen" day close "$seventh" >/dev/null
+"$B/qingfen" report "$seventh" --form D-08 >"$dir/out"; grep -q '"bearer":"首乘协议","rides":1,"lost_fen":150' "$dir/out" && grep -q '"kind":"企业承担".*"lost_fen":50' "$dir/out"
+say "the report tells what the bank bears by contract, and what the operator" $? "$(cat "$dir/out")"
+printf 'action,pan,item,fen\nallow,%s,,\n' "$(sed -n 8p "$dir/cards/cards.csv" | cut -d, -f1)" >"$dir/allow.csv"
+"$B/qingfen" bank load "$dir/allow.csv" >/dev/null 2>"$dir/err"; say "until it is allowed" $? "$(cat "$dir/err")"
+run 1; show 1 6; is "then it rides again" go "$(answers 1)"
 "$B/qingfen" check >"$dir/out" 2>&1 && [ ! -s "$dir/out" ]; say "every invariant holds" $? "$(cat "$dir/out")"
 for d in "$tomorrow" "$third"; do "$B/qingfen" recompute "$d" >"$dir/out" 2>&1; say "a day of answers and payments recomputes to the same bytes" $? "$(cat "$dir/out")"; done
 exit $status
