@@ -158,3 +158,20 @@ int code_asks_load(struct code_asks *a, struct txn *t)
 	}
 	return ret != 0 ? ret : t->error;
 }
+
+int code_asks_built(struct code_asks *a, struct txn *t, uint64_t cut_seq)
+{
+	size_t before = a->count;
+	int ret = code_asks_load(a, t);
+	struct inbox_iter it;
+	struct event e;
+
+	if (ret != 0 || a->count == before)
+		return ret;
+	inbox_open(t, cut_seq + 1, UINT64_MAX, &it);
+	while (inbox_next(&it, &e))
+		if (e.type == EVENT_CODE_ANSWER)
+			code_asks_event(a, e.body, e.bytes);
+	inbox_close(&it);
+	return t->error;
+}

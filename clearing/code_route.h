@@ -82,5 +82,7 @@ size_t code_asks_list(const struct code_asks *a, unsigned scheme, size_t *at, st
 void code_asks_event(struct code_asks *a, const uint8_t *body, size_t n);	/* answered */
 /* Those that cleared days left waiting: items that wait and no answer of a cleared day. */
 int code_asks_load(struct code_asks *a, struct txn *t) CLEARING_MUST_CHECK;
+/* The same when a day was built, whose events end at cut_seq: what its clear left waiting and arrival had not; answers since are kept. */
+int code_asks_built(struct code_asks *a, struct txn *t, uint64_t cut_seq) CLEARING_MUST_CHECK;
 
 #endif

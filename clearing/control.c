@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clearing/code_route.h"
 #include "clearing/kerb.h"
 
 #define REQUEST_BYTES_MAX 8192
@@ -207,6 +208,16 @@ static int advance_call(struct txn *t, void *arg)
 	return day_advance(t, a->day, &a->state);
 }
 
+/* A code record that looked set aside on arrival, and that the clear by time let stand, is asked about from now on. */
+struct built { struct daemon *daemon; uint64_t cut_seq; };
+
+static int built_call(struct txn *t, void *arg)
+{
+	struct built *b = arg;
+
+	return code_asks_built(live_asks(b->daemon->live), t, b->cut_seq);
+}
+
 static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 {
 	struct advance a = { 0 };
@@ -219,8 +230,11 @@ static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 	ret = day_row_read(d, a.day, &row);
 	if (ret == 0 && row.state < DAY_CLEARED)
 		ret = CLEARING_E_STATE;
-	if (ret == 0 && row.state == DAY_CLEARED)
+	if (ret == 0 && row.state == DAY_CLEARED) {
 		ret = day_build(d->store, a.day);
+		if (ret == 0)
+			ret = writer_call(d, built_call, &(struct built){ d, row.cut_seq });
+	}
 	for (int i = 0, fails = 0; ret == 0 && i < SETTLE_ROUNDS_MAX && !daemon_stopping(d); i++) {
 		int round;
 

@@ -457,6 +457,36 @@ static void what_waits_is_known_again_after_a_restart_until_it_is_answered(void 
 	house_close(&h);
 }
 
+static void what_a_day_left_waiting_is_asked_about_when_it_is_built(void **state)
+{
+	struct tap silent = waiting_tap(TAP_BANK_QR, 1, DAY0, 480), answered = waiting_tap(TAP_BANK_QR, 2, DAY0, 481);
+	struct code_answer a = said_of(&answered, CODE_GOOD);
+	struct code_waiting list[4];
+	struct code_asks *asks;
+	uint8_t id[TAP_KEY_BYTES];
+	struct day_row day;
+	size_t at = 0;
+	struct txn txn;
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	send_checked(&h, &silent, KEY_CHECK_FOREIGN);
+	send_checked(&h, &answered, KEY_CHECK_FOREIGN);
+	day_end(&h);
+	say(&h, SCHEME_RIDE_CODE, &a);
+	assert_int_equal(day_build(h.store, DAY0), 0);
+	assert_int_equal(code_asks_new(&asks) | txn_begin(h.store, false, &txn), 0);	/* on arrival neither looked as if it waited */
+	assert_true(day_get(&txn, DAY0, &day));
+	assert_int_equal(code_asks_built(asks, &txn, day.cut_seq), 0);
+	txn_abort(&txn);
+	assert_int_equal(code_asks_list(asks, SCHEME_RIDE_CODE, &at, list, 4), 1);
+	tap_key(&silent, id);
+	assert_memory_equal(list[0].key, id, TAP_KEY_BYTES);
+	code_asks_free(asks);
+	house_close(&h);
+}
+
 /* A code record beyond its device's cap: set aside, and released on the day after by a person. */
 static void set_aside_and_release(struct house *h, const struct tap *t)
 {
@@ -567,6 +597,7 @@ int main(void)
 		cmocka_unit_test_setup(an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_stays, set_up),
 		cmocka_unit_test_setup(an_identity_code_rides_with_its_persons_entitlements_and_is_charged_what_is_due, set_up),
 		cmocka_unit_test_setup(what_waits_is_known_again_after_a_restart_until_it_is_answered, set_up),
+		cmocka_unit_test_setup(what_a_day_left_waiting_is_asked_about_when_it_is_built, set_up),
 		cmocka_unit_test_setup(a_code_released_from_a_cap_is_asked_about_at_once, set_up),
 		cmocka_unit_test_setup(an_answer_about_a_released_code_counts_before_the_cut_and_after, set_up),
 	};
