@@ -149,7 +149,7 @@ static size_t file_load(const struct terminal *t, const char *name, void *p, siz
 
 static void in_force(struct terminal *t)
 {
-	struct qfv_place place = { sizeof(place), 101, 7001, 0, 0x4280, 1, 0, { 0x12, 0x18, 0x42, 0x80 }, "1", "B12345", 0 };
+	struct qfv_place place = { sizeof(place), 101, 7001, 0, 0x4280, 1, 0, { 0x12, 0x18, 0x42, 0x80 }, "1", "B12345", 0, { 0 }, 0 };
 
 	place.list_version = t->list_version;
 	check("place", qfv_gate_place(t->gate, &place));
