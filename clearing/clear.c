@@ -16,6 +16,9 @@ void job_done(struct job *j)
 	for (size_t i = 0; i < j->arena.count; i++)
 		free(j->arena.chunk[i]);
 	free(j->arena.chunk);
+	for (size_t i = 0; i < j->parts; i++)
+		results_free(j->part[i]);
+	free(j->part);
 	results_free(j->results);
 	free(j->work);
 	free(j->order);

@@ -49,7 +49,7 @@ struct job {
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
 	struct arena arena;		/* of states */
-	struct results *results;
+	struct results *results, **part; size_t parts;	/* part: of the threads, whose results rows still name */
 	struct fold *fold;
 	struct sink *sink;
 	struct clear_stats stats;
@@ -91,8 +91,12 @@ int answers_apply(struct job *j);
 int answers_write(struct job *j, posting_fn emit, void *arg);
 /* clear_confirm.c: distrusted taps whose second signature is of this day, into postings and DB_CONFIRMED. */
 int confirms_write(struct job *j, posting_fn emit, void *arg);
-/* clear_rate.c: fares by person and time. Rows are made here, those that are no rides in clear_write.c. */
+/* clear_parts.c: fares by person and time, by several threads. */
 int clear_rate(struct job *j);
+/* clear_rate.c: what is to be rated, by person and time; some persons' rides, and those asked for between them. Results are made here, those of
+ * records that are no rides in clear_write.c. */
+int rides_collect(struct job *j);
+int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */
 int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state);
 struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day);

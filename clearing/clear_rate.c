@@ -240,7 +240,7 @@ static int asked_rate(struct job *j, uint64_t person)
 	return ret == 0 && done ? state_keep(j, person, &state) : ret;
 }
 
-static int rides_collect(struct job *j)
+int rides_collect(struct job *j)
 {
 	j->ride = malloc((j->count + 1) * sizeof(struct work *));
 	if (j->ride == NULL)
@@ -258,26 +258,23 @@ static int rides_collect(struct job *j)
 	return rides_sort(j->ride, j->ride_count);
 }
 
-int clear_rate(struct job *j)
+int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end)
 {
-	size_t asked = 0;
-	int ret = rides_collect(j);
+	int ret = 0;
 
-	if (ret == 0)
-		ret = clear_asked(j);
-	for (size_t i = 0, n; ret == 0 && i < j->ride_count; i += n) {
+	for (size_t i = ride, n; ret == 0 && i < ride_end; i += n) {
 		uint64_t person = j->ride[i]->person;
 
-		works_prefetch(j->ride, i, j->ride_count);
-		for (n = 1; i + n < j->ride_count && j->ride[i + n]->person == person; n++)
-			works_prefetch(j->ride, i + n, j->ride_count);
-		for (; ret == 0 && asked < j->asked_count && j->asked[asked] < person; asked++)
+		works_prefetch(j->ride, i, ride_end);
+		for (n = 1; i + n < ride_end && j->ride[i + n]->person == person; n++)
+			works_prefetch(j->ride, i + n, ride_end);
+		for (; ret == 0 && asked < asked_end && j->asked[asked] < person; asked++)
 			ret = asked_rate(j, j->asked[asked]);
 		if (ret == 0)
-			ret = person_rate(j, &j->ride[i], n, asked < j->asked_count && j->asked[asked] == person);
-		asked += asked < j->asked_count && j->asked[asked] == person;
+			ret = person_rate(j, &j->ride[i], n, asked < asked_end && j->asked[asked] == person);
+		asked += asked < asked_end && j->asked[asked] == person;
 	}
-	for (; ret == 0 && asked < j->asked_count; asked++)
+	for (; ret == 0 && asked < asked_end; asked++)
 		ret = asked_rate(j, j->asked[asked]);
 	return ret != 0 ? ret : j->txn.error;
 }

@@ -34,8 +34,10 @@ static int row_write(struct job *j, struct row_writer *writer, struct work *w)
 {
 	struct row_new row = { .person = w->person, .seq = w->seq, .raw_seq = w->raw_seq, .device = w->device, .raw = w->raw, .raw_bytes = w->raw_bytes,
 			       .decides = decides(w) };
-	int ret = 0;
+	int ret = w->result != NULL && j->parts > 0 ? results_same(j->results, w->result, &w->result) : 0;
 
+	if (ret != 0)
+		return ret;
 	if (w->result == NULL || w->result->cells.cube == NULL) {
 		struct tap read;
 		const struct tap *tap = work_tap(w, &read) ? &read : NULL;

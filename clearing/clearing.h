@@ -454,6 +454,8 @@ struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen,
 int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;
 /* clear_day into the store, state CUT -> CLEARED, digest kept. Running it twice changes nothing. */
 int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;
+/* Threads of the clears of this process from here on, at most 8; 0, as at the start: one a processor. The rows are the same. */
+void clear_threads(unsigned threads);
 /* Clear again beside the store and compare every byte. */
 int day_recompute(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
 /* All business rows of a day sorted by business key, arrival metadata left out; day DAY_NONE: all. */

@@ -51,6 +51,7 @@ static const struct option options[] = {
 	{ "control_socket", OPTION_PATH, AT(control_socket), 0, 0, "clearingd.sock", "Unix socket for qingfen load, day, status" },
 	{ "open_day", OPTION_DAY, AT(open_day), 0, 0, "", "first settlement day of a new store, YYYY-MM-DD; empty: today" },
 	{ "threads", OPTION_INT, AT(threads), 1, THREADS_MAX, "2", "front threads" },
+	{ "clear_threads", OPTION_INT, AT(clear_threads), 0, 8, "0", "threads that rate a day at its close; 0: one a processor" },
 	{ "map_mib", OPTION_INT, AT(map_mib), 16, 1 << 22, "16384", "address space of the store, MiB" },
 	{ "connections_max", OPTION_INT, AT(connections_max), 1, 1000000, "12000", "connections at once" },
 	{ "handshake_s", OPTION_INT, AT(handshake_s), 1, 600, "10", "seconds for the TLS handshake and the hello" },

@@ -116,6 +116,7 @@ static int daemon_run(struct daemon *d)
 	sigset_t set;
 	int ret, caught;
 
+	clear_threads((unsigned)d->conf.clear_threads);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -21,14 +21,17 @@ bool terminal_decided(struct txn *t, const uint8_t terminal[6], uint32_t *ret_se
 
 /*
  * A result: what cleared_encode() makes of a row (bytes, n), together with what else of its record is summed. Equal
- * results of one clear are one; cells are where they are summed, empty until then; mark and at are the writer's.
+ * results of one clear are one; cells are where they are summed, empty until then; mark and at are the writer's; same
+ * is the equal one of the whole clear, for one made by a thread of its own.
  */
-struct row_result { uint8_t *bytes; uint32_t n, all; uint64_t hash; uint32_t mark, at; struct cleared row; struct fold_cells cells; };
+struct row_result { uint8_t *bytes; uint32_t n, all; uint64_t hash; uint32_t mark, at; struct cleared row; struct fold_cells cells; struct row_result *same; };
 struct results;
 int results_new(struct results **ret) CLEARING_MUST_CHECK;
 void results_free(struct results *r);		/* NULL is fine */
 /* tap: the record, NULL when it cannot be read. */
 int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret) CLEARING_MUST_CHECK;
+/* The equal one of r for a result of another table; made when there is none. */
+int results_same(struct results *r, struct row_result *other, struct row_result **ret) CLEARING_MUST_CHECK;
 
 /* Rows in rising key order into blocks, those into a sink (DB_CLEARED), what they decided too (DB_TAPKEY) at the end. */
 struct row_writer;

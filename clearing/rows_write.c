@@ -94,26 +94,41 @@ static uint32_t summed_with(const struct tap *tap, uint8_t ret[2 + LINE_BYTES_MA
 	return 2 + n;
 }
 
-int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret)
+static int result_of(struct results *r, const uint8_t *bytes, uint32_t n, uint32_t all, uint64_t hash, const struct cleared *c, struct row_result **ret)
 {
-	uint8_t bytes[RESULT_BYTES_MAX + 2 + LINE_BYTES_MAX];
-	int n = cleared_encode(c, bytes, RESULT_BYTES_MAX), code = n < 0 ? n : results_room(r);
-	uint64_t hash;
-	uint32_t all;
+	int code = results_room(r);
 	size_t at;
 
 	if (code != 0)
 		return code;
-	all = (uint32_t)n + summed_with(tap, bytes + n);
-	hash = XXH3_64bits(bytes, all);
 	for (at = hash & r->mask; r->slot[at] != 0; at = (at + 1) & r->mask) {
 		*ret = r->list[r->slot[at] - 1];
-		if ((*ret)->hash == hash && (*ret)->n == (uint32_t)n && (*ret)->all == all && memcmp((*ret)->bytes, bytes, all) == 0)
+		if ((*ret)->hash == hash && (*ret)->n == n && (*ret)->all == all && memcmp((*ret)->bytes, bytes, all) == 0)
 			return 0;
 	}
-	code = result_new(r, bytes, (uint32_t)n, all, hash, c, ret);
+	code = result_new(r, bytes, n, all, hash, c, ret);
 	if (code == 0)
 		r->slot[at] = (uint32_t)r->count;
+	return code;
+}
+
+int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret)
+{
+	uint8_t bytes[RESULT_BYTES_MAX + 2 + LINE_BYTES_MAX];
+	int n = cleared_encode(c, bytes, RESULT_BYTES_MAX);
+	uint32_t all;
+
+	if (n < 0)
+		return n;
+	all = (uint32_t)n + summed_with(tap, bytes + n);
+	return result_of(r, bytes, (uint32_t)n, all, XXH3_64bits(bytes, all), c, ret);
+}
+
+int results_same(struct results *r, struct row_result *other, struct row_result **ret)
+{
+	int code = other->same != NULL ? 0 : result_of(r, other->bytes, other->n, other->all, other->hash, &other->row, &other->same);
+
+	*ret = other->same;
 	return code;
 }
 

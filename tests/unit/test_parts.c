@@ -1,0 +1,78 @@
+/* A day rated by several threads: the same rows, states, ledger and dump as by one. */
+#include "tests/unit/house.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define DAYS 3
+#define TAPS 1500		/* a day; cut into eight parts */
+#define CARDS 60
+
+static uint64_t seed;
+
+static void days_ride(struct house *h)
+{
+	static const char *const line[] = { "A", "B", "C", "K", "R" };
+	uint64_t x = seed;
+
+	for (int32_t day = DAY0; day < DAY0 + DAYS; day++) {
+		for (int i = 0; i < TAPS; i++) {
+			struct tap t;
+			int32_t of;
+
+			x = x * 6364136223846793005u + 1442695040888963407u;
+			of = x >> 60 == 0 && day > DAY0 ? day - 1 : day;	/* some come a day late and change other rides */
+			t = tap_at((unsigned)(x >> 20) % CARDS + 1, of, 300 + (int)((x >> 30) % 1000), line[(x >> 40) % 5], 100 + (uint32_t)((x >> 45) % 3) * 100);
+			tap_send(h, &t);
+		}
+		day_end(h);
+	}
+}
+
+static void test_one_two_and_eight_threads_leave_the_same_rows_and_the_same_digest(void **state)
+{
+	static const unsigned threads[] = { 1, 2, 8 };
+	uint8_t rows[3][DAYS][DIGEST_BYTES], text[3][DAYS][DIGEST_BYTES];
+	uint64_t adjusted = 0;
+
+	(void)state;
+	seed = (uint64_t)time(NULL);
+	printf("# seed %llu\n", (unsigned long long)seed);
+	for (size_t i = 0; i < 3; i++) {
+		struct house h;
+		struct txn t;
+
+		clear_threads(threads[i]);
+		serials = 0;
+		house_open(&h);
+		elders_add(&h);
+		days_ride(&h);
+		for (int d = 0; d < DAYS; d++) {
+			rows_digest(&h, DAY0 + d, rows[i][d]);
+			assert_int_equal(dump_digest(h.store, DAY0 + d, text[i][d]), 0);
+			assert_memory_equal(rows[i][d], rows[0][d], DIGEST_BYTES);
+			assert_memory_equal(text[i][d], text[0][d], DIGEST_BYTES);
+		}
+		clear_threads(threads[2 - i]);	/* cleared again by another number: every row, state and sum as it lies there */
+		for (int d = 0; d < DAYS; d++) {
+			FILE *out = fopen("/dev/null", "we");
+
+			assert_non_null(out);
+			assert_int_equal(day_recompute(h.store, DAY0 + d, out), 0);
+			fclose(out);
+		}
+		assert_int_equal(txn_begin(h.store, false, &t), 0);
+		adjusted += txn_rows(&t, DB_ADJUST);
+		txn_abort(&t);
+		house_close(&h);
+	}
+	assert_true(adjusted > 30);
+	clear_threads(0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_one_two_and_eight_threads_leave_the_same_rows_and_the_same_digest) };
+
+	return cmocka_run_group_tests(tests, packs_make, packs_free);
+}
