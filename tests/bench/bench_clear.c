@@ -75,8 +75,8 @@ static void city_put(struct making *m, uint64_t cards)
 	static const char issuers[] = "issuer,ours,valid_from,valid_to,name\n02184280,yes,2000-01-01,,ours\n";
 	uint8_t head[8];
 	char *csv = NULL;
-	size_t n = 0, bytes;
-	void *blob;
+	size_t n = 0, bytes = 0;
+	void *blob = NULL;
 	FILE *f = open_memstream(&csv, &n);
 
 	must(f != NULL && tariff_compile("tariffs/packs/ganzhou", NULL, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &m->tariff) == 0);
