@@ -65,7 +65,7 @@ $(O)/pic/qfval.o: $(patsubst %.c,$(O)/pic/%.o,$(filter validator/qfval%,$(QFVAL_
 	@ld -r --gc-sections $$(nm -g --defined-only $(filter %.o,$^) | sed -n 's/.* T \(qfv_\)/-u \1/p') $^ -o $@
 $(B)/libqfval.so.1: $(O)/pic/qfval.o validator/qfval.map
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libqfval.so.1 -Wl,--version-script,validator/qfval.map -Wl,--gc-sections -Wl,-z,defs \
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libqfval.so.1 -Wl,--version-script,validator/qfval.map -Wl,--gc-sections -Wl,-z,defs \
 		-o $@ $< -lcrypto -lxxhash
 $(B)/libqfval.a: $(O)/pic/qfval.o
 	@objcopy --wildcard --keep-global-symbol='qfv_*' $< $(O)/pic/libqfval.o && rm -f $@ && ar rcsD $@ $(O)/pic/libqfval.o

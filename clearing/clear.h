@@ -84,7 +84,6 @@ int judge_codes(struct job *j);
 bool code_taken_before(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t key[TAP_KEY_BYTES], uint8_t check, int32_t day);
 bool code_held(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t key[TAP_KEY_BYTES], int32_t day);
 int codes_write(struct job *j);
-int codes_rebuild(struct txn *t);	/* the index of a store that has cleared days from before it; once */
 /* clear_answers.c: an event's answers; into the records of this day, before they are judged; into postings and the index of answers. */
 int answers_collect(struct job *j, const struct event *e);
 int answers_apply(struct job *j);

@@ -108,11 +108,6 @@ static int first_day(struct daemon *d)
 		return ret;
 	if (day_open_get(&t) == DAY_NONE)
 		day_open_init(&t, d->conf.open_day != DAY_NONE ? d->conf.open_day : service_day_of_ms(clock_ms(), DAY_CUT_S_DEFAULT));
-	ret = codes_rebuild(&t);
-	if (ret != 0) {
-		txn_abort(&t);
-		return ret;
-	}
 	return txn_commit(&t);
 }
 

@@ -13,4 +13,8 @@ done
 "$B/qingfen" nosuch 2>/dev/null; is "an unknown verb is a usage error" 2 $?
 "$B/qingfen" check --store "$dir/none" 2>/dev/null; code=$?; [ $code -ne 0 ]; say "a store that is not there is an error" $? "$code"
 "$B/qingfen" status --socket "$dir/none" 2>/dev/null; is "no daemon is told as unreachable" 7 $?
+for alg in 3des sm4; do
+	"$B/qingfen" sim city --out "$dir/$alg" --lines 2 --devices 2 --taps 100 --purse $alg >/dev/null 2>&1; say "a city of $alg purses only is made" $?
+done
+"$B/qingfen" sim city --out "$dir/des" --purse des >/dev/null 2>&1; is "a city of purses of another algorithm is a usage error" 2 $?
 exit $status

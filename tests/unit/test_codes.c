@@ -230,33 +230,6 @@ static void the_order_of_arrival_leaves_no_trace(void **state)
 	}
 }
 
-static void a_store_from_before_the_index_gets_it_as_the_clear_would_have_written_it(void **state)
-{
-	struct tap first = code_tap(1, 1, DAY0, 480, 480), second = code_tap(1, 2, DAY0, 481, 480), other = code_tap(2, 1, DAY0, 482, 482);
-	struct house h;
-	struct txn txn;
-	MDB_dbi dbi;
-
-	(void)state;
-	house_open(&h);
-	tap_send(&h, &first);
-	tap_send(&h, &second);
-	day_end(&h);
-	tap_send(&h, &other);
-	day_end(&h);
-	assert_int_equal(txn_begin(h.store, true, &txn), 0);
-	assert_int_equal(mdb_dbi_open(txn.mdb, "code", 0, &dbi), 0);
-	assert_int_equal(mdb_drop(txn.mdb, dbi, 0), 0);
-	assert_int_equal(txn_commit(&txn), 0);
-	assert_int_not_equal(day_recompute(h.store, DAY0, stderr), 0);
-	assert_int_equal(txn_begin(h.store, true, &txn), 0);
-	assert_int_equal(codes_rebuild(&txn), 0);
-	assert_int_equal(codes_rebuild(&txn), 0);	/* once */
-	assert_int_equal(txn_commit(&txn), 0);
-	all_holds(&h);
-	house_close(&h);
-}
-
 /* ---- at the arrival ------------------------------------------------------------------------------------------------ */
 
 static enum verdict on_arrival(struct house *h, struct live *live, const struct tap *t)
@@ -591,7 +564,6 @@ int main(void)
 		cmocka_unit_test_setup(what_an_earlier_day_took_is_not_taken_back, set_up),
 		cmocka_unit_test_setup(a_forgery_holds_no_code_and_an_unverified_one_gives_way, set_up),
 		cmocka_unit_test(the_order_of_arrival_leaves_no_trace),
-		cmocka_unit_test_setup(a_store_from_before_the_index_gets_it_as_the_clear_would_have_written_it, set_up),
 		cmocka_unit_test_setup(the_receipt_already_says_that_a_code_rode_before, set_up),
 		cmocka_unit_test_setup(an_answer_before_the_cut_decides_and_a_second_one_changes_nothing, set_up),
 		cmocka_unit_test_setup(an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_stays, set_up),

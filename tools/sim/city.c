@@ -219,10 +219,9 @@ static bool option_read(struct city *c, int option, const char *value)
 	case 'b':
 		return number_read(value, 1, BATCH_TAPS_MAX, &c->batch_taps);
 	case 'u':
-		c->purse_alg = strcmp(value, "sm4") == 0    ? KEY_ALG_SM4
-			       : strcmp(value, "3des") == 0 ? KEY_ALG_3DES
-							    : 0;
-		return c->purse_alg != 0;
+		c->purse_alg = strcmp(value, "sm4") == 0 ? KEY_ALG_SM4 : KEY_ALG_3DES;
+		c->purses = strcmp(value, "sm4") == 0 || strcmp(value, "3des") == 0;
+		return c->purses;
 	case 'd':
 		return day_read(value, &c->day);
 	default:

@@ -142,7 +142,7 @@ struct city {
 	uint64_t seed;
 	uint32_t lines_wanted, devices_wanted, taps_wanted;
 	uint32_t cards_wanted, batch_taps; /* cards 0: two for five taps */
-	uint8_t purse_alg; /* enum key_alg: nothing but purse cards of it; 0: every medium */
+	bool purses; uint8_t purse_alg; /* nothing but purse cards, of this enum key_alg; else every medium */
 	int32_t day;
 	int64_t midnight_ms;
 	struct city_rng rng;

@@ -64,7 +64,7 @@ static void card_identity(struct city *c, struct city_card *card, const struct i
 /* The generator is the card's factory: it derives the card's TAC key once. */
 static void card_key(struct city *c, struct city_card *card)
 {
-	card->alg_id = c->purse_alg != 0		? c->purse_alg
+	card->alg_id = c->purses		     ? c->purse_alg
 		       : city_chance(&c->rng, 4000) ? KEY_ALG_SM4
 						     : KEY_ALG_3DES;
 	card->key_version = 1;
@@ -188,7 +188,7 @@ void city_people_make(struct city *c)
 	uint32_t cards = c->cards_wanted != 0 ? c->cards_wanted : c->taps_wanted * 2 / 5 + 40;
 
 	for (uint32_t i = 0; i < cards; i++) {
-		uint32_t at = c->purse_alg != 0 ? 10000 : city_below(&c->rng, 10000);
+		uint32_t at = c->purses ? 10000 : city_below(&c->rng, 10000);
 
 		if (at < 500)
 			city_card_foreign(c, true);

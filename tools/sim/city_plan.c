@@ -46,7 +46,7 @@ uint32_t fault_wanted(const struct city *c, enum city_fault fault)
 {
 	uint64_t n = (uint64_t)fault_list[fault].per_200k * c->taps_wanted / 200000;
 
-	if (c->purse_alg != 0)
+	if (c->purses)
 		return fault == FAULT_DUPLICATE ? c->taps_wanted / PURSE_DUPLICATE_OF : 0;
 	return fault == FAULT_NONE ? 0 : n < 2 ? 2 : (uint32_t)n;
 }

@@ -161,7 +161,7 @@ void city_rides_plan(struct city *c)
 		day_plan(c, i);
 	for (uint32_t tries = 0; c->ride_count < c->taps_wanted && tries < c->taps_wanted; tries++)
 		way_plan(c, city_below(&c->rng, cards), time_draw(c, -1));
-	if (c->purse_alg == 0)
+	if (!c->purses)
 		manual_plan(c);
 	city_faults_plan(c);
 	qsort(c->ride, c->ride_count, sizeof(*c->ride), ride_compare);
