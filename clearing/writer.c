@@ -5,10 +5,9 @@
  * An I/O error in a commit is final: the process stops with code 20 and the devices send again. A full disk or
  * map is not: nothing was promised, the devices are told to come back.
  */
-#include "clearing/deny_list.h"
-
-#include "clearing/clear.h"
 #include "clearing/code_route.h"
+#include "clearing/daemon.h"
+#include "clearing/deny_list.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
  */
 #include "tools/keys.h"
 #include "tools/tariff.h"
+#include "tools/waiting_list.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,18 +18,18 @@ static const char usage[] =
 	"  confirm, refuse: 两人先后签名确认入账或不予入账, 计入当前结算日, 仅一次\n"
 	"                   two persons sign for it; it settles, or goes back, on the open day, once\n";
 
-struct listing { struct txn *t; const struct refdata *ref; bool json; uint64_t count; int64_t fen; };
+static bool waits(const struct refdata *ref, const uint8_t key[TAP_KEY_BYTES], const struct cleared *row)
+{
+	const struct confirm *c = refdata_confirm(ref, key);
 
-static void row_print(struct listing *l, int32_t day, const uint8_t key[TAP_KEY_BYTES], const struct cleared *row)
+	return row->pending && row->check == KEY_CHECK_DISTRUSTED && row->scheme == SCHEME_PURSE && (c == NULL || c->seq == 0);
+}
+
+static void print(const struct waiting_list *l, const char *id, const char *date, const uint8_t key[TAP_KEY_BYTES], const struct cleared *row)
 {
 	const struct confirm *first = refdata_confirm(l->ref, key);
-	char id[TAP_ID_BYTES], date[11];
 	struct jsonw j;
 
-	tap_id_format(key, id);
-	day_format(day, date);
-	l->count++;
-	l->fen += row->priced.charged.fen;
 	if (!l->json) {
 		printf("%s  %s  企业 %u  %8" PRId64 " 分  %s%s\n", date, id, row->operator_id, row->priced.charged.fen, first != NULL ? "已签 " : "", first != NULL ? first->by[0] : "");
 		return;
@@ -47,92 +48,7 @@ static void row_print(struct listing *l, int32_t day, const uint8_t key[TAP_KEY_
 	putchar('\n');
 }
 
-static bool decided(const struct listing *l, const uint8_t key[TAP_KEY_BYTES])
-{
-	const struct confirm *c = refdata_confirm(l->ref, key);
-
-	return c != NULL && c->seq != 0;
-}
-
-/* The day's cubes tell whether it is worth looking at its rows. */
-static bool day_has_some(struct txn *t, int32_t day)
-{
-	uint8_t prefix[5];
-	struct iter it;
-	bool found;
-
-	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
-	prefix[4] = VERDICT_PENDING;
-	iter_open(t, DB_CUBE, prefix, sizeof(prefix), &it);
-	found = iter_next(&it);
-	iter_close(&it);
-	return found;
-}
-
-static int day_list(struct listing *l, int32_t day)
-{
-	struct row_iter it;
-
-	rows_open_day(l->t, day, &it);
-	while (rows_next(&it))
-		if (it.row.pending && it.row.check == KEY_CHECK_DISTRUSTED && it.row.scheme == SCHEME_PURSE && !decided(l, it.key + 5))
-			row_print(l, day, it.key + 5, &it.row);
-	rows_close(&it);
-	return l->t->error;
-}
-
-static int days_list(struct listing *l, int32_t only)
-{
-	struct iter it;
-	int ret = 0;
-
-	iter_open(l->t, DB_DAY, NULL, 0, &it);
-	while (ret == 0 && iter_next(&it)) {
-		struct day_row day;
-
-		if (!day_decode(it.val, it.val_bytes, &day))
-			ret = CLEARING_E_STORE;
-		else if ((only == DAY_NONE || only == day.day) && day.state >= DAY_CLEARED && day_has_some(l->t, day.day))
-			ret = day_list(l, day.day);
-	}
-	iter_close(&it);
-	return ret != 0 ? ret : l->t->error;
-}
-
-static int waiting(const struct options *o)
-{
-	struct listing l = { .json = o->json };
-	struct refdata *ref = NULL;
-	int32_t only = DAY_NONE;
-	struct store *s;
-	struct txn t;
-	int ret;
-
-	if (o->date != NULL && !day_parse(o->date, &only)) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
-	if (store_open_reading(o, &s) != 0)
-		return EXIT_STORE;
-	ret = txn_begin(s, false, &t);
-	if (ret == 0) {
-		ret = refdata_new(&ref);
-		if (ret == 0)
-			ret = refdata_replay(ref, &t, inbox_last(&t));
-		l.t = &t;
-		l.ref = ref;
-		if (ret == 0)
-			ret = days_list(&l, only);
-		refdata_free(ref);
-		txn_abort(&t);
-	}
-	store_close(s);
-	if (ret != 0)
-		complain("%s", clearing_strerror(ret));
-	else if (!o->json)
-		printf("%" PRIu64 " 笔待复核, 记录金额 %" PRId64 " 分 taps wait\n", l.count, l.fen);
-	return exit_of_error(ret);
-}
+static const struct waiting_kind kind = { VERDICT_PENDING, waits, print, "笔待复核, 记录金额", "分 taps wait" };
 
 /* ---- deciding ------------------------------------------------------------------------------------------------ */
 
@@ -202,7 +118,7 @@ int keys_confirm(int argc, char **argv)
 	if (ret != 0)
 		return ret < 0 ? EXIT_OK : ret;
 	if (strcmp(argv[0], "waiting") == 0 && o.first == argc)
-		return waiting(&o);
+		return waiting_list(&o, usage, &kind);
 	if (strcmp(argv[0], "waiting") == 0 || o.first == argc || o.by == NULL || o.key == NULL) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
