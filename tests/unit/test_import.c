@@ -51,7 +51,7 @@ static void words(char *out, size_t bytes, const char *const *names, unsigned bi
 
 static void row_add(struct table *t, const struct said *s)
 {
-	char m[80], g[40], percent[8] = "", price[8] = "";
+	char m[80], g[40], percent[12] = "", price[8] = "";
 
 	words(m, sizeof(m), media, s->media);
 	words(g, sizeof(g), guests, s->guests);
