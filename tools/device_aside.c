@@ -3,7 +3,7 @@
  * the signature of a person, who has seen why the device brought so much.
  */
 #include "tools/device.h"
-#include "tools/tariff.h"
+#include "tools/signed_call.h"
 #include "tools/waiting_list.h"
 
 #include <errno.h>
@@ -77,32 +77,17 @@ static int text_of(const struct options *o, const char *id, char ret_text[PUBLIS
 
 static int release(const struct options *o, const char *id)
 {
-	char text[PUBLISH_TEXT_BYTES], hex[129], *request = NULL;
-	uint8_t signature[64];
-	size_t n = 0, bytes = 0;
-	struct jsonw j;
-	FILE *f;
+	char text[PUBLISH_TEXT_BYTES];
+	struct signed_call c;
+	size_t n = 0;
 	int ret = text_of(o, id, text, &n);
 
 	if (ret == EXIT_OK)
-		ret = secret_sign(o->key, text, n, signature, NULL);
+		ret = signed_begin(&c, "device-release");
 	if (ret != EXIT_OK)
 		return ret;
-	hex_encode(signature, sizeof(signature), hex);
-	f = open_memstream(&request, &bytes);
-	if (f == NULL)
-		return EXIT_STORE;
-	jsonw_init(&j, f, false);
-	jsonw_object(&j);
-	jsonw_kstr(&j, "cmd", "device-release");
-	jsonw_kstr(&j, "tap", id);
-	jsonw_kstr(&j, "by", o->by);
-	jsonw_kstr(&j, "signature", hex);
-	jsonw_object_end(&j);
-	fclose(f);
-	ret = daemon_call(o, request, NULL, 0, false);
-	free(request);
-	return ret;
+	jsonw_kstr(&c.json, "tap", id);
+	return signed_send(&c, o, text, n, NULL, 0);
 }
 
 int device_aside(int argc, char **argv)

@@ -3,7 +3,7 @@
  * whom signs the record, the day that left it waiting, and what becomes of it.
  */
 #include "tools/keys.h"
-#include "tools/tariff.h"
+#include "tools/signed_call.h"
 #include "tools/waiting_list.h"
 
 #include <errno.h>
@@ -78,34 +78,18 @@ static int confirm_of(const struct options *o, const char *id, struct confirm *c
 
 static int decide(const struct options *o, const char *id, enum confirm_decision decision)
 {
-	char text[PUBLISH_TEXT_BYTES], hex[129], *request = NULL;
-	struct confirm c = { .decision = (uint8_t)decision };
-	uint8_t signature[64];
-	size_t bytes = 0;
-	struct jsonw j;
-	FILE *f;
-	int ret = confirm_of(o, id, &c);
+	struct confirm what = { .decision = (uint8_t)decision };
+	char text[PUBLISH_TEXT_BYTES];
+	struct signed_call c;
+	int ret = confirm_of(o, id, &what);
 
 	if (ret == EXIT_OK)
-		ret = secret_sign(o->key, text, confirm_text(&c, text), signature, NULL);
+		ret = signed_begin(&c, "tap-confirm");
 	if (ret != EXIT_OK)
 		return ret;
-	hex_encode(signature, sizeof(signature), hex);
-	f = open_memstream(&request, &bytes);
-	if (f == NULL)
-		return EXIT_STORE;
-	jsonw_init(&j, f, false);
-	jsonw_object(&j);
-	jsonw_kstr(&j, "cmd", "tap-confirm");
-	jsonw_kstr(&j, "tap", id);
-	jsonw_kstr(&j, "decision", decision == CONFIRM_GOOD ? "good" : "refused");
-	jsonw_kstr(&j, "by", o->by);
-	jsonw_kstr(&j, "signature", hex);
-	jsonw_object_end(&j);
-	fclose(f);
-	ret = daemon_call(o, request, NULL, 0, false);
-	free(request);
-	return ret;
+	jsonw_kstr(&c.json, "tap", id);
+	jsonw_kstr(&c.json, "decision", decision == CONFIRM_GOOD ? "good" : "refused");
+	return signed_send(&c, o, text, confirm_text(&what, text), NULL, 0);
 }
 
 /* One after another; the first that is refused ends it, what went before stays. */

@@ -3,6 +3,7 @@
  * the store, before it is said or after. A drill changes nothing.
  */
 #include "tools/keys.h"
+#include "tools/signed_call.h"
 #include "tools/tariff.h"
 
 #include <inttypes.h>
@@ -50,37 +51,21 @@ static int key_read(struct ring_options *o, const char *usage, struct distrust *
 
 static int compromise_send(const struct ring_options *o, const struct distrust *d)
 {
-	const struct options socket = { .socket = o->socket, .json = o->json };
-	char text[PUBLISH_TEXT_BYTES], hex[129], issuer[9], *request = NULL;
-	uint8_t signature[64];
-	size_t bytes = 0;
-	struct jsonw j;
-	FILE *f;
-	int ret = secret_sign(o->key[0], text, distrust_text(d, text), signature, NULL);
+	const struct options person = { .socket = o->socket, .json = o->json, .by = o->by[0], .key = o->key[0] };
+	char text[PUBLISH_TEXT_BYTES], issuer[9];
+	struct signed_call c;
+	int ret = signed_begin(&c, "key-compromise");
 
 	if (ret != EXIT_OK)
 		return ret;
-	f = open_memstream(&request, &bytes);
-	if (f == NULL)
-		return EXIT_STORE;
-	hex_encode(signature, sizeof(signature), hex);
 	hex_encode(d->issuer, 4, issuer);
-	jsonw_init(&j, f, false);
-	jsonw_object(&j);
-	jsonw_kstr(&j, "cmd", "key-compromise");
-	jsonw_kstr(&j, "issuer", issuer);
-	jsonw_kint(&j, "scheme", d->scheme);
-	jsonw_kstr(&j, "alg", d->alg == KEY_ALG_SM4 ? "sm4" : "3des");
-	jsonw_kint(&j, "version", d->version);
-	jsonw_kint(&j, "index", d->index);
-	jsonw_kint(&j, "from", d->from_ms);
-	jsonw_kstr(&j, "by", o->by[0]);
-	jsonw_kstr(&j, "signature", hex);
-	jsonw_object_end(&j);
-	fclose(f);
-	ret = daemon_call(&socket, request, NULL, 0, false);
-	free(request);
-	return ret;
+	jsonw_kstr(&c.json, "issuer", issuer);
+	jsonw_kint(&c.json, "scheme", d->scheme);
+	jsonw_kstr(&c.json, "alg", d->alg == KEY_ALG_SM4 ? "sm4" : "3des");
+	jsonw_kint(&c.json, "version", d->version);
+	jsonw_kint(&c.json, "index", d->index);
+	jsonw_kint(&c.json, "from", d->from_ms);
+	return signed_send(&c, &person, text, distrust_text(d, text), NULL, 0);
 }
 
 int keys_compromise(int argc, char **argv)

@@ -2,6 +2,7 @@
  * qingfen rerate - settled rides rated again after rules changed back in time: a dry run that shows what it would
  * book, and the signatures of the two persons who ask for it. Booked as adjustments when the open day is cleared.
  */
+#include "tools/signed_call.h"
 #include "tools/tariff.h"
 
 #include <inttypes.h>
@@ -107,33 +108,17 @@ static int32_t open_day_of(struct store *s)
 
 static int ask(const struct options *o, int32_t from, int32_t to, int32_t day)
 {
-	char text[PUBLISH_TEXT_BYTES], hex[129], open_day[11], *request = NULL;
-	uint8_t signature[64];
-	size_t bytes = 0;
-	struct jsonw j;
-	FILE *f;
-	int ret = secret_sign(o->key, text, rerate_text(from, to, day, text), signature, NULL);
+	char text[PUBLISH_TEXT_BYTES], open_day[11];
+	struct signed_call c;
+	int ret = signed_begin(&c, "rerate");
 
 	if (ret != EXIT_OK)
 		return ret;
-	f = open_memstream(&request, &bytes);
-	if (f == NULL)
-		return EXIT_STORE;
-	hex_encode(signature, sizeof(signature), hex);
 	day_format(day, open_day);
-	jsonw_init(&j, f, false);
-	jsonw_object(&j);
-	jsonw_kstr(&j, "cmd", "rerate");
-	jsonw_kstr(&j, "from", o->from);
-	jsonw_kstr(&j, "to", o->to);
-	jsonw_kstr(&j, "open_day", open_day);
-	jsonw_kstr(&j, "by", o->by);
-	jsonw_kstr(&j, "signature", hex);
-	jsonw_object_end(&j);
-	fclose(f);
-	ret = daemon_call(o, request, NULL, 0, false);
-	free(request);
-	return ret;
+	jsonw_kstr(&c.json, "from", o->from);
+	jsonw_kstr(&c.json, "to", o->to);
+	jsonw_kstr(&c.json, "open_day", open_day);
+	return signed_send(&c, o, text, rerate_text(from, to, day, text), NULL, 0);
 }
 
 int verb_rerate(int argc, char **argv)

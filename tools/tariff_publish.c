@@ -3,6 +3,7 @@
  * over the compiled pack and its first moment, and is taken back by a signed event; nothing is edited. The second
  * person runs the same command on a copy of the pack: it must compile to the same bytes.
  */
+#include "tools/signed_call.h"
 #include "tools/tariff.h"
 
 #include <errno.h>
@@ -110,41 +111,17 @@ int secret_sign(const char *key_path, const void *p, size_t n, uint8_t ret_signa
 	return ret;
 }
 
-static int sign(const struct options *o, const char *text, size_t n, char ret_hex[129])
+static int request_send(const struct options *o, const char *cmd, int64_t from_ms, uint32_t version, const char *text, size_t n, const void *bulk,
+			size_t bulk_bytes)
 {
-	uint8_t signature[64];
-	int ret = secret_sign(o->key, text, n, signature, NULL);
+	struct signed_call c;
+	int ret = signed_begin(&c, cmd);
 
-	if (ret == EXIT_OK)
-		hex_encode(signature, sizeof(signature), ret_hex);
-	return ret;
-}
-
-/* Names go into the request as JSON text. */
-static int request_send(const struct options *o, const char *cmd, int64_t from_ms, uint32_t version, const char *signature,
-			const void *bulk, size_t n)
-{
-	char *text = NULL;
-	size_t bytes = 0;
-	FILE *f = open_memstream(&text, &bytes);
-	struct jsonw j;
-	int ret;
-
-	if (f == NULL)
-		return EXIT_STORE;
-	jsonw_init(&j, f, false);
-	jsonw_object(&j);
-	jsonw_kstr(&j, "cmd", cmd);
-	jsonw_kint(&j, "from", from_ms);
-	jsonw_kint(&j, "version", version);
-	jsonw_kstr(&j, "by", o->by);
-	jsonw_kstr(&j, "signature", signature);
-	jsonw_kint(&j, "bytes", (int64_t)n);
-	jsonw_object_end(&j);
-	fclose(f);
-	ret = daemon_call(o, text, bulk, n, false);
-	free(text);
-	return ret;
+	if (ret != EXIT_OK)
+		return ret;
+	jsonw_kint(&c.json, "from", from_ms);
+	jsonw_kint(&c.json, "version", version);
+	return signed_send(&c, o, text, n, bulk, bulk_bytes);
 }
 
 static void report(void *arg, const char *text)
@@ -165,7 +142,7 @@ static int cases_pass(const struct open_pack *p)
 
 static int publish(const struct options *o, const char *dir)
 {
-	char text[PUBLISH_TEXT_BYTES], signature[129];
+	char text[PUBLISH_TEXT_BYTES];
 	uint8_t digest[DIGEST_BYTES];
 	struct open_pack p = { 0 };
 	int64_t from_ms;
@@ -185,26 +162,22 @@ static int publish(const struct options *o, const char *dir)
 	if (ret == EXIT_OK && digest_sha256(p.blob, p.bytes, digest) != 0)
 		ret = EXIT_STORE;
 	if (ret == EXIT_OK)
-		ret = sign(o, text, publish_text(digest, from_ms, text), signature);
-	if (ret == EXIT_OK)
-		ret = request_send(o, "publish", from_ms, tariff_version(p.tariff), signature, p.blob, p.bytes);
+		ret = request_send(o, "publish", from_ms, tariff_version(p.tariff), text, publish_text(digest, from_ms, text), p.blob, p.bytes);
 	open_pack_done(&p);
 	return ret;
 }
 
 static int withdraw(const struct options *o, const char *version_text)
 {
-	char text[PUBLISH_TEXT_BYTES], signature[129], *end;
+	char text[PUBLISH_TEXT_BYTES], *end;
 	unsigned long version = strtoul(version_text, &end, 10);
 	int64_t from_ms = (int64_t)time(NULL) * 1000;
-	int ret;
 
 	if (*end != '\0' || version == 0 || version > UINT32_MAX || (o->from != NULL && !moment_read(o->from, &from_ms))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
-	ret = sign(o, text, withdraw_text((uint32_t)version, from_ms, text), signature);
-	return ret == EXIT_OK ? request_send(o, "withdraw", from_ms, (uint32_t)version, signature, NULL, 0) : ret;
+	return request_send(o, "withdraw", from_ms, (uint32_t)version, text, withdraw_text((uint32_t)version, from_ms, text), NULL, 0);
 }
 
 int tariff_publish(int argc, char **argv)
