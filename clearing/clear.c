@@ -82,27 +82,35 @@ static int rerates_collect(struct job *j)
 	return ret;
 }
 
+static int collect(struct job *j)
+{
+	int ret = clear_collect(j);
+
+	return ret == 0 ? answers_apply(j) : ret;
+}
+
+static int judge_all(struct job *j)
+{
+	int ret = clear_judge(j);
+
+	if (ret == 0)
+		ret = judge_codes(j);
+	return ret == 0 ? judge_caps(j) : ret;
+}
+
 static int clear_run(struct job *j)
 {
+	static int (*const stage[])(struct job *j) = { [CLEAR_COLLECT] = collect, [CLEAR_JUDGE] = judge_all, [CLEAR_RATE] = clear_rate, [CLEAR_WRITE] = clear_write };
 	int ret = refdata_replay(j->ref, &j->txn, j->day.cut_seq);
 
 	if (ret == 0)
 		ret = rerates_collect(j);
+	for (size_t i = 0; ret == 0 && i < sizeof(stage) / sizeof(stage[0]); i++) {
+		uint64_t start = now_ns();
 
-	if (ret == 0)
-		ret = clear_collect(j);
-	if (ret == 0)
-		ret = answers_apply(j);
-	if (ret == 0)
-		ret = clear_judge(j);
-	if (ret == 0)
-		ret = judge_codes(j);
-	if (ret == 0)
-		ret = judge_caps(j);
-	if (ret == 0)
-		ret = clear_rate(j);
-	if (ret == 0)
-		ret = clear_write(j);
+		ret = stage[i](j);
+		j->stats.stage_ns[i] = now_ns() - start;
+	}
 	return ret;
 }
 
@@ -175,13 +183,15 @@ static int state_check(struct store *s, int32_t day)
 }
 
 /* The last transaction flips the state: a clear killed before it is simply run again over its own rows. */
-static int state_flip(struct store *s, int32_t day, const struct clear_stats *stats)
+static int state_flip(struct store *s, int32_t day, struct clear_stats *stats)
 {
 	struct day_row row;
 	struct txn t;
 	uint8_t digest[DIGEST_BYTES];
+	uint64_t start = now_ns();
 	int ret = dump_digest(s, day, digest);
 
+	stats->stage_ns[CLEAR_DIGEST] = now_ns() - start;
 	if (ret == 0)
 		ret = txn_begin(s, true, &t);
 	if (ret != 0)

@@ -41,10 +41,12 @@ static int row_write(struct job *j, struct row_writer *writer, struct work *w)
 	if (w->result == NULL || w->result->cells.cube == NULL) {
 		struct tap read;
 		const struct tap *tap = work_tap(w, &read) ? &read : NULL;
-		const struct cleared c = row_start(j, w, tap);
 
-		if (w->result == NULL)
+		if (w->result == NULL) {
+			const struct cleared c = row_start(j, w, tap);
+
 			ret = results_add(j->results, &c, tap, &w->result);
+		}
 		if (ret == 0 && w->result->cells.cube == NULL)
 			ret = fold_cells(j->fold, &w->result->row, tap, &w->result->cells);
 	}

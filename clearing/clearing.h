@@ -448,7 +448,9 @@ bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, si
 /* Where the clear writes: the store, or a comparison for recompute. */
 struct sink { int (*put)(struct sink *s, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
 	int (*checkpoint)(struct sink *s); };	/* a good moment to commit */
-struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t adjustments, ns; };
+enum clear_stage { CLEAR_COLLECT, CLEAR_JUDGE, CLEAR_RATE, CLEAR_WRITE, CLEAR_DIGEST, CLEAR_STAGES };
+struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t adjustments, ns;
+	uint64_t stage_ns[CLEAR_STAGES]; };	/* of ns; the digest's are beside it, and 0 in a recompute */
 /* Clear a day that is CUT: read its events, judge in canonical order, rate by person and time, post, fold.
  * Output is a function of the inbox up to the cut. */
 int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;

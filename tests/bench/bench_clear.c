@@ -1,6 +1,7 @@
 /*
  * bench_clear [TAPS [CARDS]] - a day of so many taps (a million) of so many cards (half as many), put into the inbox of
- * a store of its own as if received and verified, then cut and cleared: taps a second, CPU nanoseconds and bytes a tap.
+ * a store of its own as if received and verified, then cut and cleared: taps a second, CPU nanoseconds and bytes a tap, and
+ * what each stage took of the clock.
  * CLEAR_THREADS says how many threads rate; else one a processor does.
  * bench_clear STORE DAY - the same of the open day of a store that is there. It is written to: give a copy.
  */
@@ -183,8 +184,10 @@ static struct store *store_made(const char *dir, uint64_t taps, uint64_t cards)
 
 static void cleared(struct store *s, int32_t day, uint64_t cards)
 {
+	static const char *const stage[CLEAR_STAGES] = { "collect", "judge", "rate", "write", "digest" };
 	struct clear_stats stats;
-	char more[240];
+	size_t n;
+	char more[400];
 	struct txn t;
 	uint64_t before;
 	double cpu;
@@ -194,8 +197,10 @@ static void cleared(struct store *s, int32_t day, uint64_t cards)
 	cpu = cpu_now();
 	must(day_clear(s, day, &stats) == 0 && stats.verdict[VERDICT_ACCEPTED] > 0);
 	cpu = cpu_now() - cpu;
-	snprintf(more, sizeof(more), ",\"cards\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"cpu_ns_per_tap\":%.0f,\"bytes_before_per_tap\":%" PRIu64 ",\"bytes_per_tap\":%" PRIu64, cards, stats.verdict[VERDICT_ACCEPTED],
+	n = (size_t)snprintf(more, sizeof(more), ",\"cards\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"cpu_ns_per_tap\":%.0f,\"bytes_before_per_tap\":%" PRIu64 ",\"bytes_per_tap\":%" PRIu64, cards, stats.verdict[VERDICT_ACCEPTED],
 		 cpu * 1e9 / (double)stats.taps, before / stats.taps, store_used_bytes(s) / stats.taps);
+	for (int i = 0; i < CLEAR_STAGES; i++)
+		n += (size_t)snprintf(more + n, sizeof(more) - n, ",\"%s_ns\":%" PRIu64, stage[i], stats.stage_ns[i] / stats.taps);
 	line("clear", "taps/s", (double)stats.taps * 1e9 / (double)stats.ns, cpu, stats.taps, more);
 }
 
