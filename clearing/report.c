@@ -57,6 +57,24 @@ void relation(struct report *r, const char *zh, int64_t left, int64_t right)
 	r->relation[r->relations++].right = right;
 }
 
+void postings_open(struct report *r, struct iter *ret)
+{
+	uint8_t prefix[4];
+
+	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
+	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), ret);
+}
+
+bool postings_next(struct iter *it, struct posting_row *ret)
+{
+	if (!iter_next(it))
+		return false;
+	if (posting_decode(it->key, it->key_bytes, it->val, it->val_bytes, ret))
+		return true;
+	it->txn->error = CLEARING_E_STORE;
+	return false;
+}
+
 static void report_done(struct report *r)
 {
 	for (size_t i = 0; i < r->rows; i++)

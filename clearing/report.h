@@ -25,6 +25,9 @@ struct report {
 void column(struct report *r, const char *key, const char *zh, bool text);
 struct row *row_of(struct report *r, const char *const *text, size_t count);	/* made when new */
 void relation(struct report *r, const char *zh, int64_t left, int64_t right);	/* must be equal */
+/* report.c: the postings of the day; close the iterator after the last. */
+void postings_open(struct report *r, struct iter *ret);
+bool postings_next(struct iter *it, struct posting_row *ret);	/* false: no more, or the transaction's error is set */
 /* report_forms.c */
 const struct tariff *tariff_of(const struct report *r, const struct cube *c);
 void operator_text(const struct report *r, const struct cube *c, char text[96]);

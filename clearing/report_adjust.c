@@ -38,16 +38,13 @@ static int64_t credited(const struct adjustment *a, unsigned account_class)
 
 int64_t ledger_adjust(struct report *r, unsigned account_class)
 {
-	uint8_t prefix[4];
+	struct posting_row p;
 	int64_t sum = 0;
 	struct iter it;
 
-	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
-	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct posting_row p;
-
-		if (!posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) || p.reason < POST_ADJUST_FARE || p.reason > POST_ADJUST_REFUND)
+	postings_open(r, &it);
+	while (postings_next(&it, &p)) {
+		if (p.reason < POST_ADJUST_FARE || p.reason > POST_ADJUST_REFUND)
 			continue;
 		sum += ACCOUNT_CLASS(p.credit) == account_class ? p.sum_fen : 0;
 		sum -= ACCOUNT_CLASS(p.debit) == account_class ? p.sum_fen : 0;

@@ -86,20 +86,15 @@ static void money_add_cube(int64_t *n, const struct cube *c)
 /* Postings of the day by account class of the debit and of the credit, reason, and a party of the debit above: 0 any. */
 static int64_t postings_sum(struct report *r, unsigned debit_class, unsigned credit_class, uint8_t reason, unsigned party_above)
 {
-	uint8_t prefix[4];
+	struct posting_row p;
 	struct iter it;
 	int64_t sum = 0;
 
-	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
-	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct posting_row p;
-
-		if (posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p) && (debit_class == 0 || ACCOUNT_CLASS(p.debit) == debit_class) &&
-		    (credit_class == 0 || ACCOUNT_CLASS(p.credit) == credit_class) &&
+	postings_open(r, &it);
+	while (postings_next(&it, &p))
+		if ((debit_class == 0 || ACCOUNT_CLASS(p.debit) == debit_class) && (credit_class == 0 || ACCOUNT_CLASS(p.credit) == credit_class) &&
 		    (reason == 0 || p.reason == reason) && (party_above == 0 || ACCOUNT_PARTY(p.debit) > party_above))
 			sum += p.sum_fen;
-	}
 	iter_close(&it);
 	return sum;
 }
@@ -360,7 +355,7 @@ static void m02_add(struct report *r, const struct posting_row *p)
 /* What each operator is owed: fares, subsidies, pending, corrections; from the postings, beside the taps. */
 void form_m02(struct report *r)
 {
-	uint8_t prefix[4];
+	struct posting_row p;
 	struct iter it;
 	int64_t payable = 0, ledger = 0;
 
@@ -373,13 +368,8 @@ void form_m02(struct report *r)
 	column(r, "fee_fen", "手续费(分)", false);
 	column(r, "adjust_fen", "以前日调整(分)", false);
 	column(r, "payable_fen", "本日应付(分)", false);
-	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
-	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct posting_row p;
-
-		if (!posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p))
-			continue;
+	postings_open(r, &it);
+	while (postings_next(&it, &p)) {
 		m02_add(r, &p);
 		ledger += ACCOUNT_CLASS(p.credit) == ACCOUNT_OPERATOR ? p.sum_fen : 0;
 		ledger -= ACCOUNT_CLASS(p.debit) == ACCOUNT_OPERATOR ? p.sum_fen : 0;

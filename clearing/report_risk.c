@@ -24,8 +24,8 @@ static void bearer_row(struct report *r, const struct posting_row *p, account_t 
 
 void form_d08(struct report *r)
 {
+	struct posting_row p;
 	int64_t lost = 0;
-	uint8_t prefix[4];
 	struct iter it;
 
 	r->title = "首乘损失表";
@@ -35,13 +35,8 @@ void form_d08(struct report *r)
 	column(r, "rides", "乘车次数", false);
 	column(r, "lost_fen", "损失(分)", false);
 	column(r, "paid_fen", "后付清退还(分)", false);
-	be32_put(prefix, (uint32_t)r->day.day ^ 0x80000000u);
-	iter_open(&r->t, DB_POSTING, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		struct posting_row p;
-
-		if (!posting_decode(it.key, it.key_bytes, it.val, it.val_bytes, &p))
-			continue;
+	postings_open(r, &it);
+	while (postings_next(&it, &p)) {
 		if (p.reason == POST_RISK)
 			bearer_row(r, &p, p.debit, L_LOST);
 		else if (p.reason == POST_ARREARS_PAID && p.credit != ACCOUNT(ACCOUNT_BANK, 2))
