@@ -8,18 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
-#define KEY_BYTES_MAX CUBE_KEY_BYTES_MAX
+#include "clearing/keyed.h"
 
 struct cell {
-	uint8_t key[KEY_BYTES_MAX];
-	uint8_t key_bytes;
+	struct keyed head;
+	uint8_t key[CUBE_KEY_BYTES_MAX];
 	struct digest *digest;			/* postings only */
 	union { struct cube cube; struct posting_row posting; } sum;
 };
-struct cells { struct cell **cell; size_t count, space; uint32_t *slot; size_t mask; };
-struct fold { int32_t day; struct cells posting, cube; };
+struct fold { int32_t day; struct keyed_list posting, cube; };
 
 int fold_new(int32_t day, struct fold **ret)
 {
@@ -32,14 +29,15 @@ int fold_new(int32_t day, struct fold **ret)
 	return 0;
 }
 
-static void cells_done(struct cells *c)
+static void cells_done(struct keyed_list *l)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		digest_free(c->cell[i]->digest);
-		free(c->cell[i]);
+	for (size_t i = 0; i < l->count; i++) {
+		struct cell *cell = (struct cell *)l->item[i];
+
+		digest_free(cell->digest);
+		free(cell);
 	}
-	free(c->cell);
-	free(c->slot);
+	keyed_done(l);
 }
 
 void fold_free(struct fold *f)
@@ -51,54 +49,24 @@ void fold_free(struct fold *f)
 	free(f);
 }
 
-static int cells_grow(struct cells *c)
-{
-	size_t space = c->space ? c->space * 2 : 1024, mask = space * 2 - 1;
-	struct cell **cell = realloc(c->cell, space * sizeof(struct cell *));
-	uint32_t *slot = calloc(mask + 1, sizeof(*slot));
-
-	if (cell != NULL)
-		c->cell = cell;
-	if (cell == NULL || slot == NULL) {
-		free(slot);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < c->count; i++) {
-		size_t at = XXH3_64bits(c->cell[i]->key, c->cell[i]->key_bytes) & mask;
-
-		while (slot[at] != 0)
-			at = (at + 1) & mask;
-		slot[at] = (uint32_t)i + 1;
-	}
-	free(c->slot);
-	c->slot = slot;
-	c->mask = mask;
-	c->space = space;
-	return 0;
-}
-
 /* The cell of a key, made when it is new (*ret_new). NULL: out of memory. */
-static struct cell *cell_of(struct cells *c, const uint8_t *key, size_t n, bool *ret_new)
+static struct cell *cell_of(struct keyed_list *l, const uint8_t *key, size_t n, bool *ret_new)
 {
-	struct cell *cell;
-	size_t at;
+	uint64_t hash = keyed_hash(key, n);
+	struct cell *cell = (struct cell *)keyed_find(l, key, n, hash);
 
-	*ret_new = false;
-	if (c->count == c->space && cells_grow(c) != 0)
-		return NULL;
-	for (at = XXH3_64bits(key, n) & c->mask; c->slot[at] != 0; at = (at + 1) & c->mask) {
-		cell = c->cell[c->slot[at] - 1];
-		if (cell->key_bytes == n && memcmp(cell->key, key, n) == 0)
-			return cell;
-	}
+	*ret_new = cell == NULL;
+	if (cell != NULL)
+		return cell;
 	cell = calloc(1, sizeof(*cell));
 	if (cell == NULL)
 		return NULL;
 	memcpy(cell->key, key, n);
-	cell->key_bytes = (uint8_t)n;
-	c->cell[c->count++] = cell;
-	c->slot[at] = (uint32_t)c->count;
-	*ret_new = true;
+	cell->head = (struct keyed){ cell->key, (uint32_t)n, hash };
+	if (keyed_add(l, &cell->head) != 0) {
+		free(cell);
+		return NULL;
+	}
 	return cell;
 }
 
@@ -212,34 +180,39 @@ int fold_adjustment(struct fold *f, const struct adjustment *a)
 
 static int cell_compare(const void *pa, const void *pb)
 {
-	const struct cell *a = *(struct cell *const *)pa, *b = *(struct cell *const *)pb;
+	const struct keyed *a = *(struct keyed *const *)pa, *b = *(struct keyed *const *)pb;
 	size_t n = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
 	int order = memcmp(a->key, b->key, n);
 
 	return order != 0 ? order : (int)a->key_bytes - (int)b->key_bytes;
 }
 
+/* In key order. Nothing is looked up any more after it. */
+static void cells_sort(struct keyed_list *l)
+{
+	if (l->count > 1)
+		qsort(l->item, l->count, sizeof(struct keyed *), cell_compare);
+}
+
 int fold_write(struct fold *f, struct sink *sink)
 {
 	int ret = 0;
 
-	if (f->posting.count > 1)
-		qsort(f->posting.cell, f->posting.count, sizeof(struct cell *), cell_compare);
-	if (f->cube.count > 1)
-		qsort(f->cube.cell, f->cube.count, sizeof(struct cell *), cell_compare);
+	cells_sort(&f->posting);
+	cells_sort(&f->cube);
 	for (size_t i = 0; ret == 0 && i < f->posting.count; i++) {
-		struct cell *c = f->posting.cell[i];
+		struct cell *c = (struct cell *)f->posting.item[i];
 		uint8_t value[POSTING_VALUE_BYTES];
 
 		digest_end(c->digest, c->sum.posting.digest);
 		posting_value(&c->sum.posting, value);
-		ret = sink->put(sink, DB_POSTING, c->key, c->key_bytes, value, sizeof(value));
+		ret = sink->put(sink, DB_POSTING, c->key, c->head.key_bytes, value, sizeof(value));
 	}
 	for (size_t i = 0; ret == 0 && i < f->cube.count; i++) {
-		struct cell *c = f->cube.cell[i];
+		const struct cell *c = (const struct cell *)f->cube.item[i];
 		uint8_t value[CUBE_VALUE_BYTES_MAX];
 
-		ret = sink->put(sink, DB_CUBE, c->key, c->key_bytes, value, cube_value(&c->sum.cube, value));
+		ret = sink->put(sink, DB_CUBE, c->key, c->head.key_bytes, value, cube_value(&c->sum.cube, value));
 	}
 	return ret;
 }

@@ -10,6 +10,7 @@
 #define CLEARING_ROWS_H
 
 #include "clearing/fold.h"
+#include "clearing/keyed.h"
 
 #define ROWS_PER_BLOCK 512
 
@@ -20,11 +21,11 @@ bool terminal_decided(struct txn *t, const uint8_t terminal[6], uint32_t *ret_se
 /* ---- made by a clear ------------------------------------------------------------------------------------------- */
 
 /*
- * A result: what cleared_encode() makes of a row (bytes, n), together with what else of its record is summed. Equal
+ * A result: what cleared_encode() makes of a row, n bytes, together with what else of its record is summed: its key. Equal
  * results of one clear are one; cells are where they are summed, empty until then; mark and at are the writer's; same
  * is the equal one of the whole clear, for one made by a thread of its own.
  */
-struct row_result { uint8_t *bytes; uint32_t n, all; uint64_t hash; uint32_t mark, at; struct cleared row; struct fold_cells cells; struct row_result *same; };
+struct row_result { struct keyed head; uint32_t n, mark, at; struct cleared row; struct fold_cells cells; struct row_result *same; };
 struct results;
 int results_new(struct results **ret) CLEARING_MUST_CHECK;
 void results_free(struct results *r);		/* NULL is fine */

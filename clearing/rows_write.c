@@ -8,14 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #define RESULT_BYTES_MAX 1024
 #define ROW_BYTES_MAX (1 + 3 + TAP_KEY_BYTES + 2 * 10 + 3 + DEVICE_BYTES_MAX + 5 * 10)
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-struct results { struct row_result **list; size_t count, space; uint32_t *slot; size_t mask; };
+struct results { struct keyed_list list; };
 
 int results_new(struct results **ret)
 {
@@ -31,54 +29,10 @@ void results_free(struct results *r)
 {
 	if (r == NULL)
 		return;
-	for (size_t i = 0; i < r->count; i++)
-		free(r->list[i]);
-	free(r->list);
-	free(r->slot);
+	for (size_t i = 0; i < r->list.count; i++)
+		free(r->list.item[i]);
+	keyed_done(&r->list);
 	free(r);
-}
-
-static int results_room(struct results *r)
-{
-	size_t space = r->space ? r->space * 2 : 256, mask = space * 4 - 1;
-	struct row_result **wide;
-	uint32_t *slot;
-
-	if (r->count < r->space)
-		return 0;
-	wide = realloc(r->list, space * sizeof(*wide));
-	slot = calloc(mask + 1, sizeof(*slot));
-	if (wide != NULL)
-		r->list = wide;
-	if (wide == NULL || slot == NULL) {
-		free(slot);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < r->count; i++) {
-		size_t at = r->list[i]->hash & mask;
-
-		while (slot[at] != 0)
-			at = (at + 1) & mask;
-		slot[at] = (uint32_t)i + 1;
-	}
-	free(r->slot);
-	r->slot = slot;
-	r->mask = mask;
-	r->space = space;
-	return 0;
-}
-
-static int result_new(struct results *r, const uint8_t *bytes, uint32_t n, uint32_t all, uint64_t hash, const struct cleared *c, struct row_result **ret)
-{
-	struct row_result *new = malloc(sizeof(*new) + all);
-
-	if (new == NULL)
-		return -ENOMEM;
-	*new = (struct row_result){ .bytes = (uint8_t *)(new + 1), .n = n, .all = all, .hash = hash, .row = *c };
-	memcpy(new->bytes, bytes, all);
-	r->list[r->count++] = new;
-	*ret = new;
-	return 0;
 }
 
 /* What the cube of a record has beside its result. */
@@ -94,21 +48,27 @@ static uint32_t summed_with(const struct tap *tap, uint8_t ret[2 + LINE_BYTES_MA
 	return 2 + n;
 }
 
-static int result_of(struct results *r, const uint8_t *bytes, uint32_t n, uint32_t all, uint64_t hash, const struct cleared *c, struct row_result **ret)
+/* key: n bytes of the result, then the rest. */
+static int result_of(struct results *r, const struct keyed *key, uint32_t n, const struct cleared *c, struct row_result **ret)
 {
-	int code = results_room(r);
-	size_t at;
+	struct row_result *new;
+	uint8_t *bytes;
+	int code;
 
+	*ret = (struct row_result *)keyed_find(&r->list, key->key, key->key_bytes, key->hash);
+	if (*ret != NULL)
+		return 0;
+	new = malloc(sizeof(*new) + key->key_bytes);
+	if (new == NULL)
+		return -ENOMEM;
+	bytes = (uint8_t *)(new + 1);
+	memcpy(bytes, key->key, key->key_bytes);
+	*new = (struct row_result){ .head = { bytes, key->key_bytes, key->hash }, .n = n, .row = *c };
+	code = keyed_add(&r->list, &new->head);
 	if (code != 0)
-		return code;
-	for (at = hash & r->mask; r->slot[at] != 0; at = (at + 1) & r->mask) {
-		*ret = r->list[r->slot[at] - 1];
-		if ((*ret)->hash == hash && (*ret)->n == n && (*ret)->all == all && memcmp((*ret)->bytes, bytes, all) == 0)
-			return 0;
-	}
-	code = result_new(r, bytes, n, all, hash, c, ret);
-	if (code == 0)
-		r->slot[at] = (uint32_t)r->count;
+		free(new);
+	else
+		*ret = new;
 	return code;
 }
 
@@ -116,17 +76,18 @@ int results_add(struct results *r, const struct cleared *c, const struct tap *ta
 {
 	uint8_t bytes[RESULT_BYTES_MAX + 2 + LINE_BYTES_MAX];
 	int n = cleared_encode(c, bytes, RESULT_BYTES_MAX);
-	uint32_t all;
+	struct keyed key = { .key = bytes };
 
 	if (n < 0)
 		return n;
-	all = (uint32_t)n + summed_with(tap, bytes + n);
-	return result_of(r, bytes, (uint32_t)n, all, XXH3_64bits(bytes, all), c, ret);
+	key.key_bytes = (uint32_t)n + summed_with(tap, bytes + n);
+	key.hash = keyed_hash(bytes, key.key_bytes);
+	return result_of(r, &key, (uint32_t)n, c, ret);
 }
 
 int results_same(struct results *r, struct row_result *other, struct row_result **ret)
 {
-	int code = other->same != NULL ? 0 : result_of(r, other->bytes, other->n, other->all, other->hash, &other->row, &other->same);
+	int code = other->same != NULL ? 0 : result_of(r, &other->head, other->n, &other->row, &other->same);
 
 	*ret = other->same;
 	return code;
@@ -204,7 +165,7 @@ static int result_place(struct row_writer *w, struct row_result *r)
 		w->result_space = space;
 	}
 	be16_put(w->result + w->result_bytes, (uint16_t)r->n);
-	memcpy(w->result + w->result_bytes + 2, r->bytes, r->n);
+	memcpy(w->result + w->result_bytes + 2, r->head.key, r->n);
 	w->result_bytes = need;
 	r->mark = w->mark;
 	r->at = w->results++;

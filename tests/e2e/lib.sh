@@ -12,3 +12,18 @@ is() { # sentence, expected, seen
 	[ "$2" = "$3" ]; say "$1" $? "expected: $2
 seen:     $3"
 }
+bus_conf() { # n, port: configuration of the nth device of the city in $dir, with what standard input adds; sets terminal, device, operator
+	IFS=, read -r terminal _ device operator _ < <(sed -n "$(($1 + 1))p" "$dir/terminals.csv")
+	cat - >"$dir/bus$1.conf" <<Y
+device: $device
+terminal: "$terminal"
+spool: spool$1
+host: 127.0.0.1
+port: $2
+tls_cert: devices/$device.pem
+tls_key: devices/$device.pem
+tls_ca: ca.crt
+operator: $operator
+Y
+	cat >>"$dir/bus$1.conf"
+}
