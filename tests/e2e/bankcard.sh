@@ -45,17 +45,9 @@ for _ in $(seq 200); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.05
 "$B/qingfen" load tariff "$dir/pack" >/dev/null && "$B/qingfen" load terminals "$dir/terminals.csv" >/dev/null && "$B/qingfen" load issuers "$dir/issuers.csv" >/dev/null
 say "the house is set up" $? "$(cat "$dir/log")"
 bus() { # number, line: a validator of that line
-	local terminal device operator
-	IFS=, read -r terminal _ device operator _ < <(sed -n "$(($1 + 1))p" "$dir/terminals.csv")
-	cat >"$dir/bus$1.conf" <<Y
-device: $device
-terminal: "$terminal"
-spool: spool$1
-host: 127.0.0.1
-port: $p
-tls_cert: devices/$device.pem
-tls_key: devices/$device.pem
-tls_ca: ca.crt
+	bus_conf "$1" "$p" <<Y
+line: "$2"
+vehicle: V$1
 tariff: tariff$1.blob
 blacklist: blacklist$1.txt
 denylist: denylist$1.txt
@@ -65,12 +57,6 @@ bank_list_point: cards/list.point
 bank_sda: 1
 bank_first_fen: 500
 bank_card_fen: 2000
-operator: $operator
-line: "$2"
-vehicle: V$1
-city: "4280"
-acquirer: "12184280"
-back_off_s: 1
 Y
 }
 run() { local n=$1; shift; timeout 60 "$B/validatord" -c "$dir/bus$n.conf" --once "$@" 2>"$dir/out$n"; }

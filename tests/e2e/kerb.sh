@@ -22,23 +22,10 @@ platform() { # options: it runs with these from now on
 clearing
 "$B/qingfen" load tariff tariffs/packs/ganzhou >/dev/null && "$B/qingfen" load terminals "$dir/terminals.csv" >/dev/null && "$B/qingfen" load issuers "$dir/issuers.csv" >/dev/null
 say "the house is set up" $? "$(cat "$dir/log")"
-bus() { # n, further options: a configuration for the nth device
-	IFS=, read -r terminal _ device operator _ < <(sed -n "$(($1 + 1))p" "$dir/terminals.csv")
-	cat >"$dir/bus$1.conf" <<Y
-device: $device
-terminal: "$terminal"
-spool: spool$1
-host: 127.0.0.1
-port: $p
-tls_cert: devices/$device.pem
-tls_key: devices/$device.pem
-tls_ca: ca.crt
-operator: $operator
+bus() { # n: the nth device begins
+	bus_conf "$1" "$p" <<Y
 line: "18"
 vehicle: 赣B1000$1
-city: "4280"
-acquirer: "12184280"
-back_off_s: 1
 code_formats: formats.txt
 code_ask_ms: 4000
 Y

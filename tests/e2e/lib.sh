@@ -14,7 +14,7 @@ seen:     $3"
 }
 bus_conf() { # n, port: configuration of the nth device of the city in $dir, with what standard input adds; sets terminal, device, operator
 	IFS=, read -r terminal _ device operator _ < <(sed -n "$(($1 + 1))p" "$dir/terminals.csv")
-	cat - >"$dir/bus$1.conf" <<Y
+	cat >"$dir/bus$1.conf" <<Y
 device: $device
 terminal: "$terminal"
 spool: spool$1
@@ -24,6 +24,9 @@ tls_cert: devices/$device.pem
 tls_key: devices/$device.pem
 tls_ca: ca.crt
 operator: $operator
+city: "4280"
+acquirer: "12184280"
+back_off_s: 1
 Y
 	cat >>"$dir/bus$1.conf"
 }

@@ -29,28 +29,15 @@ clearing
 elder=4280190000000000001
 printf 'pan,person,birth,issued,home,group,grade,from,to,verified_to\n%s,9001,1950-01-01,,360702,elder65,,2025-01-01,,\n' $elder >"$dir/elder.csv"
 "$B/qingfen" load riders "$dir/elder.csv" >/dev/null; say "an elderly person's identity number is registered" $?
-bus() { # n: a configuration for the nth device
-	IFS=, read -r terminal _ device operator _ < <(sed -n "$(($1 + 1))p" "$dir/terminals.csv")
-	cat >"$dir/bus$1.conf" <<EOF
-device: $device
-terminal: "$terminal"
-spool: spool$1
-host: 127.0.0.1
-port: $p
-tls_cert: devices/$device.pem
-tls_key: devices/$device.pem
-tls_ca: ca.crt
-operator: $operator
+bus() { # n: the nth device begins
+	bus_conf "$1" "$p" <<Y
 line: "18"
 vehicle: 赣B1000$1
-city: "4280"
-acquirer: "12184280"
-back_off_s: 1
 qr_ca: platform/ca.txt
 code_list: platform/codes.txt
 code_formats: formats.txt
 code_ask_ms: 0
-EOF
+Y
 	timeout 60 "$B/validatord" -c "$dir/bus$1.conf" --once 2>>"$dir/bus.log"
 }
 ride() { timeout 60 "$B/validatord" -c "$dir/bus$1.conf" --once --wait 30 --codes "$2" 2>"$dir/bus.out"; cat "$dir/bus.out" >>"$dir/bus.log"; }
