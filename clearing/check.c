@@ -462,9 +462,24 @@ static void check_digest(struct checking *c, const struct day_row *day)
 		broken(c, day->day, "the canonical dump has another digest than at the close");
 }
 
+/* What a start and each clear read instead of the whole inbox. */
+static void check_others(struct checking *c, const struct day_row *day, uint64_t others)
+{
+	uint64_t listed = 0;
+	struct inbox_iter it;
+	struct event e;
+
+	inbox_open_others(c->t, day->first_seq + 1, day->cut_seq, &it);
+	while (inbox_next(&it, &e))
+		listed += e.type != EVENT_BATCH;
+	inbox_close(&it);
+	if (listed != others)
+		broken(c, day->day, "of %" PRIu64 " events that are no batches %" PRIu64 " are listed", others, listed);
+}
+
 static void check_inbox(struct checking *c, const struct day_row *day)
 {
-	uint64_t expected = day->first_seq + 1;
+	uint64_t expected = day->first_seq + 1, others = 0;
 	struct inbox_iter it;
 	struct event e;
 
@@ -473,12 +488,14 @@ static void check_inbox(struct checking *c, const struct day_row *day)
 		if (e.seq != expected)
 			broken(c, day->day, "inbox event %" PRIu64 " is missing", expected);
 		expected = e.seq + 1;
+		others += e.type != EVENT_BATCH;
 		if (e.seq == day->cut_seq && (e.type != EVENT_DAY_CUT || e.bytes != 4 || (int32_t)be32_get(e.body) != day->day))
 			broken(c, day->day, "the day's last event is not its cut");
 	}
 	inbox_close(&it);
 	if (expected != day->cut_seq + 1)
 		broken(c, day->day, "the inbox ends before the cut");
+	check_others(c, day, others);
 }
 
 /* Reports kept with the day are still what the rows give. */

@@ -63,10 +63,12 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_CONFIRMED,	/* business key 18 -> day u32, decision u8, names 32 and 32, seq u64: a distrusted tap two persons decided about, by the day that booked it */
 	DB_RIDDEN,	/* person u64 | day u32 -> rider state at that day's close, counters, records: clearing/ridden.h */
 	DB_CONTRACT,	/* seq u64 | row u16 -> first_fen i64, account u32, from u32, to u32, prefix 21, title 64: who bears lost first rides */
+	DB_OTHER,	/* seq u64 -> type u8: events that are no batches */
 	DB_COUNT_
 };
 struct store;
-/* Creates when absent (unless read_only); fsyncs the directory. map_bytes: address space, 0 = 16 GiB. */
+/* Creates when absent (unless read_only); fsyncs the directory. map_bytes: address space, 0 = 16 GiB. One of format 2 becomes one of
+ * this format, by one walk over its inbox; read_only, it is refused (CLEARING_E_OLDER). */
 int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store) CLEARING_MUST_CHECK;
 void store_close(struct store *s);
 /* A compacted snapshot into an existing empty directory, from a running store. */
@@ -142,9 +144,12 @@ struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *b
 /* Append in the caller's write transaction; the sequence number it got. */
 uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts);
 uint64_t inbox_last(struct txn *t);	/* 0: empty */
+void inbox_list(struct txn *t, uint64_t seq, uint8_t type);	/* into DB_OTHER, rising, unless it is a batch; inbox_append() does */
 /* Events from..to (both included) in order; body valid until the transaction ends. */
-struct inbox_iter { struct iter it; uint64_t from, to; bool started; };
+struct inbox_iter { struct iter it; uint64_t from, to; bool started, others; };
 void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
+/* The same without the batches, none of which is looked at. */
+void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
 bool inbox_next(struct inbox_iter *it, struct event *ret_event);
 void inbox_close(struct inbox_iter *it);
 /* The parts of an EVENT_BATCH. false: damaged. */

@@ -168,7 +168,7 @@ int code_asks_built(struct code_asks *a, struct txn *t, uint64_t cut_seq)
 
 	if (ret != 0 || a->count == before)
 		return ret;
-	inbox_open(t, cut_seq + 1, UINT64_MAX, &it);
+	inbox_open_others(t, cut_seq + 1, UINT64_MAX, &it);
 	while (inbox_next(&it, &e))
 		if (e.type == EVENT_CODE_ANSWER)
 			code_asks_event(a, e.body, e.bytes);

@@ -138,7 +138,7 @@ static int answers_claim(struct claims *c)
 
 	if (!day_get(c->t, c->day, &day))
 		return CLEARING_E_NO_DAY;
-	inbox_open(c->t, day.first_seq + 1, day.cut_seq, &it);
+	inbox_open_others(c->t, day.first_seq + 1, day.cut_seq, &it);
 	while (ret == 0 && inbox_next(&it, &e)) {
 		const struct code_route *r;
 		struct code_answer a;

@@ -16,8 +16,9 @@ static const char *clearing_own(int code)
 	case CLEARING_E_PARTNER_FILE: return "partner file refused";
 	case CLEARING_E_NO_TARIFF: return "no tariff pack is in force";
 	case CLEARING_E_OLDER:
-		return "the store was written by an older version in a format that this one does not read, and nothing converts it: go on with "
-		       "the version that wrote it, or begin an empty store in another directory";
+		return "the store was written by an older version in a format that this one does not read: clearingd brings one of format 2 up "
+		       "to date when it starts; of format 1 nothing converts it, go on with the version that wrote it, or begin an empty store in "
+		       "another directory";
 	default: return NULL;
 	}
 }

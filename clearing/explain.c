@@ -74,7 +74,7 @@ static int again_find(struct case_file *f)
 
 	if (ret != 0)
 		return ret;
-	inbox_open(&f->t, f->row.seq + 1, f->day_row.cut_seq, &it);
+	inbox_open_others(&f->t, f->row.seq + 1, f->day_row.cut_seq, &it);
 	while (f->again_seq == 0 && inbox_next(&it, &e))
 		for (int64_t i = 0, n = rechecks_count(&e); i < n; i++) {
 			const struct recheck k = recheck_at(&e, (size_t)i);

@@ -38,7 +38,17 @@ uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const vo
 			memcpy(p, part[i], part_bytes[i]);
 		p += part_bytes[i];
 	}
+	inbox_list(t, seq, type);
 	return seq;
+}
+
+void inbox_list(struct txn *t, uint64_t seq, uint8_t type)
+{
+	uint8_t key[8];
+
+	be64_put(key, seq);
+	if (type != EVENT_BATCH)
+		txn_append(t, DB_OTHER, key, sizeof(key), &type, 1);
 }
 
 void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret)
@@ -47,9 +57,29 @@ void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *re
 	iter_open(t, DB_INBOX, NULL, 0, &ret->it);
 }
 
+void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret)
+{
+	*ret = (struct inbox_iter){ .from = from, .to = to, .others = true };
+	iter_open(t, DB_OTHER, NULL, 0, &ret->it);
+}
+
+static bool event_read(const uint8_t key[8], const void *val, size_t n, struct event *ret)
+{
+	const uint8_t *p = val;
+
+	if (n < EVENT_HEAD_BYTES)
+		return false;
+	*ret = (struct event){ .seq = be64_get(key), .type = p[0], .received_ms = (int64_t)be64_get(p + 8), .body = p + EVENT_HEAD_BYTES,
+			       .bytes = n - EVENT_HEAD_BYTES };
+	return true;
+}
+
 bool inbox_next(struct inbox_iter *it, struct event *ret_event)
 {
+	struct txn *t = it->it.txn;
 	uint8_t key[8];
+	const void *val;
+	size_t n;
 
 	be64_put(key, it->from);
 	if (!(it->started ? iter_next(&it->it) : iter_seek(&it->it, key, sizeof(key))))
@@ -57,13 +87,14 @@ bool inbox_next(struct inbox_iter *it, struct event *ret_event)
 	it->started = true;
 	if (it->it.key_bytes != 8 || be64_get(it->it.key) > it->to)
 		return false;
-	if (it->it.val_bytes < EVENT_HEAD_BYTES) {
-		it->it.txn->error = CLEARING_E_STORE;
-		return false;
-	}
-	*ret_event = (struct event){ .seq = be64_get(it->it.key), .type = it->it.val[0], .received_ms = (int64_t)be64_get(it->it.val + 8),
-				     .body = it->it.val + EVENT_HEAD_BYTES, .bytes = it->it.val_bytes - EVENT_HEAD_BYTES };
-	return true;
+	val = it->it.val;
+	n = it->it.val_bytes;
+	if (it->others && !txn_get(t, DB_INBOX, it->it.key, 8, &val, &n))
+		n = 0;
+	if (event_read(it->it.key, val, n, ret_event) && (!it->others || ret_event->type == it->it.val[0]))
+		return true;
+	t->error = t->error != 0 ? t->error : CLEARING_E_STORE;
+	return false;
 }
 
 void inbox_close(struct inbox_iter *it) { iter_close(&it->it); }

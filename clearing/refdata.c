@@ -602,10 +602,9 @@ int refdata_replay(struct refdata *r, struct txn *t, uint64_t to_seq)
 	char error[256];
 	int ret = 0;
 
-	inbox_open(t, 1, to_seq, &it);
+	inbox_open_others(t, 1, to_seq, &it);
 	while (ret == 0 && inbox_next(&it, &e))
-		if (e.type != EVENT_BATCH)
-			ret = refdata_apply(r, &e, t, error, sizeof(error));
+		ret = refdata_apply(r, &e, t, error, sizeof(error));
 	inbox_close(&it);
 	return ret != 0 ? CLEARING_E_STORE : t->error;
 }

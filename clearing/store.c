@@ -17,12 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 2		/* 1: rows lay one by one */
+#define STORE_FORMAT 3		/* 1: rows lay one by one; 2: events that are no batches were not listed */
+#define STORE_FORMAT_TAKEN 2	/* the oldest that is brought to this one */
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract" };
+	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract", "other" };
 
 struct store {
 	MDB_env *env;
@@ -58,34 +59,61 @@ static int writer_lock(struct store *s, const char *dir)
 	return flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : CLEARING_E_BUSY;
 }
 
-static int format_check(struct txn *t)
+static void format_put(struct txn *t)
 {
 	uint8_t format[4];
+
+	be32_put(format, STORE_FORMAT);
+	txn_put(t, DB_META, "format", 6, format, sizeof(format));
+}
+
+static int format_check(struct txn *t, uint32_t *ret_format)
+{
 	const void *val;
 	size_t n;
 
+	*ret_format = STORE_FORMAT;
 	if (txn_get(t, DB_META, "format", 6, &val, &n)) {
-		if (n != 4 || be32_get(val) == 0)
+		*ret_format = n == 4 ? be32_get(val) : 0;
+		if (*ret_format == 0)
 			return CLEARING_E_STORE;
-		return be32_get(val) > STORE_FORMAT ? CLEARING_E_NEWER : be32_get(val) < STORE_FORMAT ? CLEARING_E_OLDER : 0;
+		if (*ret_format > STORE_FORMAT)
+			return CLEARING_E_NEWER;
+		return *ret_format < (t->write ? STORE_FORMAT_TAKEN : STORE_FORMAT) ? CLEARING_E_OLDER : 0;
 	}
 	if (!t->write)
 		return CLEARING_E_STORE;
-	be32_put(format, STORE_FORMAT);
-	txn_put(t, DB_META, "format", 6, format, sizeof(format));
+	format_put(t);
+	return t->error;
+}
+
+/* From format 2: the events that are no batches, listed. */
+static int format_raise(struct txn *t)
+{
+	struct inbox_iter it;
+	struct event e;
+
+	inbox_open(t, 1, UINT64_MAX, &it);
+	while (inbox_next(&it, &e))
+		inbox_list(t, e.seq, e.type);
+	inbox_close(&it);
+	format_put(t);
 	return t->error;
 }
 
 static int databases_open(struct store *s)
 {
+	uint32_t format = STORE_FORMAT;
 	struct txn t;
 	int ret = txn_begin(s, !s->read_only, &t);
 
 	for (int i = 0; ret == 0 && i < DB_COUNT_; i++) {
 		ret = store_code(mdb_dbi_open(t.mdb, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]));
 		if (ret == 0 && i == DB_META)
-			ret = format_check(&t);	/* a store of another version has other databases */
+			ret = format_check(&t, &format);	/* a store of another version has other databases */
 	}
+	if (ret == 0 && format < STORE_FORMAT)
+		ret = format_raise(&t);
 	if (ret != 0) {
 		txn_abort(&t);
 		return ret == MDB_NOTFOUND ? CLEARING_E_STORE : ret;

@@ -230,7 +230,7 @@ int waiting_check(struct txn *t, FILE *out)
 	struct event e;
 	int broken = 0;
 
-	inbox_open(t, 1, UINT64_MAX, &it);
+	inbox_open_others(t, 1, UINT64_MAX, &it);
 	while (broken >= 0 && inbox_next(&it, &e))
 		if (e.type == EVENT_RECHECK) {
 			int more = answers_add(&a, &e, out);

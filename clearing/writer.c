@@ -63,34 +63,51 @@ static uint64_t replay_start(struct txn *t, int32_t open_day, int32_t *ret_day)
 	return 0;
 }
 
+/* Of any day. */
+static int replay_reference(struct daemon *d, struct txn *t, const struct event *e)
+{
+	char error[256];
+	int ret = refdata_apply(d->ref, e, t, error, sizeof(error));
+
+	live_entitlements_changed(d->live);
+	if (e->type == EVENT_CODE_ANSWER)
+		code_asks_event(live_asks(d->live), e->body, e->bytes);
+	return ret;
+}
+
+/* Of the open day and the one before. */
+static int replay_event(struct daemon *d, struct txn *t, const struct event *e)
+{
+	int ret = 0;
+
+	if (e->type == EVENT_BATCH)
+		return replay_batch(d, t, e);
+	if (e->type == EVENT_RECHECK)
+		return live_recheck(d->live, d->ref, t, d->open_day, e);
+	if (e->type == EVENT_DAY_CUT) {
+		d->open_day++;
+		live_reset_day(d->live);
+		return 0;
+	}
+	ret = replay_reference(d, t, e);
+	return ret == 0 && e->type == EVENT_DEVICE ? live_released(d->live, t, e) : ret;
+}
+
 static int replay(struct daemon *d, struct txn *t)
 {
 	int32_t open_day = day_open_get(t);
 	uint64_t from = replay_start(t, open_day, &d->open_day), start = clock_ns();
 	struct inbox_iter it;
 	struct event e;
-	char error[256];
 	int ret = 0;
 
-	inbox_open(t, 1, UINT64_MAX, &it);
-	while (ret == 0 && inbox_next(&it, &e)) {
-		d->stat.replay_events++;
-		if (e.type == EVENT_BATCH && e.seq > from)
-			ret = replay_batch(d, t, &e);
-		else if (e.type == EVENT_RECHECK && e.seq > from)
-			ret = live_recheck(d->live, d->ref, t, d->open_day, &e);
-		else if (e.type == EVENT_DAY_CUT && e.seq > from) {
-			d->open_day++;
-			live_reset_day(d->live);
-		} else if (e.type != EVENT_BATCH) {
-			ret = refdata_apply(d->ref, &e, t, error, sizeof(error));
-			live_entitlements_changed(d->live);
-			if (e.type == EVENT_CODE_ANSWER)
-				code_asks_event(live_asks(d->live), e.body, e.bytes);
-			if (ret == 0 && e.type == EVENT_DEVICE && e.seq > from)
-				ret = live_released(d->live, t, &e);
-		}
-	}
+	inbox_open_others(t, 1, from, &it);
+	for (; ret == 0 && inbox_next(&it, &e); d->stat.replay_events++)
+		ret = replay_reference(d, t, &e);
+	inbox_close(&it);
+	inbox_open(t, from + 1, UINT64_MAX, &it);
+	for (; ret == 0 && inbox_next(&it, &e); d->stat.replay_events++)
+		ret = replay_event(d, t, &e);
 	inbox_close(&it);
 	__atomic_store_n(&d->codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
 	d->open_day = open_day;
