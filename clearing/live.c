@@ -62,7 +62,7 @@ static void receipts_drop(struct table *t)
 {
 	struct answer *a;
 
-	for (size_t at = 0; t->memory != NULL && (a = table_next(t, &at)) != NULL;)
+	for (size_t at = 0; t->place != NULL && (a = table_next(t, &at)) != NULL;)
 		free(a->receipt);
 }
 

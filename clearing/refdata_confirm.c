@@ -51,12 +51,12 @@ static void body_read(const uint8_t *p, struct confirm *ret)
 
 const struct confirm *refdata_confirm(const struct refdata *r, const uint8_t key[TAP_KEY_BYTES])
 {
-	return r->confirm.memory != NULL ? table_find(&r->confirm, key) : NULL;
+	return r->confirm.place != NULL ? table_find(&r->confirm, key) : NULL;
 }
 
 const struct confirm *refdata_confirm_next(const struct refdata *r, size_t *at)
 {
-	return r->confirm.memory != NULL ? table_next(&r->confirm, at) : NULL;
+	return r->confirm.place != NULL ? table_next(&r->confirm, at) : NULL;
 }
 
 static bool same_decision(const struct confirm *a, const struct confirm *b)
@@ -83,7 +83,7 @@ static int confirm_add(struct refdata *ref, const struct confirm *c)
 	const struct person_row *person;
 	struct confirm *place;
 	bool new;
-	int ret = ref->confirm.memory == NULL ? table_open(&ref->confirm, TAP_KEY_BYTES, sizeof(struct confirm)) : 0;
+	int ret = ref->confirm.place == NULL ? table_open(&ref->confirm, TAP_KEY_BYTES, sizeof(struct confirm)) : 0;
 
 	if (ret == 0)
 		ret = table_room(&ref->confirm, 1);

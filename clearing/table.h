@@ -1,6 +1,7 @@
 /*
- * table - entries of one size, found by the bytes they begin with. It grows, and is emptied as a whole; memory comes in
- * zeroed pages of its own, large ones where the system has them. Private to clearing/.
+ * table - entries of one size, found by the bytes they begin with. It grows by one part of a few thousand entries at a
+ * time, so that no growth is ever felt, and is emptied as a whole; memory comes in zeroed pages of its own, large ones
+ * where the system has them. Private to clearing/.
  *
  * An entry is a struct that begins with its key and goes on with one byte "used", which the table sets; the rest is the
  * owner's, zero when the entry is new. Not for several threads.
@@ -16,15 +17,20 @@
 void *pages_take(size_t bytes);
 void pages_give(void *pages, size_t bytes);
 
-struct table { uint8_t *memory; size_t key_bytes, entry_bytes, count, mask; };
+struct table {
+	uint8_t **place; size_t places; unsigned bits;	/* parts by the first bits of the hash, room for so many; NULL: not open */
+	size_t key_bytes, entry_bytes, count;
+	size_t slots, part_bytes;		/* of a part */
+	uint8_t **chunk; size_t chunks, parts;	/* parts lie in chunks, so many are taken */
+};
 int table_open(struct table *t, size_t key_bytes, size_t entry_bytes);	/* -ENOMEM */
 void table_close(struct table *t);
 void table_clear(struct table *t);
-/* For so many entries more: an entry's address holds until the next call. -ENOMEM: nothing is lost. */
+/* For so many entries more. -ENOMEM: nothing is lost. */
 int table_room(struct table *t, size_t entries);
 /* The entry of a key; NULL: none. */
 void *table_find(const struct table *t, const void *key);
-/* The same, made when there is none; room was made. */
+/* The same, made when there is none; room was made. Its address holds until the next one is made. */
 void *table_at(struct table *t, const void *key, bool *ret_new);
 /* Soon asked for. */
 void table_prefetch(const struct table *t, const void *key);

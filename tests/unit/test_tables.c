@@ -66,6 +66,35 @@ static void test_a_table_finds_what_was_put_and_nothing_else(void **state)
 	table_close(&t);
 }
 
+/* However large the table: else growing is a stop that every receipt waits for. */
+static void test_growing_moves_a_few_thousand_entries_at_most(void **state)
+{
+	enum { ENTRIES = 100000 };
+	static void *at[ENTRIES];
+	struct table t;
+	uint64_t id = 0;
+	bool new;
+
+	(void)state;
+	assert_int_equal(table_open(&t, sizeof(id), sizeof(id) + 8), 0);
+	for (uint64_t n = 0; n < ENTRIES; n++, id = n * 0x9E3779B97F4A7C15u) {
+		size_t parts = t.parts, moved = 0;
+
+		assert_int_equal(table_room(&t, 1), 0);
+		at[n] = table_at(&t, &id, &new);
+		assert_true(new);
+		for (uint64_t i = 0; t.parts != parts && i < n; i++) {
+			void *now = table_find(&t, &(uint64_t){ i * 0x9E3779B97F4A7C15u });
+
+			moved += now != at[i];
+			at[i] = now;
+		}
+		assert_in_range(moved, 0, 4096);
+	}
+	assert_true(t.parts > ENTRIES / 4096);
+	table_close(&t);
+}
+
 static void state_draw(struct rider_state *s)
 {
 	uint8_t *p = (uint8_t *)s;
@@ -208,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_table_finds_what_was_put_and_nothing_else),
+		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
 		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),
