@@ -472,6 +472,7 @@ static void *front_main(void *arg)
 {
 	struct front *f = arg;
 
+	pthread_setname_np(pthread_self(), "front");
 	event_base_dispatch(f->base);
 	while (f->conns != NULL)
 		conn_close(f->conns, NULL);

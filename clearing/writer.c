@@ -378,6 +378,7 @@ static void *writer_main(void *arg)
 	struct daemon *d = arg;
 	struct item *group;
 
+	pthread_setname_np(pthread_self(), "writer");
 	idle_run(d);
 	while ((group = queue_take(&d->queue, (size_t)d->conf.commit_batches)) != NULL) {
 		group_run(d, group);

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "tools/tools.h"
@@ -27,11 +26,10 @@ struct run {
 	bool shuffled, json, timed_out, bench;
 	struct fleet fleet;
 	struct link_host host;
-	struct link_pace pace;
 	struct link **link;
 	struct sockaddr_storage address;
-	int64_t started_ms, greeted_ms, took_ms;
-	int64_t cpu_us; /* of this program while it sent */
+	struct load load;
+	int64_t started_ms, took_ms;
 };
 
 static int64_t now_ms(void)
@@ -40,15 +38,6 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-static int64_t cpu_us(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000LL + u.ru_utime.tv_usec +
-	       u.ru_stime.tv_usec;
 }
 
 /* Somebody waits for a share of the batches to be through: tell it by a file. */
@@ -70,34 +59,8 @@ static void on_progress(void *arg)
 	struct run *r = arg;
 
 	mark_when_due(r);
-	if (r->fleet.over == r->fleet.device_count)
+	if (r->fleet.over == r->fleet.device_count && !r->bench)
 		event_base_loopexit(r->host.base, NULL);
-}
-
-/* The clock of a measured run starts when the last handshake is over. */
-static void on_all_greeted(evutil_socket_t fd, short what, void *arg)
-{
-	struct run *r = arg;
-
-	(void)fd;
-	(void)what;
-	r->greeted_ms = now_ms() - r->started_ms;
-	r->started_ms = now_ms();
-	r->cpu_us = cpu_us();
-	r->pace.start_us = r->started_ms * 1000;
-	r->pace.holding = false;
-	mark_when_due(r);
-	for (uint32_t i = 0; i < r->pace.links; i++)
-		link_go(r->link[i]);
-}
-
-static void on_greeted(void *arg)
-{
-	static const struct timeval now = {0};
-	struct run *r = arg;
-
-	if (r->pace.holding && ++r->pace.greeted == r->pace.links)
-		event_base_once(r->host.base, -1, EV_TIMEOUT, on_all_greeted, r, &now);
 }
 
 static void on_limit(evutil_socket_t fd, short what, void *arg)
@@ -118,8 +81,6 @@ static int host_open(struct run *r)
 				     .address = &r->address,
 				     .fleet = &r->fleet,
 				     .progress = on_progress,
-				     .greeted = on_greeted,
-				     .pace = r->bench ? &r->pace : NULL,
 				     .arg = r,
 				     .address_bytes = sizeof(r->address)};
 	if (evutil_parse_sockaddr_port(r->connect, (struct sockaddr *)&r->address,
@@ -148,8 +109,6 @@ static int links_run(struct run *r)
 	int ret = timer == NULL ? -ENOMEM : 0;
 
 	r->link = city_grow(NULL, sizeof(struct link *), wanted + 1);
-	r->pace.links = wanted;
-	r->pace.holding = r->bench;
 	for (uint32_t i = 0; i < wanted && ret == 0; i++)
 		ret = link_new(&r->host, &r->link[i]);
 	if (ret == 0) {
@@ -191,10 +150,14 @@ static void run_json(struct run *r)
 	jsonw_kint(&j, "receipt_us_p999", (int64_t)histogram_at(&f->wait, 9990));
 	jsonw_kint(&j, "receipt_us_max", (int64_t)f->wait.max);
 	if (r->bench) {
-		jsonw_kint(&j, "connections", r->pace.links);
-		jsonw_kint(&j, "handshakes_ms", r->greeted_ms);
-		jsonw_kint(&j, "pace_taps_per_s", r->pace.taps_per_s);
-		jsonw_kint(&j, "own_cpu_us", r->cpu_us);
+		jsonw_kint(&j, "connections", r->load.connections);
+		jsonw_kint(&j, "handshakes_ms", r->load.handshakes_ms);
+		jsonw_kint(&j, "pace_taps_per_s", r->load.taps_per_s);
+		jsonw_kint(&j, "own_cpu_us", r->load.cpu_us);
+		jsonw_kint(&j, "held_batches", (int64_t)r->load.held);
+		jsonw_kint(&j, "own_late_us_p50", (int64_t)histogram_at(&r->load.late, 5000));
+		jsonw_kint(&j, "own_late_us_p99", (int64_t)histogram_at(&r->load.late, 9900));
+		jsonw_kint(&j, "own_late_us_max", (int64_t)r->load.late.max);
 	}
 	jsonw_kint(&j, "ms", r->took_ms);
 	jsonw_object_end(&j);
@@ -215,13 +178,46 @@ static void run_print(struct run *r)
 	       (unsigned long long)histogram_at(&f->wait, 9900),
 	       (unsigned long long)histogram_at(&f->wait, 9990), (unsigned long long)f->wait.max);
 	if (r->bench)
-		printf("连接 %u 条, 握手 %lld ms; 本程序用 CPU %lld ms\n", r->pace.links,
-		       (long long)r->greeted_ms, (long long)r->cpu_us / 1000);
+		printf("连接 %u 条, 握手 %lld ms; 本程序用 CPU %lld ms, 自身迟发 p99 %llu us 最长 %llu us\n",
+		       r->load.connections, (long long)r->load.handshakes_ms,
+		       (long long)r->load.cpu_us / 1000,
+		       (unsigned long long)histogram_at(&r->load.late, 9900),
+		       (unsigned long long)r->load.late.max);
 	for (int v = 0; v < VERDICT_COUNT; v++)
 		if (f->verdict[v] > 0)
 			printf("  %-20s %10llu  %s\n", verdict_info((enum verdict)v)->name,
 			       (unsigned long long)f->verdict[v],
 			       verdict_info((enum verdict)v)->zh);
+}
+
+/* A connection a device, measured. */
+static int load_all(struct run *r)
+{
+	int ret;
+
+	r->load.dir = r->dir;
+	r->load.connect = r->connect;
+	r->load.limit_s = r->limit_s;
+	r->load.progress = on_progress;
+	r->load.arg = r;
+	ret = load_run(&r->load, &r->fleet);
+	r->timed_out = r->load.timed_out;
+	r->took_ms = r->load.took_ms;
+	return ret;
+}
+
+static int links_all(struct run *r)
+{
+	int ret = host_open(r);
+
+	r->started_ms = now_ms();
+	if (ret == 0)
+		ret = links_run(r);
+	r->took_ms = now_ms() - r->started_ms;
+	SSL_CTX_free(r->host.tls);
+	if (r->host.base != NULL)
+		event_base_free(r->host.base);
+	return ret;
 }
 
 static int run_all(struct run *r)
@@ -232,16 +228,7 @@ static int run_all(struct run *r)
 		return exit_of_error(ret);
 	if (r->shuffled)
 		fleet_shuffle(&r->fleet, r->shuffle);
-	if (r->bench) {
-		r->parallel = r->fleet.device_count;
-		r->pace.batch_taps = (uint32_t)(r->fleet.sent / (r->fleet.batch_count + 1)) + 1;
-	}
-	ret = host_open(r);
-	r->started_ms = now_ms();
-	if (ret == 0)
-		ret = links_run(r);
-	r->took_ms = now_ms() - r->started_ms;
-	r->cpu_us = cpu_us() - r->cpu_us;
+	ret = r->bench ? load_all(r) : links_all(r);
 	if (ret == 0 && r->json)
 		run_json(r);
 	else if (ret == 0)
@@ -252,9 +239,6 @@ static int run_all(struct run *r)
 		ret = r->fleet.receipted == 0 ? EXIT_UNREACHABLE : EXIT_PARTLY;
 	else if (r->fleet.receipted != r->fleet.sent || r->fleet.mismatched != 0)
 		ret = EXIT_PARTLY;
-	SSL_CTX_free(r->host.tls);
-	if (r->host.base != NULL)
-		event_base_free(r->host.base);
 	fleet_close(&r->fleet);
 	return ret;
 }
@@ -265,7 +249,7 @@ static void validators_help(FILE *out)
 	      "       [--parallel 64] [--shuffle SEED] [--limit SECONDS]\n"
 	      "       [--mark FILE --mark-at PERCENT] [--json] [--bench [--pace TAPS_PER_S]]\n"
 	      "全部机具按各自证书上传, 收到全部回执才成功\n"
-	      "--bench: 每台机具一条连接, 全部握手后一起开始计时; --pace: 按此速率定时发送, 不等回执\n",
+	      "--bench: 每台机具一条连接, 全部握手后一起开始计时; --pace: 按此速率定时发送, 各机具的批次均匀分布\n",
 	      out);
 }
 
@@ -299,7 +283,7 @@ static bool option_read(struct run *r, int option, const char *value)
 	case 'b':
 		return r->bench = true;
 	case 'r':
-		return count_read(value, 1, PACE_MAX, &r->pace.taps_per_s);
+		return count_read(value, 1, PACE_MAX, &r->load.taps_per_s);
 	case 'd':
 		return count_read(value, 1, UINT32_MAX, &r->devices);
 	case 'p':
@@ -351,7 +335,7 @@ int sim_validators(int argc, char **argv)
 		complain("sim validators: needs --city DIR and --connect ADDRESS:PORT");
 		return EXIT_USAGE;
 	}
-	if (r.pace.taps_per_s > 0 && !r.bench) {
+	if (r.load.taps_per_s > 0 && !r.bench) {
 		complain("sim validators: --pace goes with --bench");
 		return EXIT_USAGE;
 	}

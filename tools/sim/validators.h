@@ -63,14 +63,6 @@ void fleet_refused(struct fleet *f, struct fleet_device *d);
 /* ---- link ---------------------------------------------------------------------------------------
  */
 
-/* A measured run: all links greet first, then go at once, or each batch at its time when a pace is set. */
-struct link_pace {
-	bool holding;		  /* nobody sends yet */
-	uint32_t links, greeted;
-	uint32_t taps_per_s;	  /* 0: as fast as receipts come */
-	uint32_t batch_taps;	  /* of an average batch, for the times */
-	int64_t start_us;
-};
 struct link_host { /* what all links share */
 	struct event_base *base;
 	SSL_CTX *tls;
@@ -78,8 +70,6 @@ struct link_host { /* what all links share */
 	struct sockaddr_storage *address;
 	int address_bytes;
 	struct fleet *fleet;
-	struct link_pace *pace; /* NULL: no measured run */
-	void (*greeted)(void *arg);  /* after a link's first welcome */
 	void (*progress)(void *arg); /* after every answer */
 	void *arg;
 };
@@ -87,7 +77,28 @@ struct link;
 /* A worker that takes devices from the fleet one after the other until none is left. */
 int link_new(struct link_host *host, struct link **ret_link);
 void link_free(struct link *l);
-/* All have greeted: this one may send. */
-void link_go(struct link *l);
+
+/* ---- load ---------------------------------------------------------------------------------------
+ */
+
+/* A measured run: a connection a device, all greet first and the clock starts when the last one has. Then each sends a
+ * batch when the one before has its receipt, or, at a pace, each batch at its time: a device's batches lie evenly over
+ * the run. At a pace the wait of a receipt counts from then on, whatever kept the batch from being sent; how much of that
+ * was this program's own being late is told apart. */
+struct load {
+	const char *dir, *connect;
+	uint32_t taps_per_s; /* 0: no pace */
+	uint32_t limit_s;
+	void (*progress)(void *arg); /* the clock starts; after every answer */
+	void *arg;
+	/* what came of it */
+	bool timed_out;
+	uint32_t connections;
+	int64_t handshakes_ms, took_ms, cpu_us; /* cpu: of this program while it sent */
+	uint64_t held; /* batches whose time came while the device's batch before had no receipt */
+	struct histogram late; /* from when a batch's time had come and its connection was free until it was sent, us */
+};
+/* 0 also when the limit was reached; -EINVAL (complained), -ENOMEM. */
+int load_run(struct load *l, struct fleet *f);
 
 #endif

@@ -31,8 +31,7 @@ struct link {
 	struct bufferevent *bev;
 	struct event *timer;
 	uint32_t back_off_ms, refused_tries;
-	bool greeted;
-	int64_t sent_us; /* or when its time was, at a set pace */
+	int64_t sent_us;
 };
 
 static int64_t now_us(clockid_t clock)
@@ -82,49 +81,19 @@ static void link_flush(struct link *l)
 /* ---- what the uplink asks and tells
  * -------------------------------------------------------------- */
 
-/* When this device's next batch is due at the set pace: the devices in turn, batch by batch. */
-static int64_t due_us(const struct link *l)
-{
-	const struct fleet *f = l->host->fleet;
-	const struct link_pace *pace = l->host->pace;
-	int64_t turn = (int64_t)l->device->at * f->device_count + (l->device - f->device);
-
-	return pace->start_us + turn * pace->batch_taps * 1000000 / pace->taps_per_s;
-}
-
-static bool paced(const struct link *l)
-{
-	return l->host->pace != NULL && l->host->pace->taps_per_s > 0;
-}
-
 static int on_next(void *arg, const uint8_t **ret_p, size_t *ret_n, uint32_t *ret_file_serial)
 {
 	struct link *l = arg;
 	const struct fleet_device *d = l->device;
 	const struct fleet_batch *b = &l->host->fleet->batch[d->first + d->at];
 
-	if (d->at >= d->count || (l->host->pace != NULL && l->host->pace->holding))
+	if (d->at >= d->count)
 		return 0;
 	l->sent_us = now_us(CLOCK_MONOTONIC);
-	if (paced(l) && l->sent_us < due_us(l))
-		return 0;
-	if (paced(l))
-		l->sent_us = due_us(l); /* the wait for a free connection counts */
 	*ret_p = b->p;
 	*ret_n = b->n;
 	*ret_file_serial = b->file_serial;
 	return 1;
-}
-
-static void on_welcome(void *arg, const struct welcome *m)
-{
-	struct link *l = arg;
-
-	(void)m;
-	if (l->greeted)
-		return;
-	l->greeted = true;
-	l->host->greeted(l->host->arg);
 }
 
 static void on_receipt(void *arg, const struct receipt *m)
@@ -161,21 +130,6 @@ static void on_busy(void *arg, uint32_t retry_ms)
 
 static void link_next_device(struct link *l);
 
-/* Refused for now: once more. Or not yet its time. */
-static void link_idle(struct link *l)
-{
-	int64_t us = BACK_OFF_MS_FIRST * 1000;
-	struct timeval tv;
-
-	if (l->host->pace != NULL && l->host->pace->holding)
-		return;
-	if (paced(l))
-		us = due_us(l) - now_us(CLOCK_MONOTONIC);
-	us = us > 0 ? us : 0;
-	tv = (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
-	event_add(l->timer, &tv);
-}
-
 static void link_look(struct link *l)
 {
 	if (l->device->at >= l->device->count) {
@@ -183,15 +137,9 @@ static void link_look(struct link *l)
 		link_next_device(l);
 		return;
 	}
-	if (uplink_state(l->uplink) == UPLINK_IDLE)
-		link_idle(l);
+	if (uplink_state(l->uplink) == UPLINK_IDLE) /* refused for now: once more */
+		link_wait(l, BACK_OFF_MS_FIRST);
 	link_flush(l);
-}
-
-void link_go(struct link *l)
-{
-	uplink_retry(l->uplink);
-	link_look(l);
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
@@ -280,7 +228,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static void link_next_device(struct link *l)
 {
 	struct uplink_events on = {.next = on_next,
-				   .welcome = on_welcome,
 				   .receipt = on_receipt,
 				   .refused = on_refused,
 				   .busy = on_busy,
