@@ -14,8 +14,8 @@ static void stages_metric(const struct stages *front, const struct stages *write
 
 static void threads_metric(const struct daemon *d, FILE *f)
 {
-	fprintf(f, "# TYPE qingfen_thread_cpu_ns_total counter\nqingfen_thread_cpu_ns_total{thread=\"writer\"} %llu\n",
-		(unsigned long long)thread_cpu_ns(d->writer));
+	fprintf(f, "# TYPE qingfen_thread_cpu_ns_total counter\nqingfen_thread_cpu_ns_total{thread=\"writer\"} %llu\n"
+		"qingfen_thread_cpu_ns_total{thread=\"append\"} %llu\n", (unsigned long long)thread_cpu_ns(d->writer), (unsigned long long)append_cpu_ns(d));
 	for (int64_t i = 0; i < d->conf.threads; i++)
 		fprintf(f, "qingfen_thread_cpu_ns_total{thread=\"front-%d\"} %llu\n", (int)i, (unsigned long long)front_cpu_ns(d, (size_t)i));
 }

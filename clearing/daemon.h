@@ -1,7 +1,7 @@
 /*
  * daemon - what the files of clearingd share: configuration, the queue from fronts to the one writer, live
- * state. Private to clearing/. Threads: fronts (TLS, decode, verify), one writer (judge, append, commit), one
- * for delivery, one per control connection; main waits for signals.
+ * state. Private to clearing/. Threads: fronts (TLS, decode, verify), one writer (judge), one that makes durable what it
+ * judged (append, commit, receipts), one for delivery, one per control connection; main waits for signals.
  */
 #ifndef CLEARING_DAEMON_H
 #define CLEARING_DAEMON_H
@@ -54,6 +54,7 @@ struct item {
 	char device[DEVICE_BYTES_MAX + 1];	/* of the certificate */
 	int64_t received_ms; uint64_t queued_ns;
 	uint8_t marks[2 * BATCH_TAPS_MAX];
+	uint64_t seq;			/* its place in the inbox, by the writer; 0: it gets none */
 	/* the answer */
 	bool refused, busy; struct refuse refuse; struct receipt receipt;
 	/* a question of a gate, its code in bytes, and what it is told: kerb.c */
@@ -126,6 +127,8 @@ struct daemon {
 	struct kerb *kerb;		/* NULL: gates are not answered about codes */
 	struct crl_seen *crl_seen;	/* numbers of revocation lists used so far; has its own lock */
 	struct queue queue;
+	struct append *append;
+	uint64_t seq;			/* of the last event of the inbox, those included that are not durable yet; the writer's */
 	int32_t open_day;
 	struct front *front[THREADS_MAX];
 	pthread_t writer, deliver, control, code_ask;
@@ -156,6 +159,19 @@ int writer_start(struct daemon *d);
 void writer_told(struct daemon *d, struct told *ret);
 /* Run a call in the writer's next transaction and wait for it to be durable. */
 int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg);
+
+/* append.c: what the writer judged becomes durable, its receipts go. All but the last two are for the writer's thread. */
+bool space_is_short(int code);	/* of a commit: nothing is lost, later it may be better */
+void storage_failed(const char *what, int code) __attribute__((noreturn));
+int append_open(struct daemon *d);
+int append_start(struct daemon *d);
+void append_stop(struct daemon *d);	/* when everything handed over is answered */
+void append_close(struct daemon *d);
+void append_hand(struct daemon *d, struct item *group, const struct told *told);	/* waits while another group waits */
+bool append_failed(struct daemon *d);	/* groups are sent back until append_wait was asked */
+int append_wait(struct daemon *d);	/* until nothing is in hand. 0, or why something was not durable */
+void append_tell(struct daemon *d, const struct told *told);	/* for other threads, with what append.c counts */
+uint64_t append_cpu_ns(const struct daemon *d);
 
 /* The configured cap becomes an event when another is in force, so that a day is cleared with it anywhere. control_device.c */
 int device_cap_start(struct daemon *d);

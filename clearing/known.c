@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clearing/table.h"
+#include "clearing/pages.h"
 
 #define HOLDS_MAX 1	/* who has more is asked for each time */
 #define WINDOW 4	/* a card lies in one of so many places from its own on */

@@ -17,6 +17,7 @@
 #include "clearing/blocks.h"
 #include "clearing/crl_seen.h"
 #include "clearing/kerb.h"
+#include "clearing/pages.h"
 
 static const char usage[] = "usage: clearingd -c FILE [--check-config]\n"
 			    "  清分服务. 说明见 clearingd(8), 配置见 clearing.conf(5)\n";
@@ -76,7 +77,9 @@ static int daemon_open(struct daemon *d)
 	pthread_rwlock_init(&d->ref_lock, NULL);
 	pthread_mutex_init(&d->told_lock, NULL);
 	queue_init(&d->queue);
-	ret = crl_seen_new(d->store, &d->crl_seen);
+	ret = append_open(d);
+	if (ret == 0)
+		ret = crl_seen_new(d->store, &d->crl_seen);
 	if (ret == 0)
 		ret = writer_open(d);
 	if (ret == 0)
@@ -122,7 +125,9 @@ static int daemon_run(struct daemon *d)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	ret = writer_start(d);
+	ret = chunks_ready();
+	if (ret == 0)
+		ret = writer_start(d);
 	if (ret == 0)
 		ret = device_cap_start(d);
 	if (ret == 0)
@@ -152,6 +157,7 @@ static int daemon_run(struct daemon *d)
 	recheck_stop(d);
 	queue_stop(&d->queue);
 	pthread_join(d->writer, NULL);
+	chunks_ready_stop();
 	kerb_stop(d);
 	fronts_stop(d);
 	pthread_join(d->deliver, NULL);
@@ -186,6 +192,7 @@ int main(int argc, char **argv)
 	live_free(d.live);
 	refdata_free(d.ref);
 	crl_seen_free(d.crl_seen);
+	append_close(&d);
 	store_close(d.store);
 	ret = ret == 0 ? 0 : ret == CLEARING_E_BUSY ? 6 : 4;
 	if (!secrets_close(&d))

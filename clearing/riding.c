@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/pages.h"
 #include "clearing/table.h"
 
 #define WORDS (sizeof(struct rider_state) / sizeof(uint64_t))
 #define UNIT 16u			/* places are so many bytes or a multiple */
 #define UNITS_MAX ((WORDS + 2) / 2)	/* a mask and every word */
-#define CHUNK_UNITS 1048576u		/* 16 MiB, touched as they fill */
+#define CHUNK_UNITS ((unsigned)(CHUNK_BYTES / UNIT))
 #define NO_PLACE UINT32_MAX
 static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= 64, "a mask of one word tells which words follow");
 
@@ -39,7 +40,7 @@ void riding_free(struct riding *r)
 	if (r == NULL)
 		return;
 	for (size_t i = 0; i < r->chunks; i++)
-		pages_give(r->chunk[i], (size_t)CHUNK_UNITS * UNIT);
+		pages_give(r->chunk[i], CHUNK_BYTES);
 	free(r->chunk);
 	table_close(&r->entry);
 	free(r);
@@ -63,7 +64,7 @@ int riding_room(struct riding *r, size_t puts)
 		if (wide == NULL)
 			return -ENOMEM;
 		r->chunk = wide;
-		r->chunk[r->chunks] = pages_take((size_t)CHUNK_UNITS * UNIT);
+		r->chunk[r->chunks] = r->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();
 		if (r->chunk[r->chunks] == NULL)
 			return -ENOMEM;
 		r->chunks++;

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/pages.h"
 #include "clearing/rows.h"
 #include "clearing/table.h"
 
 #define BLOCK_MARKS 64u
-#define CHUNK_BLOCKS 512u	/* 768 KiB */
+#define CHUNK_BLOCKS (CHUNK_BYTES / sizeof(struct block))
 
 struct block { struct seen_mark mark[BLOCK_MARKS]; };
 struct place { uint8_t key[10], used; uint32_t block; };	/* terminal 6, serial / BLOCK_MARKS */
@@ -42,7 +43,7 @@ void seen_free(struct seen *s)
 	if (s == NULL)
 		return;
 	for (size_t i = 0; i < s->chunks; i++)
-		free(s->chunk[i]);
+		pages_give(s->chunk[i], CHUNK_BYTES);
 	free(s->chunk);
 	table_close(&s->place);
 	table_close(&s->other);
@@ -68,7 +69,7 @@ static int blocks_room(struct seen *s, size_t blocks)
 		if (wide == NULL)
 			return -ENOMEM;
 		s->chunk = wide;
-		s->chunk[s->chunks] = malloc(CHUNK_BLOCKS * sizeof(struct block));
+		s->chunk[s->chunks] = s->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();
 		if (s->chunk[s->chunks] == NULL)
 			return -ENOMEM;
 		s->chunks++;

@@ -19,9 +19,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "clearing/pages.h"
+
 #define PART_BYTES_MAX 65536u	/* stays in the second cache while it is cut */
-#define CHUNK_BYTES (16u << 20)
-#define LARGE_BYTES (2u << 20)	/* of a large page */
 #define BITS_MAX 30
 
 struct head { uint32_t count, bits; };	/* of a part: entries; bits of the hash that all of them share */
@@ -32,23 +32,6 @@ static void secret_draw(void)
 {
 	if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret))
 		secret = (uintptr_t)&secret;	/* where the system put us is a secret too */
-}
-
-void *pages_take(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	if (bytes >= LARGE_BYTES)
-		madvise(p, bytes, MADV_HUGEPAGE);	/* refused: the pages are small ones */
-	return p;
-}
-
-void pages_give(void *pages, size_t bytes)
-{
-	if (pages != NULL)
-		munmap(pages, bytes);
 }
 
 /* ---- parts --------------------------------------------------------------------------------------- */
@@ -77,7 +60,7 @@ static int chunk_add(struct table *t)
 	if (wide == NULL)
 		return -ENOMEM;
 	t->chunk = wide;
-	wide[t->chunks] = pages_take(CHUNK_BYTES);
+	wide[t->chunks] = t->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();
 	if (wide[t->chunks] == NULL)
 		return -ENOMEM;
 	t->chunks++;

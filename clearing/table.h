@@ -1,7 +1,7 @@
 /*
  * table - entries of one size, found by the bytes they begin with. It grows by one part of a few thousand entries at a
- * time, so that no growth is ever felt, and is emptied as a whole; memory comes in zeroed pages of its own, large ones
- * where the system has them. Private to clearing/.
+ * time, so that no growth is ever felt, and is emptied as a whole; memory comes in chunks of pages.h. Private to
+ * clearing/.
  *
  * An entry is a struct that begins with its key and goes on with one byte "used", which the table sets; the rest is the
  * owner's, zero when the entry is new. Not for several threads.
@@ -12,10 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Zeroed pages, large ones where the system has them; NULL: no memory. Given back with the same size. */
-void *pages_take(size_t bytes);
-void pages_give(void *pages, size_t bytes);
 
 struct table {
 	uint8_t **place; size_t places; unsigned bits;	/* parts by the first bits of the hash, room for so many; NULL: not open */

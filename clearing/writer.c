@@ -1,9 +1,9 @@
 /*
- * writer - the one thread that changes the inbox. It takes everything that waits, judges it provisionally,
- * appends it in one transaction, commits, and only then lets receipts go: acknowledge after commit.
+ * writer - the one thread that decides what comes into the inbox and in which order. It takes everything that waits, judges
+ * it provisionally and hands it to append.c, which commits it and only then lets receipts go: acknowledge after commit.
  *
- * An I/O error in a commit is final: the process stops with code 20 and the devices send again. A full disk or
- * map is not: nothing was promised, the devices are told to come back.
+ * Batches are judged with the store as of the last commit, which is enough: what they look up in it only calls change, and
+ * a call stands alone, after everything before it is durable.
  */
 #include "clearing/code_route.h"
 #include "clearing/daemon.h"
@@ -12,20 +12,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define EXIT_STORAGE 20
-#define SLOW_NS 20000000u	/* a commit that receipts notice */
-
-static bool space_is_short(int code) { return code == MDB_MAP_FULL || code == -ENOSPC || code == MDB_TXN_FULL; }
 
 /* ---- what other threads may know ---------------------------------------------------------------------- */
 
+static struct told told_now(const struct daemon *d)
+{
+	return (struct told){ .totals = *live_totals(d->live), .stat = d->stat, .stages = d->stages, .open_day = d->open_day };
+}
+
 static void tell(struct daemon *d)
 {
-	pthread_mutex_lock(&d->told_lock);
-	d->told = (struct told){ .totals = *live_totals(d->live), .stat = d->stat, .stages = d->stages, .open_day = d->open_day };
-	pthread_mutex_unlock(&d->told_lock);
+	const struct told told = told_now(d);
+
+	append_tell(d, &told);
 }
 
 void writer_told(struct daemon *d, struct told *ret)
@@ -111,6 +110,7 @@ static int replay(struct daemon *d, struct txn *t)
 	inbox_close(&it);
 	__atomic_store_n(&d->codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
 	d->open_day = open_day;
+	d->seq = inbox_last(t);
 	d->stat.replay_ns = clock_ns() - start;
 	return ret != 0 ? ret : t->error;
 }
@@ -160,16 +160,14 @@ static void refuse(struct daemon *d, struct item *item, int code, const char *te
 }
 
 /* began: when the writer came to it; *ret_ended: when it was done with it. */
-static int batch_take(struct daemon *d, struct txn *t, struct item *item, uint64_t began, uint64_t *ret_ended)
+static int batch_judge(struct daemon *d, struct txn *t, struct item *item, uint64_t began, uint64_t *ret_ended)
 {
-	uint8_t head[EVENT_BATCH_HEAD_BYTES] = { 0 };
-	const void *part[3] = { head, item->marks, item->bytes };
-	const size_t bytes[3] = { sizeof(head), 2u * item->batch.count, item->bytes_count };
 	const struct receipt *before;
-	uint64_t seq, beyond;
+	uint64_t beyond;
 	bool differs;
 	int ret;
 
+	item->seq = 0;
 	before = live_answer(d->live, item->device, &item->batch, &differs);
 	if (differs) {
 		refuse(d, item, TAP_E_DIGEST, "this file serial was used with other content", false);
@@ -181,16 +179,9 @@ static int batch_take(struct daemon *d, struct txn *t, struct item *item, uint64
 		live_note_repeated(d->live);
 		return 0;
 	}
-	memcpy(head, item->device, strlen(item->device));
-	be32_put(head + 16, item->batch.file_serial);
-	be16_put(head + 20, (uint16_t)item->batch.count);
-	seq = inbox_append(t, EVENT_BATCH, item->received_ms, part, bytes, 3);
-	waiting_add(t, seq, item->marks, (uint16_t)item->batch.count);
-	if (t->error != 0)
-		return t->error;
-	began = stage_end(&d->stages, STAGE_APPEND, began, clock_ns());
+	item->seq = ++d->seq;
 	beyond = live_totals(d->live)->devices_beyond;
-	ret = live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->marks, seq, &item->receipt);
+	ret = live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->marks, item->seq, &item->receipt);
 	*ret_ended = stage_end(&d->stages, STAGE_JUDGE, began, clock_ns());
 	d->stages.batches++;
 	d->stages.taps += item->batch.count;
@@ -209,19 +200,20 @@ static void call_finish(struct item *item, int result)
 	pthread_mutex_unlock(item->lock);
 }
 
-static int group_take(struct daemon *d, struct txn *t, struct item *group, uint64_t began)
+static int group_judge(struct daemon *d, struct item *group)
 {
-	uint64_t count = 0;
-	int ret = 0;
+	uint64_t began = clock_ns();
+	struct txn t;
+	int ret = txn_begin(d->store, false, &t);
 
-	for (struct item *i = group; i != NULL; i = i->next, count++)
+	if (ret != 0)
+		return ret;
+	for (struct item *i = group; i != NULL; i = i->next)
 		stage_end(&d->stages, STAGE_WAIT, i->queued_ns, began);
-	d->stat.commit_batches += count;
-	if (count > d->stat.commit_batches_max)
-		d->stat.commit_batches_max = count;
 	for (struct item *i = group; ret == 0 && i != NULL; i = i->next)
-		ret = batch_take(d, t, i, began, &began);
-	return ret != 0 ? ret : t->error;
+		ret = batch_judge(d, &t, i, began, &began);
+	txn_abort(&t);
+	return ret;
 }
 
 /* After a failed group the memory of it must go too: rebuild it from what is durable. */
@@ -236,58 +228,36 @@ static int memory_rebuild(struct daemon *d)
 	return writer_open(d);
 }
 
-static void group_busy(struct daemon *d, struct item *group)
+/* Everything handed over is durable, or its devices were told to come back and memory knows nothing of it. */
+static void group_settle(struct daemon *d)
 {
-	for (struct item *i = group; i != NULL; i = i->next)
-		i->busy = true;
-	d->stat.busy++;
-}
-
-static void storage_failed(const char *what, int code)
-{
-	log_event("storage-failed", "what=%s code=%d text=\"%s\" action=stop", what, code, clearing_strerror(code));
-	_exit(EXIT_STORAGE);
-}
-
-static int group_commit(struct daemon *d, struct item *group)
-{
-	struct txn t;
-	uint64_t start = clock_ns(), taken, ns;
-	int ret = txn_begin(d->store, true, &t);
+	int failed = append_wait(d), ret = failed != 0 ? memory_rebuild(d) : 0;
 
 	if (ret != 0)
-		return ret;
-	ret = group_take(d, &t, group, start);
-	taken = clock_ns();
-	if (ret != 0)
-		txn_abort(&t);
-	else
-		ret = txn_commit(&t);
-	stage_end(&d->stages, STAGE_COMMIT, taken, clock_ns());
-	ns = clock_ns() - start;
-	d->stat.commits++;
-	d->stat.commit_ns += ns;
-	d->stat.commits_slow += ns >= SLOW_NS;
-	if (ns > d->stat.commit_ns_max)
-		d->stat.commit_ns_max = ns;
-	return ret;
+		storage_failed("memory", ret);
 }
 
 /* A call has a transaction of its own: its failure harms no batch. One that could not be committed may have
  * changed memory already, so memory is rebuilt from what is durable. */
 static void call_run(struct daemon *d, struct item *item)
 {
+	int ret, committed = 0;
 	struct txn t;
-	int ret = txn_begin(d->store, true, &t), committed = 0;
+	uint64_t seq;
 
+	group_settle(d);
+	ret = txn_begin(d->store, true, &t);
 	if (ret == 0) {
 		pthread_rwlock_wrlock(&d->ref_lock);
 		ret = item->call(&t, item->arg);
 		pthread_rwlock_unlock(&d->ref_lock);
+		seq = inbox_last(&t);
 		if (ret != 0)
 			txn_abort(&t);
 		else
 			ret = committed = txn_commit(&t);
+		if (ret == 0)
+			d->seq = seq;
 	}
 	if (committed != 0 && (!space_is_short(committed) || memory_rebuild(d) != 0))
 		storage_failed("call", committed);
@@ -297,41 +267,18 @@ static void call_run(struct daemon *d, struct item *item)
 	call_finish(item, ret);
 }
 
-/* Each front gets its own at once: it is woken once a group. */
-static void batches_answer(struct item *group)
-{
-	while (group != NULL) {
-		struct item *mine = group, *mine_last = group, *others = NULL, **others_last = &others, *next;
-
-		for (struct item *i = group->next; i != NULL; i = next) {
-			next = i->next;
-			if (i->front == mine->front) {
-				mine_last->next = i;
-				mine_last = i;
-			} else {
-				*others_last = i;
-				others_last = &i->next;
-			}
-		}
-		*others_last = NULL;
-		front_answer(mine, mine_last);
-		group = others;
-	}
-}
-
 static void batches_run(struct daemon *d, struct item *group)
 {
-	int ret = group_commit(d, group);
+	struct told told;
+	int ret;
 
-	if (space_is_short(ret)) {
-		log_event("storage-full", "code=%d text=\"%s\" action=busy", ret, clearing_strerror(ret));
-		group_busy(d, group);
-		ret = memory_rebuild(d);
-	}
+	if (append_failed(d))
+		group_settle(d);
+	ret = group_judge(d, group);
 	if (ret != 0)
-		storage_failed("commit", ret);
-	tell(d);
-	batches_answer(group);
+		storage_failed("judge", ret);
+	told = told_now(d);
+	append_hand(d, group, &told);
 }
 
 /* For the thread that asks platforms: whether there is anything to ask. */
@@ -384,10 +331,16 @@ static void *writer_main(void *arg)
 		group_run(d, group);
 		idle_run(d);
 	}
+	append_stop(d);
 	return NULL;
 }
 
-int writer_start(struct daemon *d) { return -pthread_create(&d->writer, NULL, writer_main, d); }
+int writer_start(struct daemon *d)
+{
+	int ret = append_start(d);
+
+	return ret == 0 ? -pthread_create(&d->writer, NULL, writer_main, d) : ret;
+}
 
 int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg)
 {

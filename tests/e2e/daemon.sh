@@ -55,7 +55,7 @@ m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.mak
 stages = {k: v for k, v in m.items() if "stage_ns" in k}
 cpu = [v for k, v in m.items() if "thread_cpu" in k]
 writer = m['qingfen_stage_taps_total{thread="writer"}']
-ok = len(stages) == 8 and min(stages.values()) > 0 and len(cpu) == 3 and min(cpu) > 0
+ok = len(stages) == 8 and min(stages.values()) > 0 and len(cpu) == 4 and min(cpu) > 0
 ok = ok and writer == m["qingfen_taps_received_total"] > 0 and m['qingfen_stage_taps_total{thread="front"}'] >= writer
 ok = ok and m["qingfen_handshakes_total"] >= 14 and m["qingfen_commit_batches_total"] >= m["qingfen_commits_total"] > 0
 print(m)

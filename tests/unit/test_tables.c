@@ -11,6 +11,7 @@
 
 #include "tests/unit/house.h"
 
+#include "clearing/pages.h"
 #include "clearing/riding.h"
 #include "clearing/seen.h"
 #include "clearing/table.h"
@@ -93,6 +94,28 @@ static void test_growing_moves_a_few_thousand_entries_at_most(void **state)
 	}
 	assert_true(t.parts > ENTRIES / 4096);
 	table_close(&t);
+}
+
+static void test_a_chunk_is_zeroed_whether_one_was_ready_or_not(void **state)
+{
+	static const uint8_t zero[4096];
+	uint8_t *chunk[6];
+
+	(void)state;
+	assert_int_equal(chunks_ready(), 0);
+	for (int i = 0; i < 6; i++) {
+		chunk[i] = chunk_take();
+		assert_non_null(chunk[i]);
+		for (size_t at = 0; at < CHUNK_BYTES; at += sizeof(zero))
+			assert_memory_equal(chunk[i] + at, zero, sizeof(zero));
+		memset(chunk[i], 0xFF, sizeof(zero));
+		for (int before = 0; before < i; before++)
+			assert_ptr_not_equal(chunk[i], chunk[before]);
+		if (i == 3)
+			chunks_ready_stop();
+	}
+	for (int i = 0; i < 6; i++)
+		pages_give(chunk[i], CHUNK_BYTES);
 }
 
 static void state_draw(struct rider_state *s)
@@ -238,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_table_finds_what_was_put_and_nothing_else),
 		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
+		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
 		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),

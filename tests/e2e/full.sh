@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The store is full in the middle of the load: no receipt without what it promises, nothing half kept, and with room it goes on.
+. "$(dirname "$0")/lib.sh"
+pid=0
+trap '[ $pid -ne 0 ] && kill -9 $pid 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+export QINGFEN_STORE=$dir/store QINGFEN_SOCKET=$dir/clearingd.sock
+port=$(python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+"$B/qingfen" sim city --out "$dir" --seed 7 --lines 4 --devices 40 --taps 100000 --batch 128 --day 2025-11-03 >"$dir/made" 2>&1 || { cat "$dir/made"; exit 1; }
+start() { # map_mib
+	sed -e "s|^store:.*|store: store|" -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e "s|^control_socket:.*|control_socket: clearingd.sock|" -e '/^partners:/,$d' \
+		"$dir/clearingd.conf" >"$dir/now.conf"
+	printf 'map_mib: %d\ncommit_batches: 4\n' "$1" >>"$dir/now.conf"
+	"$B/clearingd" -c "$dir/now.conf" 2>>"$dir/log" &
+	pid=$!
+	for _ in $(seq 200); do "$B/qingfen" status >/dev/null 2>&1 && return 0; sleep 0.05; done
+	return 1
+}
+field() { sed "s/.*\"$2\":\([0-9]*\).*/\1/" "$1"; }
+upload() { timeout 60 "$B/qingfen" sim validators --city "$dir" --connect "127.0.0.1:$port" --bench --limit "$1" --json >"$dir/up" 2>"$dir/up.err"; }
+start 16 || { cat "$dir/log"; echo "not ok - the daemon starts"; exit 1; }
+"$B/qingfen" load tariff tariffs/packs/ganzhou >/dev/null
+for f in terminals issuers riders; do "$B/qingfen" load $f "$dir/$f.csv" >/dev/null; done
+upload 3
+receipted=$(field "$dir/up" receipted) sent=$(field "$dir/up" sent)
+grep -q 'event=storage-full' "$dir/log" && [ "$receipted" -gt 0 ] && [ "$receipted" -lt "$sent" ]
+say "a full store sends devices back and goes on answering" $? "$receipted of $sent; $(tail -3 "$dir/log")"
+told=$("$B/qingfen" status --json | grep -o '"verdicts":{[^}]*}')
+kill -9 $pid; wait $pid 2>/dev/null
+start 256 || { cat "$dir/log"; echo "not ok - the daemon starts with a larger map"; exit 1; }
+is "what was receipted is there after a start, and nothing else" "$receipted" "$(sed -n 's/.*event=replayed.* taps=\([0-9]*\).*/\1/p' "$dir/log" | tail -1)"
+is "what the full store told of itself is what it kept" "$told" "$("$B/qingfen" status --json | grep -o '"verdicts":{[^}]*}')"
+upload 60
+say "with room again every record has its receipt" $? "$(cat "$dir/up" "$dir/up.err")"
+is "and each is there once" "$sent" "$("$B/qingfen" status --json | sed 's/.*"taps":\([0-9]*\).*/\1/')"
+"$B/qingfen" day close 2025-11-03 >/dev/null 2>"$dir/err" && "$B/qingfen" check >>"$dir/err" 2>&1
+say "the day clears and every invariant holds" $? "$(cat "$dir/err")"
+kill $pid; wait $pid 2>/dev/null
+pid=0
+exit $status
