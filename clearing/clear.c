@@ -14,20 +14,22 @@
 void job_done(struct job *j)
 {
 	for (size_t i = 0; i < j->arena.count; i++)
-		free(j->arena.chunk[i]);
+		span_free(&j->arena.chunk[i]);
 	free(j->arena.chunk);
 	for (size_t i = 0; i < j->parts; i++)
 		results_free(j->part[i]);
 	free(j->part);
 	results_free(j->results);
-	free(j->work);
-	free(j->order);
+	span_free(&j->works);
+	span_free(&j->orders);
+	span_free(&j->rides);
+	span_free(&j->bearers);
+	free(j->source);
+	free(j->coded);
 	free(j->recheck);
 	free(j->partner);
 	free(j->said);
 	free(j->state);
-	free(j->bearer);
-	free(j->ride);
 	free(j->rerates.list);
 	free(j->everyone.list);
 	free(j->asked);

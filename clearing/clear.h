@@ -8,30 +8,38 @@
 #include "clearing/fold.h"
 #include "clearing/rows.h"
 
-struct work {				/* one record of the day */
-	const uint8_t *raw; uint32_t raw_bytes;
-	uint8_t check, bits, verdict;
-	bool keyed;			/* takes part in the search for duplicates, under its business key */
-	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
-	uint8_t pan[10]; uint16_t counter; uint8_t tac[4];
-	bool coded; uint8_t code[TAP_CODE_BYTES];	/* a record with a code: which */
-	bool refused;			/* its platform answered no */
-	int64_t time_ms;
-	uint64_t person, seq, raw_seq;	/* seq: event that brought it here; raw_seq: that has its bytes */
-	uint16_t at;			/* place in its batch */
-	int32_t arrived;		/* the day its batch belongs to: an earlier one, when its key was asked again after the cut */
+struct span { void *p; size_t bytes; bool on_file; };	/* clear_memory.c */
+
+struct source {				/* an event that brought records */
+	uint64_t seq, raw_seq;		/* the event; the one that has the records' bytes */
+	const uint8_t *body;		/* of that one */
 	const char *device;
-	struct row_result *result;		/* of a record that was rated; NULL: made when it is written */
-	uint16_t nth;			/* among records of one key */
-	uint8_t card, generation;	/* enum card_standing; which physical card of its number */
-	bool rated;			/* went to the tariff, whatever came of it */
-	bool alone;			/* came beyond the window: rated by itself, changes no other ride */
-	bool repeated;			/* an earlier day has its counter with another TAC */
+	int32_t arrived;		/* the day its batch belongs to: an earlier one, when its key was asked again after the cut */
+	uint32_t count;
+	const uint8_t *marks, *batch; size_t batch_bytes;	/* of a batch of this day */
+	size_t first;			/* of its records */
+};
+struct work {				/* one record of the day */
+	const struct source *from;
+	struct row_result *result;	/* of a record that was rated; NULL: made when it is written */
+	uint64_t person;
+	uint32_t raw_at, raw_bytes;	/* in from->body */
 	uint32_t bearer;		/* of its card number: place in the job's, from 1; 0: not looked up */
-	bool released;			/* set aside on an earlier day, and a person's signature in this one lets it settle */
+	uint16_t at, nth, counter;	/* at: place in its batch; nth: among records of one key */
+	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
+	uint8_t pan[10], tac[4];
+	uint8_t check, bits, verdict, card, generation;	/* card: enum card_standing; generation: which physical card of its number */
+	bool keyed : 1;			/* takes part in the search for duplicates, under its business key */
+	bool coded : 1;			/* has a code */
+	bool refused : 1;		/* its platform answered no */
+	bool rated : 1;			/* went to the tariff, whatever came of it */
+	bool alone : 1;			/* came beyond the window: rated by itself, changes no other ride */
+	bool repeated : 1;		/* an earlier day has its counter with another TAC */
+	bool released : 1;		/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
 struct said;				/* clear_answers.c: what a platform said of a record */
-struct arena { uint8_t **chunk; size_t count, used; };
+struct coded;				/* clear_codes.c: a record and its code */
+struct arena { struct span *chunk; size_t count, used; };
 struct bearer {				/* a card number of the day and whose it is now */
 	uint8_t pan[10]; uint16_t highest;	/* counter of any earlier day; 0 none */
 	int32_t day; uint64_t person;
@@ -43,10 +51,13 @@ struct job {
 	struct day_row day;
 	struct refdata *ref;
 	bool cards, ridden;		/* the card register is not empty; some day has been cleared */
-	struct work *work; size_t count, space;
+	struct source *source; size_t sources;
+	struct work *work; size_t count;
+	struct work **order;			/* canonical */
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
-	struct work **order;
+	struct span works, orders, rides, bearers;	/* the memory of work, order, ride, bearer */
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
+	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
 	struct arena arena;		/* of states */
 	struct results *results, **part; size_t parts;	/* part: of the threads, whose results rows still name */
@@ -54,7 +65,7 @@ struct job {
 	struct sink *sink;
 	struct clear_stats stats;
 	struct { uint64_t person; const uint8_t *p; uint16_t n; } *state; size_t state_count, state_space;	/* at the close, by person, in the arena */
-	struct bearer *bearer; size_t bearer_count, bearer_space;	/* by card number */
+	struct bearer *bearer;		/* by card number, each at the place of its first record among all by number; the others are empty */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
 	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
 	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
@@ -64,16 +75,47 @@ struct job {
 
 void job_done(struct job *j);
 int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person, from */
-/* clear_collect.c: the day's events as records. */
+/* clear_threads.c: how many parts a list is worth, of at least so many each; fn once for each part, side by side. A part sees the job as it
+ * is, with a transaction of its own; what it changes in it is lost. 0, or the first part's error. */
+#define PARTS_MAX 8
+#define PART_RECORDS_MIN 256
+typedef int (*part_fn)(struct job *own, void *arg, unsigned part);
+unsigned parts_wanted(size_t count, size_t least);
+int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg) CLEARING_MUST_CHECK;
+/* Pieces 0 to count - 1, each made by some thread and then taken by the caller's, in their order. A tool is a thread's own and goes from
+ * piece to piece; a piece's memory, zero at first, is used again, and piece_done frees what is in it. */
+struct pieces {
+	int (*tool_new)(void *arg, void **ret_tool); void (*tool_free)(void *tool);	/* both NULL: none */
+	int (*make)(struct job *own, void *arg, void *tool, size_t nth, void *piece);
+	int (*take)(void *arg, void *piece);
+	size_t piece_bytes; void (*piece_done)(void *piece);
+};
+int pieces_run(struct job *j, size_t count, const struct pieces *p, void *arg) CLEARING_MUST_CHECK;
+/* clear_memory.c: memory as large as the day, zero at first. */
+int span_new(struct store *s, size_t bytes, struct span *ret) CLEARING_MUST_CHECK;
+void span_free(struct span *s);			/* empty is fine */
+/* clear_collect.c: the day's events as records, each judged alone. */
 bool work_tap(const struct work *w, struct tap *ret);
+static inline const uint8_t *work_raw(const struct work *w) { return w->from->body + w->raw_at; }
+static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
 struct rank { uint64_t high, low; };
 typedef struct rank (*rank_fn)(const struct work *w);
-int works_sort(struct work **list, size_t count, rank_fn rank, int (*compare)(const void *, const void *)) CLEARING_MUST_CHECK;
-void works_prefetch(struct work *const *list, size_t i, size_t n);	/* in a walk over a sorted list: those soon to come */
+typedef int (*compare_fn)(const void *, const void *);
+int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
+/* The records as they were collected into order, where they lie sorted for the most part. */
+int works_order(struct job *j, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
+/* In a walk over a sorted list: those soon to come; their bytes too. */
+void works_prefetch(struct work *const *list, size_t i, size_t n);
+void works_prefetch_raw(struct work *const *list, size_t i, size_t n);
+/* A list in parts of about the same size, each moved on while two neighbours are of one thing. Part i is at[i] to at[i + 1] - 1. */
+typedef bool (*same_fn)(const struct work *a, const struct work *b);
+struct cut { struct work *const *list; unsigned parts; size_t at[PARTS_MAX + 1]; };
+void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn same, struct cut *ret);
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);
+void judge_alone(struct job *j, struct work *w, const struct tap *tap);
 bool counts_for_counter(const struct work *w);
 /* clear_cap.c: what a device brought beyond the cap on value that no key has proven. After all other verdicts. */
 int judge_caps(struct job *j);
@@ -90,7 +132,7 @@ int answers_apply(struct job *j);
 int answers_write(struct job *j, posting_fn emit, void *arg);
 /* clear_confirm.c: distrusted taps whose second signature is of this day, into postings and DB_CONFIRMED. */
 int confirms_write(struct job *j, posting_fn emit, void *arg);
-/* clear_parts.c: fares by person and time, by several threads. */
+/* clear_persons.c: fares by person and time, by several threads. */
 int clear_rate(struct job *j);
 /* clear_rate.c: what is to be rated, by person and time; some persons' rides, and those asked for between them. Results are made here, those of
  * records that are no rides in clear_write.c. */
@@ -110,11 +152,10 @@ int clear_asked(struct job *j);
 int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_t count, struct rider_state *state, bool *ret_done);
 /* clear_ridden.c: a card number's person and highest counter, once for all its records of the day; those of them whose counter
  * an earlier day has with another TAC; the persons' rows of the day. */
-int bearer_add(struct job *j, const uint8_t pan[10]);
-int counters_look(struct job *j, struct work *const *list, size_t count);	/* all of the bearer added last */
+int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t place);	/* all records of a number; place: from 1 */
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	/* of w's person at the close before this day */
 int ridden_write(struct job *j);
-int rides_sort(struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
+int rides_sort(struct job *j, struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
 int ride_compare(const void *pa, const void *pb);
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);

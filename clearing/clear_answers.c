@@ -99,7 +99,9 @@ int answers_apply(struct job *j)
 		w->refused = s->answer.result == CODE_REFUSED;
 		if (!w->refused)
 			w->check = KEY_CHECK_GOOD;
-		if (w->released)	/* judged when it was collected */
+		if (!w->released)
+			judge_alone(j, w, &tap);
+		else			/* judged by whoever released it */
 			w->verdict = (uint8_t)(w->refused ? VERDICT_PLATFORM_REFUSED : judge_released(KEY_CHECK_GOOD));
 	}
 	return j->txn.error;

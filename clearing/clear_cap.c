@@ -14,10 +14,10 @@
 static int cap_compare(const void *pa, const void *pb)
 {
 	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
-	int order = strncmp(a->device, b->device, DEVICE_BYTES_MAX + 1);
+	int order = strncmp(a->from->device, b->from->device, DEVICE_BYTES_MAX + 1);
 
-	if (order == 0 && a->time_ms != b->time_ms)
-		order = a->time_ms < b->time_ms ? -1 : 1;
+	if (order == 0 && work_time(a) != work_time(b))
+		order = work_time(a) < work_time(b) ? -1 : 1;
 	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
@@ -50,7 +50,7 @@ int judge_caps(struct job *j)
 	if (n > 1)
 		qsort(list, n, sizeof(struct work *), cap_compare);
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0 && strncmp(list[i - 1]->device, list[i]->device, DEVICE_BYTES_MAX + 1) != 0)
+		if (i > 0 && strncmp(list[i - 1]->from->device, list[i]->from->device, DEVICE_BYTES_MAX + 1) != 0)
 			sum = 0;
 		sum += value_of(j, list[i]);
 		if (sum > cap)

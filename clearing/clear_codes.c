@@ -21,18 +21,20 @@ static bool speaks_for_code(const struct work *w)
 	return w->coded && w->keyed && !w->released && w->verdict != VERDICT_DUPLICATE && w->verdict != VERDICT_CONFLICT && w->verdict != VERDICT_EVENT;
 }
 
+struct coded { uint8_t code[TAP_CODE_BYTES]; struct work *work; };
+
 static int code_compare(const void *pa, const void *pb)
 {
-	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
+	const struct coded *a = pa, *b = pb;
 	int order = memcmp(a->code, b->code, TAP_CODE_BYTES);
 
 	if (order != 0)
 		return order;
-	if (verified(a->check) != verified(b->check))
-		return verified(a->check) ? -1 : 1;
-	if (a->time_ms != b->time_ms)
-		return a->time_ms < b->time_ms ? -1 : 1;
-	return memcmp(a->key, b->key, TAP_KEY_BYTES);
+	if (verified(a->work->check) != verified(b->work->check))
+		return verified(a->work->check) ? -1 : 1;
+	if (work_time(a->work) != work_time(b->work))
+		return work_time(a->work) < work_time(b->work) ? -1 : 1;
+	return memcmp(a->work->key, b->work->key, TAP_KEY_BYTES);
 }
 
 /* An unverified record gives way to a verified one. */
@@ -62,28 +64,46 @@ bool code_held(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t 
 	return held;
 }
 
-int judge_codes(struct job *j)
+/* Those that speak for a code. */
+static int codes_list(struct job *j)
 {
-	struct work **list = malloc((j->count + 1) * sizeof(struct work *));
-	size_t n = 0;
+	size_t space = 0;
 
-	if (list == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < j->count; i++)
-		if (speaks_for_code(&j->work[i]))
-			list[n++] = &j->work[i];
-	if (n > 1)
-		qsort(list, n, sizeof(struct work *), code_compare);
-	for (size_t i = 0; i < n; i++) {
-		struct work *w = list[i];
-		bool again = i > 0 && memcmp(list[i - 1]->code, w->code, TAP_CODE_BYTES) == 0;
+	for (size_t i = 0; i < j->count; i++) {
 		struct tap tap;
 
-		if ((again || code_taken_before(&j->txn, w->code, w->key, w->check, j->day.day)) && work_tap(w, &tap))
-			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_CODE);
+		if (!speaks_for_code(&j->work[i]) || !work_tap(&j->work[i], &tap))
+			continue;
+		if (j->coded_count == space) {
+			struct coded *wide = realloc(j->coded, (space * 2 + 64) * sizeof(*wide));
+
+			if (wide == NULL)
+				return -ENOMEM;
+			j->coded = wide;
+			space = space * 2 + 64;
+		}
+		j->coded[j->coded_count].work = &j->work[i];
+		if (tap_code_key(&tap, j->coded[j->coded_count].code))
+			j->coded_count++;
 	}
-	free(list);
-	return j->txn.error;
+	return 0;
+}
+
+int judge_codes(struct job *j)
+{
+	int ret = codes_list(j);
+
+	if (j->coded_count > 1)
+		qsort(j->coded, j->coded_count, sizeof(j->coded[0]), code_compare);
+	for (size_t i = 0; ret == 0 && i < j->coded_count; i++) {
+		const struct coded *c = &j->coded[i];
+		bool again = i > 0 && memcmp(c[-1].code, c->code, TAP_CODE_BYTES) == 0;
+		struct tap tap;
+
+		if ((again || code_taken_before(&j->txn, c->code, c->work->key, c->work->check, j->day.day)) && work_tap(c->work, &tap))
+			c->work->verdict = (uint8_t)judge_work(j, c->work, &tap, SEEN_CODE);
+	}
+	return ret != 0 ? ret : j->txn.error;
 }
 
 /* Which record each code rode with, in the order of the codes. */
@@ -91,15 +111,13 @@ int codes_write(struct job *j)
 {
 	int ret = 0;
 
-	if (j->count > 1)
-		qsort(j->order, j->count, sizeof(struct work *), code_compare);
-	for (size_t i = 0; ret == 0 && i < j->count; i++) {
-		const struct work *w = j->order[i];
+	for (size_t i = 0; ret == 0 && i < j->coded_count; i++) {
+		const struct work *w = j->coded[i].work;
 		uint8_t key[TAP_CODE_BYTES + 4], val[HOLDER_BYTES];
 
-		if (!speaks_for_code(w) || w->verdict == VERDICT_CODE_REPEATED)
+		if (w->verdict == VERDICT_CODE_REPEATED)
 			continue;
-		memcpy(key, w->code, TAP_CODE_BYTES);
+		memcpy(key, j->coded[i].code, TAP_CODE_BYTES);
 		be32_put(key + TAP_CODE_BYTES, (uint32_t)j->day.day ^ 0x80000000u);
 		memcpy(val, w->key, TAP_KEY_BYTES);
 		val[TAP_KEY_BYTES] = w->check;

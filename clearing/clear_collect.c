@@ -1,6 +1,7 @@
 /*
- * clear_collect - the events of a day as a list of records. Records stay in the store's map and are decoded where
- * they are needed; what sorting needs of them is copied out.
+ * clear_collect - the events of a day as a list of records, each judged by itself. Records stay in the store's map and are
+ * decoded where they are needed; what sorting needs of them is copied out. The events are listed first: then it is known
+ * where each one's records go, and they are read by several threads.
  */
 #include "clearing/clear.h"
 
@@ -8,69 +9,100 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct collecting {
+	struct job *job;
+	struct source *source; size_t count, space;		/* batches so far */
+	struct release *release; size_t releases;
+};
+
 bool work_tap(const struct work *w, struct tap *ret)
 {
 	const char *field;
 
-	return tap_decode(w->raw, w->raw_bytes, ret, &field) == 0;
+	return tap_decode(work_raw(w), w->raw_bytes, ret, &field) == 0;
 }
 
-static int work_room(struct job *j)
+/* ---- a record ----------------------------------------------------------------------------------------------- */
+
+/* Of from, r's bytes in its body. Not judged yet. *ret_tap: what it says; false in ret_read: it cannot be read, and its verdict is that. */
+static int work_fill(struct work *w, const struct source *from, const struct record *r, uint16_t at, struct tap *ret_tap, bool *ret_read)
 {
-	size_t space = j->space ? j->space * 2 : 4096;
-	struct work *wide;
+	uint8_t digest[DIGEST_BYTES], code[TAP_CODE_BYTES];
+	const char *field;
+	int ret;
 
-	if (j->count < j->space)
-		return 0;
-	wide = realloc(j->work, space * sizeof(*wide));
-	if (wide == NULL)
-		return -ENOMEM;
-	j->work = wide;
-	j->space = space;
-	return 0;
-}
-
-static int work_add(struct job *j, const struct record *r, uint64_t seq, uint16_t at)
-{
-	uint8_t digest[DIGEST_BYTES];
-	int ret = work_room(j);
-	struct work *w;
-	struct tap tap;
-
-	if (ret != 0)
-		return ret;
-	w = &j->work[j->count++];
-	*w = (struct work){ .raw = r->raw, .raw_bytes = r->raw_bytes, .check = r->check, .bits = r->bits, .seq = seq, .raw_seq = seq, .at = at, .arrived = r->day, .device = r->device };
-	if (!work_tap(w, &tap)) {
+	*w = (struct work){ .from = from, .raw_at = (uint32_t)(r->raw - from->body), .raw_bytes = r->raw_bytes, .check = r->check, .bits = r->bits, .at = at };
+	*ret_read = tap_decode(r->raw, r->raw_bytes, ret_tap, &field) == 0;
+	if (!*ret_read) {
 		ret = digest_sha256(r->raw, r->raw_bytes, digest);
 		memcpy(w->key, digest, TAP_KEY_BYTES);
 		w->verdict = VERDICT_MALFORMED;
 		return ret;
 	}
-	tap_key(&tap, w->key);
-	memcpy(w->pan, tap.pan, sizeof(w->pan));
-	memcpy(w->tac, tap.tac, sizeof(w->tac));
-	w->counter = tap_has_counter(&tap) ? (uint16_t)tap.card_counter : 0;
-	w->time_ms = tap.time_ms;
-	w->coded = tap_code_key(&tap, w->code);
+	tap_key(ret_tap, w->key);
+	memcpy(w->pan, ret_tap->pan, sizeof(w->pan));
+	memcpy(w->tac, ret_tap->tac, sizeof(w->tac));
+	w->counter = tap_has_counter(ret_tap) ? (uint16_t)ret_tap->card_counter : 0;
+	w->coded = tap_code_key(ret_tap, code);
 	return 0;
 }
 
-static int batch_collect(struct job *j, const struct event *e)
+/* ---- batches ------------------------------------------------------------------------------------------------- */
+
+static int batch_list(struct collecting *c, const struct event *e)
+{
+	struct event_batch b;
+	struct source *s;
+
+	if (!event_batch_read(e, &b))
+		return CLEARING_E_STORE;
+	if (c->count == c->space) {
+		size_t space = c->space ? c->space * 2 : 256;
+
+		s = realloc(c->source, space * sizeof(*s));
+		if (s == NULL)
+			return -ENOMEM;
+		c->source = s;
+		c->space = space;
+	}
+	c->source[c->count++] = (struct source){ .seq = e->seq, .raw_seq = e->seq, .body = e->body, .device = (const char *)e->body, .arrived = c->job->day.day,
+						 .count = b.count, .marks = b.marks, .batch = b.batch, .batch_bytes = b.batch_bytes, .first = c->job->count };
+	c->job->count += b.count;
+	return 0;
+}
+
+static int batch_read(struct job *own, const struct source *s)
 {
 	static _Thread_local struct batch batch;
-	struct event_batch b;
 	int ret = 0;
 
-	if (!event_batch_read(e, &b) || batch_decode(b.batch, b.batch_bytes, &batch) != 0 || batch.count != b.count)
+	if (batch_decode(s->batch, s->batch_bytes, &batch) != 0 || batch.count != s->count)
 		return CLEARING_E_STORE;
 	for (uint16_t i = 0; ret == 0 && i < batch.count; i++) {
-		const struct record r = { .raw = batch.tap[i].p, .raw_bytes = batch.tap[i].n, .device = (const char *)e->body, .day = j->day.day,
-					  .check = b.marks[2 * i], .bits = b.marks[2 * i + 1] };
+		const struct record r = { .raw = batch.tap[i].p, .raw_bytes = batch.tap[i].n, .check = s->marks[2 * i], .bits = s->marks[2 * i + 1] };
+		struct work *w = &own->work[s->first + i];
+		struct tap tap;
+		bool read;
 
-		ret = work_add(j, &r, e->seq, i);
+		ret = work_fill(w, s, &r, i, &tap, &read);
+		if (read)
+			judge_alone(own, w, &tap);
 	}
 	return ret;
+}
+
+/* Of the batches, by their records: a part each. */
+static int batches_part(struct job *own, void *arg, unsigned part)
+{
+	const struct collecting *c = arg;
+	unsigned parts = parts_wanted(own->count, PART_RECORDS_MIN);
+	size_t from = own->count / parts * part, to = part + 1 == parts ? own->count : own->count / parts * (part + 1);
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < c->count; i++)
+		if (own->source[i].first >= from && own->source[i].first < to)
+			ret = batch_read(own, &own->source[i]);
+	return ret != 0 ? ret : own->txn.error;
 }
 
 /* ---- answers that came later than their records ------------------------------------------------------------- */
@@ -88,57 +120,100 @@ static int recheck_collect(struct job *j, const struct event *e)
 	return 0;
 }
 
-/* Of a record of this day: the answer takes the mark's place. Both lists rise. */
-static int rechecks_mark(struct job *j, size_t from)
+static struct source *source_of(struct job *j, uint64_t seq)
 {
-	size_t i = 0;
+	size_t low = 0, high = j->sources;
 
-	for (; from < j->recheck_count; from++) {
-		const struct recheck *r = &j->recheck[from];
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
 
-		while (i < j->count && (j->work[i].seq < r->seq || (j->work[i].seq == r->seq && j->work[i].at < r->nth)))
-			i++;
-		if (i == j->count || j->work[i].seq != r->seq || j->work[i].at != r->nth || j->work[i].check != KEY_CHECK_UNAVAILABLE)
-			return CLEARING_E_STORE;
-		j->work[i].check = r->check;
+		if (j->source[mid].seq == seq)
+			return &j->source[mid];
+		if (j->source[mid].seq < seq)
+			low = mid + 1;
+		else
+			high = mid;
 	}
+	return NULL;
+}
+
+/* Of a record of this day: the answer takes the mark's place. */
+static int recheck_mark(struct job *j, const struct recheck *r)
+{
+	const struct source *s = source_of(j, r->seq);
+	struct work *w = s != NULL && r->nth < s->count ? &j->work[s->first + r->nth] : NULL;
+	struct tap tap;
+
+	if (w == NULL || w->check != KEY_CHECK_UNAVAILABLE || !work_tap(w, &tap))
+		return CLEARING_E_STORE;
+	w->check = r->check;
+	judge_alone(j, w, &tap);
 	return 0;
 }
 
-/* Of a record of an earlier day: it is taken in again, now that something is known of its code. */
-static int rechecks_take(struct job *j, size_t count)
+/* ---- records of earlier days ---------------------------------------------------------------------------------- */
+
+/* One more record, of an event of its own: the places are there. Not judged yet. */
+static int work_add(struct collecting *c, const struct source *from, const struct record *r, uint16_t at, struct work **ret)
 {
-	struct records *records;
-	int ret = records_new(&j->txn, &records);
+	struct job *j = c->job;
+	struct source *s = &j->source[c->count++];
+	struct tap tap;
+	bool read;
 
-	if (ret != 0)
-		return ret;
-	for (size_t i = 0; ret == 0 && i < count; i++) {
-		const struct recheck *k = &j->recheck[i];
-		struct record r;
+	*s = *from;
+	*ret = &j->work[j->count++];
+	return work_fill(*ret, s, r, at, &tap, &read);
+}
 
-		if (!records_get(records, k->seq, k->nth, &r) || r.check != KEY_CHECK_UNAVAILABLE)
-			ret = j->txn.error != 0 ? j->txn.error : CLEARING_E_STORE;
-		r.check = k->check;
-		if (ret == 0)
-			ret = work_add(j, &r, k->seq, k->nth);
-	}
-	records_free(records);
+/* The body of the event that brought a record, and the device's name in it. */
+static bool body_of(struct job *j, uint64_t seq, struct source *ret)
+{
+	struct inbox_iter it;
+	struct event_batch b;
+	struct event e = { 0 };
+	bool found;
+
+	inbox_open(&j->txn, seq, seq, &it);
+	found = inbox_next(&it, &e) && event_batch_read(&e, &b);
+	inbox_close(&it);
+	*ret = (struct source){ .raw_seq = seq, .body = e.body, .device = (const char *)e.body };
+	return found;
+}
+
+/* Its key was asked again: it is taken in, now that something is known of its code. */
+static int recheck_take(struct collecting *c, struct records *records, const struct recheck *k)
+{
+	struct source from;
+	struct record r;
+	struct work *w;
+	struct tap tap;
+	int ret;
+
+	if (!records_get(records, k->seq, k->nth, &r) || r.check != KEY_CHECK_UNAVAILABLE || !body_of(c->job, k->seq, &from))
+		return c->job->txn.error != 0 ? c->job->txn.error : CLEARING_E_STORE;
+	r.check = k->check;
+	from.seq = k->seq;
+	from.arrived = r.day;
+	ret = work_add(c, &from, &r, k->nth, &w);
+	if (ret == 0 && work_tap(w, &tap))
+		judge_alone(c->job, w, &tap);
 	return ret;
 }
 
-static int rechecks_apply(struct job *j)
+static int rechecks_apply(struct collecting *c)
 {
-	size_t before = 0;
-	int ret;
+	struct job *j = c->job;
+	struct records *records;
+	int ret = j->recheck_count > 0 ? records_new(&j->txn, &records) : 0;
 
-	if (j->recheck_count == 0)
-		return 0;
+	if (ret != 0 || j->recheck_count == 0)
+		return ret;
 	qsort(j->recheck, j->recheck_count, sizeof(j->recheck[0]), recheck_compare);
-	while (before < j->recheck_count && j->recheck[before].seq <= j->day.first_seq)
-		before++;
-	ret = rechecks_mark(j, before);
-	return ret == 0 ? rechecks_take(j, before) : ret;
+	for (size_t i = 0; ret == 0 && i < j->recheck_count; i++)
+		ret = j->recheck[i].seq > j->day.first_seq ? recheck_mark(j, &j->recheck[i]) : recheck_take(c, records, &j->recheck[i]);
+	records_free(records);
+	return ret;
 }
 
 static int partner_collect(struct job *j, const struct event *e)
@@ -161,50 +236,52 @@ static int partner_collect(struct job *j, const struct event *e)
 	return 0;
 }
 
-/* The device's name, as the event that brought the record has it. */
-static const char *device_of_event(struct job *j, uint64_t seq)
-{
-	struct inbox_iter it;
-	struct event_batch b;
-	struct event e = { 0 };
-	bool found;
+/* ---- what people released ---------------------------------------------------------------------------------- */
 
-	inbox_open(&j->txn, seq, seq, &it);
-	found = inbox_next(&it, &e) && event_batch_read(&e, &b);
-	inbox_close(&it);
-	return found ? (const char *)e.body : NULL;
-}
-
-/* A person released a record that an earlier day set aside: it settles in this one. Its keys stay that day's. */
-static int release_collect(struct job *j, const struct event *e)
+static int release_list(struct collecting *c, const struct event *e)
 {
-	struct record record;
-	struct release r;
-	struct cleared row;
-	struct work *w;
-	const char *device;
-	int32_t day;
-	int ret;
+	struct release *wide, r;
 
 	if (!release_read(e, &r))
 		return 0;
-	if (!set_aside_find(&j->txn, r.key, &day, &row) || day != r.day || day >= j->day.day)
+	wide = realloc(c->release, (c->releases + 1) * sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	c->release = wide;
+	c->release[c->releases++] = r;
+	return 0;
+}
+
+/* A person released a record that an earlier day set aside: it settles in this one. Its keys stay that day's. */
+static int release_take(struct collecting *c, const struct release *r)
+{
+	struct job *j = c->job;
+	struct cleared row;
+	struct source from;
+	struct record record;
+	struct work *w;
+	int32_t day;
+	int ret;
+
+	if (!set_aside_find(&j->txn, r->key, &day, &row) || day != r->day || day >= j->day.day || !body_of(j, row.seq, &from))
 		return CLEARING_E_STORE;
-	device = device_of_event(j, row.seq);
-	record = (struct record){ .raw = row.raw, .raw_bytes = row.raw_bytes, .device = device, .day = j->day.day, .check = row.check };
-	ret = device == NULL ? CLEARING_E_STORE : work_add(j, &record, e->seq, 0);
+	record = (struct record){ .raw = row.raw, .raw_bytes = row.raw_bytes, .check = row.check };
+	from.seq = r->seq;
+	from.arrived = j->day.day;
+	ret = work_add(c, &from, &record, 0, &w);
 	if (ret != 0)
 		return ret;
-	w = &j->work[j->count - 1];
-	w->raw_seq = row.seq;
 	w->verdict = (uint8_t)judge_released((enum key_check)row.check);
 	w->keyed = w->released = true;
 	w->counter = 0;
 	return 0;
 }
 
-int clear_collect(struct job *j)
+/* ---- the day -------------------------------------------------------------------------------------------------- */
+
+static int events_list(struct collecting *c)
 {
+	struct job *j = c->job;
 	struct inbox_iter it;
 	struct event e;
 	int ret = 0;
@@ -212,24 +289,54 @@ int clear_collect(struct job *j)
 	inbox_open(&j->txn, j->day.first_seq + 1, j->day.cut_seq, &it);
 	while (ret == 0 && inbox_next(&it, &e)) {
 		if (e.type == EVENT_BATCH)
-			ret = batch_collect(j, &e);
+			ret = batch_list(c, &e);
 		else if (e.type == EVENT_PARTNER || e.type == EVENT_BANK)
 			ret = partner_collect(j, &e);
 		else if (e.type == EVENT_CODE_ANSWER)
 			ret = answers_collect(j, &e);
 		else if (e.type == EVENT_DEVICE)
-			ret = release_collect(j, &e);
+			ret = release_list(c, &e);
 		else if (e.type == EVENT_RECHECK)
 			ret = recheck_collect(j, &e);
 	}
 	inbox_close(&it);
+	return ret != 0 ? ret : j->txn.error;
+}
+
+/* For all records that will be: those of the batches, those that come from earlier days. */
+static int memory_take(struct collecting *c)
+{
+	struct job *j = c->job;
+	size_t more = c->releases + j->recheck_count, count = j->count + more;
+	struct source *wide = realloc(c->source, (c->count + more + 1) * sizeof(*wide));
+	int ret = wide == NULL ? -ENOMEM : span_new(j->store, count * sizeof(struct work), &j->works);
+
+	if (wide != NULL)
+		c->source = wide;
+	j->source = c->source;
+	j->sources = c->count;
+	j->work = j->works.p;
+	return ret;
+}
+
+int clear_collect(struct job *j)
+{
+	struct collecting c = { .job = j };
+	int ret;
+
+	j->cards = txn_any(&j->txn, DB_CARD);
+	j->ridden = txn_any(&j->txn, DB_RIDDEN);
+	ret = events_list(&c);
+
 	if (ret == 0)
-		ret = rechecks_apply(j);
-	if (ret == 0 && j->count > 0) {
-		j->order = malloc(j->count * sizeof(struct work *));
-		ret = j->order == NULL ? -ENOMEM : 0;
-	}
-	for (size_t i = 0; ret == 0 && i < j->count; i++)
-		j->order[i] = &j->work[i];
+		ret = memory_take(&c);
+	j->source = c.source;		/* the job's to free */
+	if (ret == 0)
+		ret = parts_run(j, parts_wanted(j->count, PART_RECORDS_MIN), batches_part, &c);
+	if (ret == 0)
+		ret = rechecks_apply(&c);
+	for (size_t i = 0; ret == 0 && i < c.releases; i++)
+		ret = release_take(&c, &c.release[i]);
+	free(c.release);
 	return ret != 0 ? ret : j->txn.error;
 }

@@ -10,11 +10,11 @@
 
 enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
 {
-	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
+	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->from->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
 	struct judge_limits limits = judge_limits_default;
-	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->device, .seen = seen,
+	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->from->device, .seen = seen,
 				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .refused = w->refused,
-				  .card = (enum card_standing)w->card, .open_day = w->arrived, .cut_s = DAY_CUT_S_DEFAULT,
+				  .card = (enum card_standing)w->card, .open_day = w->from->arrived, .cut_s = DAY_CUT_S_DEFAULT,
 				  .limits = &limits };
 
 	if (t != NULL)
@@ -42,33 +42,20 @@ static void card_look(struct job *j, struct work *w, const struct tap *tap)
 	w->generation = life.generation;
 }
 
-static void judge_alone(struct job *j)
+void judge_alone(struct job *j, struct work *w, const struct tap *tap)
 {
-	for (size_t i = 0; i < j->count; i++) {
-		struct work *w = &j->work[i];
-		struct tap tap;
-
-		if (w->verdict == VERDICT_MALFORMED || w->released || !work_tap(w, &tap))
-			continue;
-		card_look(j, w, &tap);
-		w->check = (uint8_t)refdata_check_of(j->ref, &tap, (enum key_check)w->check);
-		w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_NO);
-		w->keyed = speaks_for_key((enum verdict)w->verdict);
-	}
+	card_look(j, w, tap);
+	w->check = (uint8_t)refdata_check_of(j->ref, tap, (enum key_check)w->check);
+	w->verdict = (uint8_t)judge_work(j, w, tap, SEEN_NO);
+	w->keyed = speaks_for_key((enum verdict)w->verdict);
 }
 
-/* Records of other days with this business key. The day itself does not count: a clear may run twice. */
-static bool key_of_earlier_day(struct job *j, const uint8_t key[TAP_KEY_BYTES])
-{
-	int32_t day;
-
-	return key_decided(&j->txn, key, j->day.day, &day);
-}
+/* ---- records of one business key -------------------------------------------------------------------------------- */
 
 static int content_compare(const struct work *a, const struct work *b)
 {
 	size_t n = a->raw_bytes < b->raw_bytes ? a->raw_bytes : b->raw_bytes;
-	int order = memcmp(a->raw, b->raw, n);
+	int order = memcmp(work_raw(a), work_raw(b), n);
 
 	return order != 0 ? order : a->raw_bytes < b->raw_bytes ? -1 : a->raw_bytes > b->raw_bytes;
 }
@@ -95,7 +82,7 @@ static int canonical_compare(const void *pa, const void *pb)
 	order = content_compare(a, b);
 	if (order != 0)
 		return order;
-	return a->seq != b->seq ? (a->seq < b->seq ? -1 : 1) : (int)a->at - (int)b->at;
+	return a->from->seq != b->from->seq ? (a->from->seq < b->from->seq ? -1 : 1) : (int)a->at - (int)b->at;
 }
 
 static struct rank key_rank(const struct work *w)
@@ -103,11 +90,10 @@ static struct rank key_rank(const struct work *w)
 	return w->verdict == VERDICT_MALFORMED ? (struct rank){ UINT64_MAX, UINT64_MAX } : (struct rank){ be64_get(w->key), be64_get(w->key + 8) };
 }
 
-static enum seen_before seen_in_group(struct job *j, const struct work *first, const struct work *w, bool earlier)
+static enum seen_before seen_in_group(const struct work *first, const struct work *w, bool earlier)
 {
 	bool grey = w->check == KEY_CHECK_GREY;
 
-	(void)j;
 	if (w == first)
 		return !earlier ? SEEN_NO : grey ? SEEN_GREY_RECOVERED : SEEN_SAME;
 	if (grey && first->check != KEY_CHECK_GREY)
@@ -115,27 +101,42 @@ static enum seen_before seen_in_group(struct job *j, const struct work *first, c
 	return content_compare(first, w) == 0 || earlier ? SEEN_SAME : SEEN_OTHER;
 }
 
-static void judge_groups(struct job *j)
+static bool same_key(const struct work *a, const struct work *b)
 {
-	for (size_t i = 0, n; i < j->count; i += n) {
-		struct work *first = j->order[i];
-		bool earlier;
+	return memcmp(a->key, b->key, TAP_KEY_BYTES) == 0 && (a->verdict == VERDICT_MALFORMED) == (b->verdict == VERDICT_MALFORMED);
+}
 
-		for (n = 1; i + n < j->count && memcmp(j->order[i + n]->key, first->key, TAP_KEY_BYTES) == 0 &&
-			    (j->order[i + n]->verdict == VERDICT_MALFORMED) == (first->verdict == VERDICT_MALFORMED); n++)
-			j->order[i + n]->nth = (uint16_t)n;
-		if (!first->keyed)
-			continue;
-		earlier = key_of_earlier_day(j, first->key);
-		for (size_t k = 0; (n > 1 || earlier) && k < n && j->order[i + k]->keyed; k++) {
-			struct work *w = j->order[i + k];
-			struct tap tap;
+static void judge_group(struct job *j, struct work *const *list, size_t n, bool earlier)
+{
+	for (size_t k = 0; (n > 1 || earlier) && k < n && list[k]->keyed; k++) {
+		struct work *w = list[k];
+		struct tap tap;
 
-			if (!w->released && work_tap(w, &tap))
-				w->verdict = (uint8_t)judge_work(j, w, &tap, seen_in_group(j, first, w, earlier));
-		}
+		if (!w->released && work_tap(w, &tap))
+			w->verdict = (uint8_t)judge_work(j, w, &tap, seen_in_group(list[0], w, earlier));
 	}
 }
+
+/* Records of other days with the key count, the day itself does not: a clear may run twice. */
+static int groups_part(struct job *own, void *arg, unsigned part)
+{
+	const struct cut *c = arg;
+	struct decided days = { 0 };
+
+	for (size_t i = c->at[part], n, end = c->at[part + 1]; i < end; i += n) {
+		struct work *first = own->order[i];
+		int32_t day;
+
+		for (n = 1; i + n < end && same_key(own->order[i + n], first); n++)
+			own->order[i + n]->nth = (uint16_t)n;
+		if (first->keyed)
+			judge_group(own, own->order + i, n, decided_before(&own->txn, &days, first->key, own->day.day, &day));
+	}
+	decided_done(&days);
+	return own->txn.error;
+}
+
+/* ---- records of one counter -------------------------------------------------------------------------------------- */
 
 bool counts_for_counter(const struct work *w)
 {
@@ -143,10 +144,10 @@ bool counts_for_counter(const struct work *w)
 	       w->verdict != VERDICT_EVENT;
 }
 
-/* By card number, though in no order of them that a person would see: the last digits tell most apart. */
+/* A number without its first digit, then what orders the records of one. */
 static struct rank number_rank(const struct work *w)
 {
-	return (struct rank){ be64_get(w->pan), (uint64_t)be16_get(w->pan + 8) << 48 | (uint64_t)w->generation << 40 | (uint64_t)w->counter << 24 };
+	return (struct rank){ card_person(w->pan), (uint64_t)w->generation << 56 | (uint64_t)w->counter << 40 };
 }
 
 static int counter_compare(const void *pa, const void *pb)
@@ -158,8 +159,8 @@ static int counter_compare(const void *pa, const void *pb)
 		order = a->generation < b->generation ? -1 : 1;
 	if (order == 0 && a->counter != b->counter)
 		order = a->counter < b->counter ? -1 : 1;
-	if (order == 0 && a->time_ms != b->time_ms)
-		order = a->time_ms < b->time_ms ? -1 : 1;
+	if (order == 0 && work_time(a) != work_time(b))
+		order = work_time(a) < work_time(b) ? -1 : 1;
 	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
@@ -182,42 +183,61 @@ static void judge_number(struct job *j, struct work *const *list, size_t count)
 	}
 }
 
+static bool same_number(const struct work *a, const struct work *b) { return memcmp(a->pan, b->pan, sizeof(a->pan)) == 0; }
+
+static int numbers_part(struct job *own, void *arg, unsigned part)
+{
+	const struct cut *c = arg;
+	int ret = 0;
+
+	for (size_t i = c->at[part], n, end = c->at[part + 1]; ret == 0 && i < end; i += n) {
+		works_prefetch(c->list, i, end);
+		for (n = 1; i + n < end && same_number(c->list[i + n], c->list[i]); n++)
+			works_prefetch(c->list, i + n, end);
+		ret = bearer_look(own, &c->list[i], n, (uint32_t)i + 1);
+		if (ret == 0)
+			judge_number(own, &c->list[i], n);
+	}
+	return ret != 0 ? ret : own->txn.error;
+}
+
 /* The second key: card and counter. */
 static int judge_counters(struct job *j)
 {
-	struct work **list = malloc((j->count + 1) * sizeof(struct work *));
-	size_t count = 0;
-	int ret = 0;
+	struct work **list;
+	struct span memory;
+	struct cut cut;
+	size_t n = 0;
+	int ret = span_new(j->store, j->count * sizeof(struct work *), &memory);
 
-	if (list == NULL)
-		return -ENOMEM;
+	if (ret != 0)
+		return ret;
+	list = memory.p;
 	for (size_t i = 0; i < j->count; i++)
 		if (j->work[i].keyed)
-			list[count++] = &j->work[i];
-	ret = works_sort(list, count, number_rank, counter_compare);
-	for (size_t i = 0, n; ret == 0 && i < count; i += n) {
-		for (n = 1; i + n < count && memcmp(list[i + n]->pan, list[i]->pan, sizeof(list[i]->pan)) == 0; n++)
-			;
-		ret = bearer_add(j, list[i]->pan);
-		if (ret == 0)
-			ret = counters_look(j, &list[i], n);
-		if (ret == 0)
-			judge_number(j, &list[i], n);
-	}
-	free(list);
-	return ret != 0 ? ret : j->txn.error;
+			list[n++] = &j->work[i];
+	ret = works_sort(j, list, n, number_rank, counter_compare);
+	if (ret == 0)
+		ret = span_new(j->store, n * sizeof(struct bearer), &j->bearers);
+	j->bearer = j->bearers.p;
+	list_cut(list, n, parts_wanted(n, PART_RECORDS_MIN), same_number, &cut);
+	if (ret == 0)
+		ret = parts_run(j, cut.parts, numbers_part, &cut);
+	span_free(&memory);
+	return ret;
 }
 
 int clear_judge(struct job *j)
 {
-	int ret;
+	struct cut cut;
+	int ret = span_new(j->store, j->count * sizeof(struct work *), &j->orders);
 
-	j->cards = txn_any(&j->txn, DB_CARD);
-	j->ridden = txn_any(&j->txn, DB_RIDDEN);
-	judge_alone(j);
-	ret = works_sort(j->order, j->count, key_rank, canonical_compare);
 	if (ret != 0)
 		return ret;
-	judge_groups(j);
-	return judge_counters(j);
+	j->order = j->orders.p;
+	ret = works_order(j, key_rank, canonical_compare);
+	list_cut(j->order, j->count, parts_wanted(j->count, PART_RECORDS_MIN), same_key, &cut);
+	if (ret == 0)
+		ret = parts_run(j, cut.parts, groups_part, &cut);
+	return ret == 0 ? judge_counters(j) : ret;
 }

@@ -10,25 +10,25 @@
 
 #include "clearing/ridden.h"
 
-#define ARENA_CHUNK_BYTES (4u << 20)
+#define ARENA_CHUNK_BYTES ((4u << 20) - 64)
 
-static const uint8_t *arena_copy(struct arena *a, const uint8_t *p, size_t n)
+static const uint8_t *arena_copy(struct job *j, const uint8_t *p, size_t n)
 {
+	struct arena *a = &j->arena;
 	uint8_t *to;
 
-	if (a->count == 0 || a->used + n > ARENA_CHUNK_BYTES) {
-		uint8_t **chunk = realloc(a->chunk, (a->count + 1) * sizeof(*chunk));
+	if (a->count == 0 || a->used + n > a->chunk[a->count - 1].bytes) {
+		struct span *chunk = realloc(a->chunk, (a->count + 1) * sizeof(*chunk));
 
 		if (chunk == NULL)
 			return NULL;
 		a->chunk = chunk;
-		chunk[a->count] = malloc(ARENA_CHUNK_BYTES);
-		if (chunk[a->count] == NULL)
+		if (span_new(j->store, ARENA_CHUNK_BYTES, &chunk[a->count]) != 0)
 			return NULL;
 		a->count++;
 		a->used = 0;
 	}
-	to = a->chunk[a->count - 1] + a->used;
+	to = (uint8_t *)a->chunk[a->count - 1].p + a->used;
 	memcpy(to, p, n);
 	a->used += n;
 	return to;
@@ -40,14 +40,14 @@ int ride_compare(const void *pa, const void *pb)
 
 	if (a->person != b->person)
 		return a->person < b->person ? -1 : 1;
-	if (a->time_ms != b->time_ms)
-		return a->time_ms < b->time_ms ? -1 : 1;
+	if (work_time(a) != work_time(b))
+		return work_time(a) < work_time(b) ? -1 : 1;
 	return memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
-static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint64_t)w->time_ms ^ 1ULL << 63 }; }
+static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint64_t)work_time(w) ^ 1ULL << 63 }; }
 
-int rides_sort(struct work **list, size_t count) { return works_sort(list, count, person_rank, ride_compare); }
+int rides_sort(struct job *j, struct work **list, size_t count) { return works_sort(j, list, count, person_rank, ride_compare); }
 
 static bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPTED || w->verdict == VERDICT_PENDING; }
 
@@ -63,7 +63,7 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 {
 	uint8_t bytes[RIDER_STATE_BYTES_MAX];
 	size_t n = rider_state_pack(s, ridden_near_ms(j->day.day), bytes);
-	const uint8_t *kept = arena_copy(&j->arena, bytes, n);
+	const uint8_t *kept = arena_copy(j, bytes, n);
 
 	if (kept == NULL)
 		return -ENOMEM;
@@ -170,8 +170,8 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct r
 
 static bool is_alone(const struct job *j, const struct work *w)
 {
-	int32_t age = w->arrived - service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT);
-	const struct tariff *t = age > 0 ? refdata_tariff(j->ref, w->time_ms) : NULL;
+	int32_t age = w->from->arrived - service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT);
+	const struct tariff *t = age > 0 ? refdata_tariff(j->ref, work_time(w)) : NULL;
 
 	return age > (t != NULL ? tariff_late(t).window_days : judge_limits_default.late_days);
 }
@@ -181,20 +181,23 @@ static int alone_rate(struct job *j, struct work *w, const struct rider *rider)
 {
 	struct rider_state state;
 
-	state_load(j, w->person, service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT) - 1, &state);
+	state_load(j, w->person, service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT) - 1, &state);
 	return ride_rate(j, w, rider, &state);
 }
 
 /* A settled ride may lie behind the first new one. */
 static bool may_be_late(const struct job *j, const struct work *w, const struct rider_state *state)
 {
-	return service_day_of_ms(w->time_ms, DAY_CUT_S_DEFAULT) < j->day.day || w->time_ms <= state->last_ms || w->time_ms <= state->open_ms;
+	return service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT) < j->day.day || work_time(w) <= state->last_ms || work_time(w) <= state->open_ms;
 }
 
-/* Of a person's cards one may be an escort's: a rider is looked up by the card, again when it is another. */
+/* Of a person's cards one may be an escort's: a rider is looked up by the card, again when it is another. A card nobody
+ * registered is its own person, of whom nothing is known. */
 static void rider_of_card(struct job *j, const struct work *w, const struct work **last, struct rider *rider)
 {
-	if (*last == NULL || memcmp((*last)->pan, w->pan, sizeof(w->pan)) != 0)
+	if (w->person >> 63 == 0)
+		*rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
+	else if (*last == NULL || memcmp((*last)->pan, w->pan, sizeof(w->pan)) != 0)
 		rider_find(&j->txn, w->pan, j->day.cut_seq, rider);
 	*last = w;
 }
@@ -242,20 +245,23 @@ static int asked_rate(struct job *j, uint64_t person)
 
 int rides_collect(struct job *j)
 {
-	j->ride = malloc((j->count + 1) * sizeof(struct work *));
-	if (j->ride == NULL)
-		return -ENOMEM;
+	int ret = span_new(j->store, j->count * sizeof(struct work *), &j->rides);
+
+	if (ret != 0)
+		return ret;
+	j->ride = j->rides.p;
 	for (size_t i = 0; i < j->count; i++) {
 		struct work *w = &j->work[i];
 
 		if (!rateable(w))
 			continue;
-		w->person = w->bearer != 0 ? j->bearer[w->bearer - 1].person : card_bearer(&j->txn, w->pan, j->day.cut_seq);
+		if (w->bearer == 0)
+			w->person = card_bearer(&j->txn, w->pan, j->day.cut_seq);
 		w->rated = true;
 		w->alone = is_alone(j, w);
 		j->ride[j->ride_count++] = w;
 	}
-	return rides_sort(j->ride, j->ride_count);
+	return rides_sort(j, j->ride, j->ride_count);
 }
 
 int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end)
@@ -265,9 +271,9 @@ int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size
 	for (size_t i = ride, n; ret == 0 && i < ride_end; i += n) {
 		uint64_t person = j->ride[i]->person;
 
-		works_prefetch(j->ride, i, ride_end);
+		works_prefetch_raw(j->ride, i, ride_end);
 		for (n = 1; i + n < ride_end && j->ride[i + n]->person == person; n++)
-			works_prefetch(j->ride, i + n, ride_end);
+			works_prefetch_raw(j->ride, i + n, ride_end);
 		for (; ret == 0 && asked < asked_end && j->asked[asked] < person; asked++)
 			ret = asked_rate(j, j->asked[asked]);
 		if (ret == 0)

@@ -66,7 +66,7 @@ static int highest_of(void *arg, uint64_t handle)
 	return h->j->txn.error;
 }
 
-static int bearer_look(struct job *j, struct bearer *b)
+static int bearer_before(struct job *j, struct bearer *b)
 {
 	bool registered = b->person >> 63 != 0, known = false, moved = false;
 	struct ridden_card card;
@@ -86,25 +86,6 @@ static int bearer_look(struct job *j, struct bearer *b)
 	if (ret == 0 && registered && (moved || !known))
 		ret = card_handles(&j->txn, b->pan, j->day.cut_seq, highest_of, &(struct highest){ j, b });
 	return ret != 0 ? ret : j->txn.error;
-}
-
-int bearer_add(struct job *j, const uint8_t pan[10])
-{
-	struct bearer *b;
-
-	if (j->bearer_count == j->bearer_space) {
-		size_t space = j->bearer_space ? j->bearer_space * 2 : 4096;
-
-		b = realloc(j->bearer, space * sizeof(*b));
-		if (b == NULL)
-			return -ENOMEM;
-		j->bearer = b;
-		j->bearer_space = space;
-	}
-	b = &j->bearer[j->bearer_count++];
-	*b = (struct bearer){ .person = card_bearer(&j->txn, pan, j->day.cut_seq) };
-	memcpy(b->pan, pan, sizeof(b->pan));
-	return j->txn.error != 0 || !j->ridden ? j->txn.error : bearer_look(j, b);
 }
 
 /* The person's row before this day; false: none, or txn.error is set. */
@@ -202,16 +183,25 @@ static int handle_look(void *arg, uint64_t handle)
 	return ret != 0 ? ret : l->j->txn.error;
 }
 
-int counters_look(struct job *j, struct work *const *list, size_t count)
+int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t place)
 {
-	struct look l = { j, &j->bearer[j->bearer_count - 1], list, count };
+	struct bearer *b = &j->bearer[place - 1];
+	struct look l = { j, b, list, count };
 	bool low = false;
+	int ret = 0;
 
+	*b = (struct bearer){ .person = card_bearer(&j->txn, list[0]->pan, j->day.cut_seq) };
+	memcpy(b->pan, list[0]->pan, sizeof(b->pan));
+	if (j->txn.error == 0 && j->ridden)
+		ret = bearer_before(j, b);
 	for (size_t i = 0; i < count; i++) {
-		list[i]->bearer = (uint32_t)j->bearer_count;
-		low = low || (list[i]->counter <= l.bearer->highest && counts_for_counter(list[i]));
+		list[i]->bearer = place;
+		list[i]->person = b->person;
+		low = low || (list[i]->counter <= b->highest && counts_for_counter(list[i]));
 	}
-	return low ? card_handles(&j->txn, l.bearer->pan, j->day.cut_seq, handle_look, &l) : 0;
+	if (ret == 0 && low)
+		ret = card_handles(&j->txn, b->pan, j->day.cut_seq, handle_look, &l);
+	return ret != 0 ? ret : j->txn.error;
 }
 
 /* ---- the rows of the day -------------------------------------------------------------------------------------- */
@@ -265,7 +255,7 @@ static int list_make(struct writing *m)
 		w->person = j->bearer[w->bearer - 1].person;
 		more[n++] = w;
 	}
-	ret = rides_sort(more, n);
+	ret = rides_sort(j, more, n);
 	for (size_t i = 0; ret == 0 && (i < n || ride < j->ride_count);) {
 		bool take = i < n && (ride == j->ride_count || ride_compare(&more[i], &j->ride[ride]) < 0);
 
@@ -316,7 +306,7 @@ static int rides_make(struct writing *m, struct work *const *list, size_t count)
 		struct ridden_ride *r = &m->ride[i];
 		bool counts = holds_counter(w);
 
-		*r = (struct ridden_ride){ .time_ms = w->time_ms, .nth = w->nth, .counter = w->counter };
+		*r = (struct ridden_ride){ .time_ms = work_time(w), .nth = w->nth, .counter = w->counter };
 		memcpy(r->key, w->key, TAP_KEY_BYTES);
 		r->flags = (uint8_t)((w->rated ? RIDDEN_RATED : 0) | (w->rated && w->alone ? RIDDEN_ALONE : 0) | (counts ? RIDDEN_COUNTS : 0));
 		if (counts)

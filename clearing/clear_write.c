@@ -32,8 +32,8 @@ static bool decides(const struct work *w)
 
 static int row_write(struct job *j, struct row_writer *writer, struct work *w)
 {
-	struct row_new row = { .person = w->person, .seq = w->seq, .raw_seq = w->raw_seq, .device = w->device, .raw = w->raw, .raw_bytes = w->raw_bytes,
-			       .decides = decides(w) };
+	struct row_new row = { .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq, .device = w->from->device, .raw_at = w->raw_at,
+			       .raw_bytes = w->raw_bytes, .decides = decides(w) };
 	int ret = w->result != NULL && j->parts > 0 ? results_same(j->results, w->result, &w->result) : 0;
 
 	if (ret != 0)
@@ -62,7 +62,7 @@ static int row_write(struct job *j, struct row_writer *writer, struct work *w)
 static int rows_write(struct job *j)
 {
 	struct row_writer *writer;
-	int ret = row_writer_new(&j->txn, j->sink, j->day.day, &writer);
+	int ret = row_writer_new(j->sink, j->day.day, &writer);
 
 	if (ret != 0)
 		return ret;

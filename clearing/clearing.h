@@ -71,6 +71,7 @@ struct store;
  * this format, by one walk over its inbox; read_only, it is refused (CLEARING_E_OLDER). */
 int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store) CLEARING_MUST_CHECK;
 void store_close(struct store *s);
+const char *store_path(const struct store *s);		/* the store's own */
 /* A compacted snapshot into an existing empty directory, from a running store. */
 int store_copy(struct store *s, const char *dir) CLEARING_MUST_CHECK;
 uint64_t store_used_bytes(struct store *s);
@@ -463,6 +464,9 @@ int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stat
 int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats) CLEARING_MUST_CHECK;
 /* Threads of the clears of this process from here on, at most 8; 0, as at the start: one a processor. The rows are the same. */
 void clear_threads(unsigned threads);
+/* Bytes of memory that the records of the days being cleared may take before they go into files beside the store; 0, as at the
+ * start: no bound. */
+void clear_memory(uint64_t bytes);
 /* Clear again beside the store and compare every byte. */
 int day_recompute(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
 /* All business rows of a day sorted by business key, arrival metadata left out; day DAY_NONE: all. */

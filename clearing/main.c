@@ -120,6 +120,7 @@ static int daemon_run(struct daemon *d)
 	int ret, caught;
 
 	clear_threads((unsigned)d->conf.clear_threads);
+	clear_memory((uint64_t)d->conf.clear_memory_mib << 20);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -421,30 +421,68 @@ void rows_close(struct row_iter *it)
 #define DECIDED_KEY_BYTES 10
 #define DECIDED_VALUE_BYTES 8
 
-bool key_decided(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t before_day, int32_t *ret_day)
+static bool days_read(struct txn *t, struct decided *d, const uint8_t terminal[6], int32_t before_day)
 {
-	uint32_t serial = be32_get(key + 6);
-	bool found = false;
 	struct iter it;
 
-	iter_open(t, DB_TAPKEY, key, 6, &it);
-	while (!found && iter_next(&it)) {
-		uint8_t at[CLEARED_KEY_BYTES];
-		struct cleared row;
-
+	d->count = 0;
+	d->known = false;
+	iter_open(t, DB_TAPKEY, terminal, 6, &it);
+	while (iter_next(&it) && row_day(it.key + 6) < before_day) {
 		if (it.key_bytes != DECIDED_KEY_BYTES || it.val_bytes != DECIDED_VALUE_BYTES) {
 			t->error = CLEARING_E_STORE;
 			break;
 		}
-		*ret_day = row_day(it.key + 6);
-		if (*ret_day >= before_day)
-			break;
-		if (serial < be32_get(it.val) || serial > be32_get(it.val + 4))
-			continue;
-		row_key(*ret_day, CLEARED_RIDE, key, 0, at);
-		found = row_get(t, at, &row) && row.decides;
+		if (d->count == d->space) {
+			size_t space = d->space ? d->space * 2 : 16;
+			void *wide = realloc(d->day, space * sizeof(d->day[0]));
+
+			if (wide == NULL) {
+				t->error = -ENOMEM;
+				break;
+			}
+			d->day = wide;
+			d->space = space;
+		}
+		d->day[d->count].day = row_day(it.key + 6);
+		d->day[d->count].serial_min = be32_get(it.val);
+		d->day[d->count++].serial_max = be32_get(it.val + 4);
 	}
 	iter_close(&it);
+	memcpy(d->terminal, terminal, 6);
+	d->known = t->error == 0;
+	return d->known;
+}
+
+bool decided_before(struct txn *t, struct decided *d, const uint8_t key[TAP_KEY_BYTES], int32_t before_day, int32_t *ret_day)
+{
+	uint32_t serial = be32_get(key + 6);
+
+	if ((!d->known || memcmp(d->terminal, key, 6) != 0) && !days_read(t, d, key, before_day))
+		return false;
+	for (size_t i = 0; i < d->count; i++) {
+		uint8_t at[CLEARED_KEY_BYTES];
+		struct cleared row;
+
+		if (serial < d->day[i].serial_min || serial > d->day[i].serial_max)
+			continue;
+		row_key(d->day[i].day, CLEARED_RIDE, key, 0, at);
+		if (row_get(t, at, &row) && row.decides) {
+			*ret_day = d->day[i].day;
+			return true;
+		}
+	}
+	return false;
+}
+
+void decided_done(struct decided *d) { free(d->day); }
+
+bool key_decided(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t before_day, int32_t *ret_day)
+{
+	struct decided d = { 0 };
+	bool found = decided_before(t, &d, key, before_day, ret_day);
+
+	decided_done(&d);
 	return found;
 }
 

@@ -15,6 +15,11 @@
 #define ROWS_PER_BLOCK 512
 
 void row_block_free(struct row_block *b);	/* NULL is fine; the store ends a transaction with it */
+/* key_decided() for many keys: the days of the terminal asked about last are remembered, in one transaction and with one
+ * before_day. Zero at first; done frees. */
+struct decided { uint8_t terminal[6]; bool known; struct { int32_t day; uint32_t serial_min, serial_max; } *day; size_t count, space; };
+bool decided_before(struct txn *t, struct decided *d, const uint8_t key[TAP_KEY_BYTES], int32_t before_day, int32_t *ret_day);
+void decided_done(struct decided *d);
 /* The highest serial of a terminal that any day decided; false: none. */
 bool terminal_decided(struct txn *t, const uint8_t terminal[6], uint32_t *ret_serial_max);
 
@@ -36,10 +41,10 @@ int results_same(struct results *r, struct row_result *other, struct row_result 
 
 /* Rows in rising key order into blocks, those into a sink (DB_CLEARED), what they decided too (DB_TAPKEY) at the end. */
 struct row_writer;
-struct row_new { uint8_t key[CLEARED_KEY_BYTES]; struct row_result *result; uint64_t person, seq; const char *device; const uint8_t *raw; uint32_t raw_bytes;
-		 uint64_t raw_seq;		/* the event whose body has the record */
+struct row_new { uint8_t key[CLEARED_KEY_BYTES]; struct row_result *result; uint64_t person, seq; const char *device;
+		 uint64_t raw_seq; uint32_t raw_at, raw_bytes;	/* the event whose body has the record, and where */
 		 bool decides; };		/* its business key */
-int row_writer_new(struct txn *t, struct sink *sink, int32_t day, struct row_writer **ret) CLEARING_MUST_CHECK;
+int row_writer_new(struct sink *sink, int32_t day, struct row_writer **ret) CLEARING_MUST_CHECK;
 void row_writer_free(struct row_writer *w);	/* NULL is fine */
 int row_writer_add(struct row_writer *w, const struct row_new *row) CLEARING_MUST_CHECK;
 int row_writer_end(struct row_writer *w) CLEARING_MUST_CHECK;	/* the last block, and what was decided */

@@ -95,26 +95,24 @@ int results_same(struct results *r, struct row_result *other, struct row_result 
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
-struct decided { uint8_t terminal[6]; uint32_t serial_min, serial_max; };
+struct decided_serials { uint8_t terminal[6]; uint32_t serial_min, serial_max; };
 struct row_writer {
-	struct txn *txn; struct sink *sink; int32_t day;
+	struct sink *sink; int32_t day;
 	uint32_t mark;				/* of this block; results of another one have another */
 	uint8_t first[CLEARED_KEY_BYTES];
 	uint16_t rows, results;
 	uint8_t *result; size_t result_bytes, result_space;
 	uint8_t row[ROWS_PER_BLOCK * ROW_BYTES_MAX]; size_t row_bytes;
 	struct { uint8_t key[CLEARED_KEY_BYTES]; const char *device; uint64_t person, seq; uint32_t at, bytes; } before;
-	struct { uint64_t seq; const uint8_t *body; size_t bytes; } event;
-	struct decided *decided; size_t decided_count, decided_space;
+	struct decided_serials *decided; size_t decided_count, decided_space;
 };
 
-int row_writer_new(struct txn *t, struct sink *sink, int32_t day, struct row_writer **ret)
+int row_writer_new(struct sink *sink, int32_t day, struct row_writer **ret)
 {
 	struct row_writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return -ENOMEM;
-	w->txn = t;
 	w->sink = sink;
 	w->day = day;
 	w->mark = 1;
@@ -172,29 +170,9 @@ static int result_place(struct row_writer *w, struct row_result *r)
 	return 0;
 }
 
-static int place_of(struct row_writer *w, const struct row_new *row, uint32_t *ret_at)
-{
-	if (w->event.seq != row->raw_seq) {
-		uint8_t key[8];
-		const void *val;
-		size_t n;
-
-		be64_put(key, row->raw_seq);
-		if (!txn_get(w->txn, DB_INBOX, key, sizeof(key), &val, &n) || n < EVENT_HEAD_BYTES)
-			return w->txn->error != 0 ? w->txn->error : CLEARING_E_STORE;
-		w->event.seq = row->raw_seq;
-		w->event.body = (const uint8_t *)val + EVENT_HEAD_BYTES;
-		w->event.bytes = n - EVENT_HEAD_BYTES;
-	}
-	if (row->raw < w->event.body || row->raw > w->event.body + w->event.bytes)
-		return CLEARING_E_STORE;
-	*ret_at = (uint32_t)(row->raw - w->event.body);
-	return 0;
-}
-
 static int decided_add(struct row_writer *w, const uint8_t key[TAP_KEY_BYTES])
 {
-	struct decided *last = w->decided_count > 0 ? &w->decided[w->decided_count - 1] : NULL;
+	struct decided_serials *last = w->decided_count > 0 ? &w->decided[w->decided_count - 1] : NULL;
 	uint32_t serial = be32_get(key + 6);
 
 	if (last != NULL && memcmp(last->terminal, key, 6) == 0) {
@@ -203,7 +181,7 @@ static int decided_add(struct row_writer *w, const uint8_t key[TAP_KEY_BYTES])
 	}
 	if (w->decided_count == w->decided_space) {
 		size_t space = w->decided_space ? w->decided_space * 2 : 256;
-		struct decided *wide = realloc(w->decided, space * sizeof(*wide));
+		struct decided_serials *wide = realloc(w->decided, space * sizeof(*wide));
 
 		if (wide == NULL)
 			return -ENOMEM;
@@ -211,7 +189,7 @@ static int decided_add(struct row_writer *w, const uint8_t key[TAP_KEY_BYTES])
 		w->decided_space = space;
 	}
 	last = &w->decided[w->decided_count++];
-	*last = (struct decided){ .serial_min = serial, .serial_max = serial };
+	*last = (struct decided_serials){ .serial_min = serial, .serial_max = serial };
 	memcpy(last->terminal, key, 6);
 	return 0;
 }
@@ -264,7 +242,7 @@ static uint8_t *key_put(uint8_t *p, const struct row_writer *w, const struct row
 	return has & ROW_NTH ? varint_put(p, be16_get(row->key + 23)) : p;
 }
 
-static void row_put(struct row_writer *w, const struct row_new *row, uint32_t at)
+static void row_put(struct row_writer *w, const struct row_new *row)
 {
 	uint8_t *p = w->row + w->row_bytes, has = has_of(w, row);
 
@@ -280,24 +258,21 @@ static void row_put(struct row_writer *w, const struct row_new *row, uint32_t at
 	p = differs_put(p, row->seq, w->before.seq);
 	if (has & ROW_ELSEWHERE)
 		p = differs_put(p, row->raw_seq, row->seq);
-	p = differs32_put(p, at, w->before.at);
+	p = differs32_put(p, row->raw_at, w->before.at);
 	p = differs32_put(p, row->raw_bytes, w->before.bytes);
 	w->row_bytes = (size_t)(p - w->row);
 	memcpy(w->before.key, row->key, sizeof(w->before.key));
 	w->before.device = row->device;
 	w->before.person = row->person;
 	w->before.seq = row->seq;
-	w->before.at = at;
+	w->before.at = row->raw_at;
 	w->before.bytes = row->raw_bytes;
 }
 
 int row_writer_add(struct row_writer *w, const struct row_new *row)
 {
-	uint32_t at = 0;
 	int ret = w->rows == ROWS_PER_BLOCK ? block_end(w) : 0;
 
-	if (ret == 0)
-		ret = place_of(w, row, &at);
 	if (ret == 0)
 		ret = result_place(w, row->result);
 	if (ret == 0 && row->decides)
@@ -307,7 +282,7 @@ int row_writer_add(struct row_writer *w, const struct row_new *row)
 	if (w->rows == 0)
 		memcpy(w->first, row->key, sizeof(w->first));
 	assert(w->row_bytes + ROW_BYTES_MAX <= sizeof(w->row));
-	row_put(w, row, at);
+	row_put(w, row);
 	w->rows++;
 	return 0;
 }

@@ -167,6 +167,14 @@ void store_close(struct store *s)
 	free(s);
 }
 
+const char *store_path(const struct store *s)
+{
+	const char *dir = NULL;
+
+	mdb_env_get_path(s->env, &dir);
+	return dir;
+}
+
 int store_copy(struct store *s, const char *dir) { return store_code(mdb_env_copy2(s->env, dir, MDB_CP_COMPACT)); }
 
 uint64_t store_used_bytes(struct store *s)

@@ -187,31 +187,45 @@ static inline struct tap tap_at(unsigned card, int32_t day, int minute, const ch
 	return t;
 }
 
-/* With what the key check found on arrival; an unanswered one waits. */
-static inline void tap_send_as(struct house *h, const struct tap *t, const char *device, enum key_check check)
-{
-	static uint8_t record[TAP_ENCODED_BYTES_MAX], out[BATCH_BYTES_MAX];
-	struct batch b = { .file_serial = ++serials, .count = 1 };
-	uint8_t head[EVENT_BATCH_HEAD_BYTES + 2] = "";
-	int n = tap_encode(t, record, sizeof(record));
+#define SENT_MAX 16
 
-	assert_true(n > 0);
+/* A batch of a device, each record with what the key check found on arrival. */
+static inline void taps_send(struct house *h, const struct tap *list, uint32_t count, const char *device, enum key_check check)
+{
+	static uint8_t record[SENT_MAX][TAP_ENCODED_BYTES_MAX], out[BATCH_BYTES_MAX];
+	struct batch b = { .file_serial = ++serials, .count = count };
+	uint8_t head[EVENT_BATCH_HEAD_BYTES + 2 * SENT_MAX] = "";
+	int n;
+
+	assert_true(count <= SENT_MAX);
 	snprintf(b.device, sizeof(b.device), "%s", device);
 	memcpy(head, b.device, sizeof(b.device));
-	b.tap[0].p = record;
-	b.tap[0].n = (uint32_t)n;
+	for (uint32_t i = 0; i < count; i++) {
+		n = tap_encode(&list[i], record[i], sizeof(record[i]));
+		assert_true(n > 0);
+		b.tap[i].p = record[i];
+		b.tap[i].n = (uint32_t)n;
+		head[EVENT_BATCH_HEAD_BYTES + 2 * i] = check;
+	}
 	assert_int_equal(batch_seal(&b), 0);
 	n = batch_encode(&b, out, sizeof(out));
 	assert_true(n > 0);
 	be32_put(head + 16, b.file_serial);
-	be16_put(head + 20, 1);
-	head[22] = check;
-	event_add(h, EVENT_BATCH, head, sizeof(head), out, (size_t)n);
+	be16_put(head + 20, (uint16_t)count);
+	event_add(h, EVENT_BATCH, head, EVENT_BATCH_HEAD_BYTES + 2 * count, out, (size_t)n);
+}
+
+/* One record; an unanswered one waits. */
+static inline void tap_send_as(struct house *h, const struct tap *t, const char *device, enum key_check check)
+{
+	const uint8_t mark[2] = { check };
+
+	taps_send(h, t, 1, device, check);
 	if (check == KEY_CHECK_UNAVAILABLE) {
 		struct txn txn;
 
 		assert_int_equal(txn_begin(h->store, true, &txn), 0);
-		waiting_add(&txn, inbox_last(&txn), head + 22, 1);
+		waiting_add(&txn, inbox_last(&txn), mark, 1);
 		assert_int_equal(txn_commit(&txn), 0);
 	}
 }

@@ -50,8 +50,8 @@ static void row_draw(struct book *b, size_t i, const uint8_t *const body[EVENTS]
 	}
 	snprintf(device[i], sizeof(device[i]), "D%d", (int)draw(4));
 	memcpy(c.device, device[i], sizeof(c.device));
-	*row = (struct row_new){ .person = c.person, .seq = draw(5) != 0 ? c.seq : c.seq + 1000, .raw_seq = c.seq, .device = device[i], .raw = c.raw,
-				 .raw_bytes = c.raw_bytes, .decides = c.decides };
+	*row = (struct row_new){ .person = c.person, .seq = draw(5) != 0 ? c.seq : c.seq + 1000, .raw_seq = c.seq, .device = device[i],
+				 .raw_at = (uint32_t)(c.raw - body[event]), .raw_bytes = c.raw_bytes, .decides = c.decides };
 	c.seq = row->seq;
 	row_key(DAY0, i < ROWS - 21 ? CLEARED_RIDE : CLEARED_OTHER, business, draw(9) == 0 ? (uint16_t)draw(65536) : 0, row->key);
 	memcpy(b->row[i].key, row->key, sizeof(row->key));
@@ -88,7 +88,7 @@ static void book_write(struct book *b)
 		assert_true(txn_get(&b->txn, DB_INBOX, number, sizeof(number), &val, &n));
 		body[i] = (const uint8_t *)val + EVENT_HEAD_BYTES;
 	}
-	assert_int_equal(row_writer_new(&b->txn, &sink.sink, DAY0, &writer), 0);
+	assert_int_equal(row_writer_new(&sink.sink, DAY0, &writer), 0);
 	for (size_t i = 0; i < ROWS; i++) {
 		struct row_new row;
 

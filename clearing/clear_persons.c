@@ -1,0 +1,110 @@
+/*
+ * clear_persons - the persons of a day rated side by side. A person's rides are rated one after the other, and no person's
+ * with another's; so the sorted rides are cut between persons into parts, one for each thread, and what the parts leave
+ * is put together in their order.
+ */
+#include "clearing/clear.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PART_RIDES_MIN 64
+
+/* Of the rides and of those asked for: what each part has; and the part's job when it is done, with what it made. */
+struct portions { struct cut ride; size_t asked[PARTS_MAX + 1]; struct job made[PARTS_MAX]; };
+
+static int portion_rate(struct job *own, void *arg, unsigned part)
+{
+	struct portions *p = arg;
+	int ret = results_new(&own->results);
+
+	if (ret == 0)
+		ret = persons_rate(own, p->ride.at[part], p->ride.at[part + 1], p->asked[part], p->asked[part + 1]);
+	p->made[part] = *own;
+	return ret;
+}
+
+static size_t asked_from(const struct job *j, uint64_t person)
+{
+	size_t low = 0, high = j->asked_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (j->asked[mid] < person)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool same_person(const struct work *a, const struct work *b) { return a->person == b->person; }
+
+/* Between persons. Those asked for who have no new rides go with the part before the next person that has. */
+static void portions_cut(const struct job *j, struct portions *p)
+{
+	list_cut(j->ride, j->ride_count, parts_wanted(j->ride_count, PART_RIDES_MIN), same_person, &p->ride);
+	for (unsigned i = 1; i <= p->ride.parts; i++)
+		p->asked[i] = p->ride.at[i] == j->ride_count ? j->asked_count : asked_from(j, j->ride[p->ride.at[i]]->person);
+}
+
+static int list_join(void **to, size_t *to_count, size_t *to_space, const void *from, size_t count, size_t bytes)
+{
+	void *wide;
+
+	if (count == 0)
+		return 0;
+	wide = realloc(*to, (*to_count + count) * bytes);
+	if (wide == NULL)
+		return -ENOMEM;
+	memcpy((uint8_t *)wide + *to_count * bytes, from, count * bytes);
+	*to = wide;
+	*to_space = *to_count += count;
+	return 0;
+}
+
+/* Into the whole job: states by person, adjustments, and the memory behind both and behind the results. */
+static int portion_join(struct job *j, struct job *own)
+{
+	size_t space = 0;
+	int ret = list_join((void **)&j->state, &j->state_count, &j->state_space, own->state, own->state_count, sizeof(own->state[0]));
+
+	if (ret == 0)
+		ret = list_join((void **)&j->adjust, &j->adjust_count, &j->adjust_space, own->adjust, own->adjust_count, sizeof(own->adjust[0]));
+	if (ret == 0)
+		ret = list_join((void **)&j->arena.chunk, &j->arena.count, &space, own->arena.chunk, own->arena.count, sizeof(own->arena.chunk[0]));
+	j->arena.used = SIZE_MAX / 2;		/* nothing more goes into its last piece */
+	if (ret == 0)
+		own->arena.count = 0;
+	if (ret == 0)
+		ret = list_join((void **)&j->part, &j->parts, &space, &own->results, own->results != NULL, sizeof(own->results));
+	if (ret == 0)
+		own->results = NULL;
+	for (size_t i = 0; i < own->arena.count; i++)
+		span_free(&own->arena.chunk[i]);
+	free(own->arena.chunk);
+	free(own->state);
+	free(own->adjust);
+	results_free(own->results);
+	return ret;
+}
+
+int clear_rate(struct job *j)
+{
+	struct portions p = { 0 };
+	int ret = rides_collect(j), code;
+
+	if (ret == 0)
+		ret = clear_asked(j);
+	if (ret != 0)
+		return ret;
+	portions_cut(j, &p);
+	ret = parts_run(j, p.ride.parts, portion_rate, &p);
+	for (unsigned i = 0; i < p.ride.parts; i++) {
+		code = portion_join(j, &p.made[i]);
+		ret = ret != 0 ? ret : code;
+	}
+	return ret;
+}

@@ -1,0 +1,188 @@
+/*
+ * clear_threads - a stage of the clear by several threads. What is made does not depend on how many there are: either each
+ * thread has a part of a list, cut where nothing goes over the cut, and what the parts leave is put together in their
+ * order; or pieces are made by whoever is free and taken one after the other.
+ */
+#include "clearing/clear.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static unsigned threads_set;
+
+void clear_threads(unsigned threads) { threads_set = threads; }
+
+unsigned parts_wanted(size_t count, size_t least)
+{
+	long processors = threads_set > 0 ? (long)threads_set : sysconf(_SC_NPROCESSORS_ONLN);
+	size_t n = processors < 1 ? 1 : processors > PARTS_MAX ? PARTS_MAX : (size_t)processors;
+
+	return (unsigned)(count / least < n ? count / least + 1 : n);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+struct worker { struct job job; part_fn fn; void *arg; unsigned nth; int result; bool started; pthread_t thread; };
+
+static void *part_run(void *arg)
+{
+	struct worker *p = arg;
+
+	p->result = p->fn(&p->job, p->arg, p->nth);
+	if (p->result == 0)
+		p->result = p->job.txn.error;
+	return NULL;
+}
+
+static int parts_start(struct worker *part, unsigned parts)
+{
+	for (unsigned i = 1; i < parts; i++)
+		part[i].started = pthread_create(&part[i].thread, NULL, part_run, &part[i]) == 0;
+	for (unsigned i = 0; i < parts; i++)
+		if (!part[i].started)
+			part_run(&part[i]);
+	for (unsigned i = 1; i < parts; i++)
+		if (part[i].started)
+			pthread_join(part[i].thread, NULL);
+	for (unsigned i = 0; i < parts; i++)
+		if (part[i].result != 0)
+			return part[i].result;
+	return 0;
+}
+
+int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
+{
+	struct worker part[PARTS_MAX];
+	int ret = 0;
+
+	for (unsigned i = 0; i < parts; i++) {
+		part[i] = (struct worker){ .job = *j, .fn = fn, .arg = arg, .nth = i };
+		part[i].job.txn = (struct txn){ 0 };
+	}
+	for (unsigned i = 0; ret == 0 && i < parts; i++)
+		ret = txn_begin(j->store, false, &part[i].job.txn);
+	if (ret == 0)
+		ret = parts_start(part, parts);
+	for (unsigned i = 0; i < parts; i++)
+		txn_abort(&part[i].job.txn);
+	return ret;
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------------------ */
+
+#define PIECES_PER_THREAD 4	/* made ahead of the one that is taken */
+#define PIECES_MAX (PIECES_PER_THREAD * PARTS_MAX)
+
+struct pipe {
+	const struct pieces *p;
+	void *arg;
+	size_t count, made, taken;		/* made: those somebody has begun */
+	unsigned slots;
+	struct { void *piece; bool ready; int result; } slot[PIECES_MAX];
+	int result;
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+};
+
+/* The next piece, if one may be begun. Called with the lock, which is open while it is made. */
+static bool piece_make(struct pipe *q, struct job *own, void *tool)
+{
+	size_t nth = q->made, at = nth % q->slots;
+	int ret;
+
+	if (q->result != 0 || nth == q->count || nth - q->taken == q->slots)
+		return false;
+	q->made++;
+	pthread_mutex_unlock(&q->lock);
+	ret = q->p->make(own, q->arg, tool, nth, q->slot[at].piece);
+	pthread_mutex_lock(&q->lock);
+	q->slot[at].result = ret;
+	q->slot[at].ready = true;
+	pthread_cond_broadcast(&q->change);
+	return true;
+}
+
+static int maker_run(struct job *own, struct pipe *q, void *tool)
+{
+	pthread_mutex_lock(&q->lock);
+	while (q->result == 0 && q->made < q->count)
+		if (!piece_make(q, own, tool))
+			pthread_cond_wait(&q->change, &q->lock);
+	pthread_mutex_unlock(&q->lock);
+	return 0;
+}
+
+/* Pieces in their order; one that is not ready is waited for while another can be made meanwhile. */
+static int taker_run(struct job *own, struct pipe *q, void *tool)
+{
+	pthread_mutex_lock(&q->lock);
+	while (q->result == 0 && q->taken < q->count) {
+		size_t at = q->taken % q->slots;
+
+		if (!q->slot[at].ready) {
+			if (!piece_make(q, own, tool))
+				pthread_cond_wait(&q->change, &q->lock);
+			continue;
+		}
+		q->slot[at].ready = false;
+		q->result = q->slot[at].result;
+		if (q->result == 0) {
+			int ret;
+
+			pthread_mutex_unlock(&q->lock);
+			ret = q->p->take(q->arg, q->slot[at].piece);
+			pthread_mutex_lock(&q->lock);
+			q->result = ret;
+		}
+		q->taken++;
+		pthread_cond_broadcast(&q->change);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return q->result;
+}
+
+static int pipe_part(struct job *own, void *arg, unsigned nth)
+{
+	struct pipe *q = arg;
+	void *tool = NULL;
+	int ret = q->p->tool_new != NULL ? q->p->tool_new(q->arg, &tool) : 0;
+
+	if (ret != 0) {
+		pthread_mutex_lock(&q->lock);
+		q->result = ret;
+		pthread_cond_broadcast(&q->change);
+		pthread_mutex_unlock(&q->lock);
+		return ret;
+	}
+	ret = nth == 0 ? taker_run(own, q, tool) : maker_run(own, q, tool);
+	if (q->p->tool_free != NULL)
+		q->p->tool_free(tool);
+	return ret;
+}
+
+int pieces_run(struct job *j, size_t count, const struct pieces *p, void *arg)
+{
+	struct pipe q = { .p = p, .arg = arg, .count = count };
+	unsigned parts = parts_wanted(count, 2);
+	int ret = 0;
+
+	q.slots = parts == 1 ? 1 : parts * PIECES_PER_THREAD;
+	for (unsigned i = 0; ret == 0 && i < q.slots; i++) {
+		q.slot[i].piece = calloc(1, p->piece_bytes);
+		ret = q.slot[i].piece == NULL ? -ENOMEM : 0;
+	}
+	pthread_mutex_init(&q.lock, NULL);
+	pthread_cond_init(&q.change, NULL);
+	if (ret == 0)
+		ret = parts_run(j, parts, pipe_part, &q);
+	pthread_cond_destroy(&q.change);
+	pthread_mutex_destroy(&q.lock);
+	for (unsigned i = 0; i < q.slots; i++) {
+		if (q.slot[i].piece != NULL)
+			p->piece_done(q.slot[i].piece);
+		free(q.slot[i].piece);
+	}
+	return ret != 0 ? ret : q.result;
+}
