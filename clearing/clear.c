@@ -16,9 +16,8 @@ void job_done(struct job *j)
 	for (size_t i = 0; i < j->arena.count; i++)
 		span_free(&j->arena.chunk[i]);
 	free(j->arena.chunk);
-	for (size_t i = 0; i < j->parts; i++)
+	for (size_t i = 0; i < PARTS_MAX; i++)
 		results_free(j->part[i]);
-	free(j->part);
 	results_free(j->results);
 	span_free(&j->works);
 	span_free(&j->orders);
@@ -146,20 +145,20 @@ int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stat
 
 /* ---- into the store ------------------------------------------------------------------------------------------------ */
 
-struct store_sink { struct sink sink; struct store *store; struct txn txn; struct row_packer *packer; };
+struct store_sink { struct sink sink; struct store *store; struct txn txn; struct digest text; };
 
 static int store_put(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
 {
 	struct store_sink *s = (struct store_sink *)(void *)sink;
 	int ret = s->txn.mdb != NULL ? 0 : txn_begin(s->store, true, &s->txn);
 
-	if (ret == 0 && db == DB_CLEARED)
-		ret = row_pack(s->packer, val, val_bytes, &val, &val_bytes);
 	if (ret != 0)
 		return ret;
 	txn_put(&s->txn, db, key, key_bytes, val, val_bytes);
 	return s->txn.error;
 }
+
+static void store_text(struct sink *sink, const char *p, size_t n) { digest_add(&((struct store_sink *)(void *)sink)->text, p, n); }
 
 static int store_checkpoint(struct sink *sink)
 {
@@ -185,15 +184,13 @@ static int state_check(struct store *s, int32_t day)
 }
 
 /* The last transaction flips the state: a clear killed before it is simply run again over its own rows. */
-static int state_flip(struct store *s, int32_t day, struct clear_stats *stats)
+static int state_flip(struct store *s, int32_t day, struct digest *text, const struct clear_stats *stats)
 {
 	struct day_row row;
 	struct txn t;
 	uint8_t digest[DIGEST_BYTES];
-	uint64_t start = now_ns();
-	int ret = dump_digest(s, day, digest);
+	int ret = dump_digest_end(s, day, text, digest);
 
-	stats->stage_ns[CLEAR_DIGEST] = now_ns() - start;
 	if (ret == 0)
 		ret = txn_begin(s, true, &t);
 	if (ret != 0)
@@ -212,20 +209,18 @@ static int state_flip(struct store *s, int32_t day, struct clear_stats *stats)
 int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats)
 {
 	/* the write transaction opens at the first put and closes at each checkpoint, so that receipts go on meanwhile */
-	struct store_sink sink = { .sink = { store_put, store_checkpoint }, .store = s };
+	struct store_sink sink = { .sink = { store_put, store_checkpoint, true, store_text }, .store = s };
 	struct clear_stats stats;
 	int ret = state_check(s, day);
 
-	if (ret == 0)
-		ret = row_packer_new(&sink.packer);
+	digest_reset(&sink.text);
 	if (ret == 0)
 		ret = clear_day(s, day, &sink.sink, &stats);
 	if (ret == 0)
 		ret = store_checkpoint(&sink.sink);
 	txn_abort(&sink.txn);
-	row_packer_free(sink.packer);
 	if (ret == 0)
-		ret = state_flip(s, day, &stats);
+		ret = state_flip(s, day, &sink.text, &stats);
 	if (ret == 0)
 		*ret_stats = stats;
 	return ret;

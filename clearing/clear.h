@@ -8,6 +8,9 @@
 #include "clearing/fold.h"
 #include "clearing/rows.h"
 
+#define PARTS_MAX 8
+#define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
+
 struct span { void *p; size_t bytes; bool on_file; };	/* clear_memory.c */
 
 struct source {				/* an event that brought records */
@@ -21,7 +24,7 @@ struct source {				/* an event that brought records */
 };
 struct work {				/* one record of the day */
 	const struct source *from;
-	struct row_result *result;	/* of a record that was rated; NULL: made when it is written */
+	struct row_result *result;	/* of the part that made it */
 	uint64_t person;
 	uint32_t raw_at, raw_bytes;	/* in from->body */
 	uint32_t bearer;		/* of its card number: place in the job's, from 1; 0: not looked up */
@@ -60,7 +63,7 @@ struct job {
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
 	struct arena arena;		/* of states */
-	struct results *results, **part; size_t parts;	/* part: of the threads, whose results rows still name */
+	struct results *results, *part[PARTS_MAX];	/* of all; of each part that rated: a record names its part's, which names the same of all */
 	struct fold *fold;
 	struct sink *sink;
 	struct clear_stats stats;
@@ -77,15 +80,13 @@ void job_done(struct job *j);
 int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person, from */
 /* clear_threads.c: how many parts a list is worth, of at least so many each; fn once for each part, side by side. A part sees the job as it
  * is, with a transaction of its own; what it changes in it is lost. 0, or the first part's error. */
-#define PARTS_MAX 8
-#define PART_RECORDS_MIN 256
 typedef int (*part_fn)(struct job *own, void *arg, unsigned part);
 unsigned parts_wanted(size_t count, size_t least);
 int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg) CLEARING_MUST_CHECK;
 /* Pieces 0 to count - 1, each made by some thread and then taken by the caller's, in their order. A tool is a thread's own and goes from
  * piece to piece; a piece's memory, zero at first, is used again, and piece_done frees what is in it. */
 struct pieces {
-	int (*tool_new)(void *arg, void **ret_tool); void (*tool_free)(void *tool);	/* both NULL: none */
+	int (*tool_new)(void *arg, void **ret_tool); void (*tool_free)(void *tool);	/* freed also when it could not be made whole; NULL is fine */
 	int (*make)(struct job *own, void *arg, void *tool, size_t nth, void *piece);
 	int (*take)(void *arg, void *piece);
 	size_t piece_bytes; void (*piece_done)(void *piece);
@@ -134,8 +135,7 @@ int answers_write(struct job *j, posting_fn emit, void *arg);
 int confirms_write(struct job *j, posting_fn emit, void *arg);
 /* clear_persons.c: fares by person and time, by several threads. */
 int clear_rate(struct job *j);
-/* clear_rate.c: what is to be rated, by person and time; some persons' rides, and those asked for between them. Results are made here, those of
- * records that are no rides in clear_write.c. */
+/* clear_rate.c: what is to be rated, by person and time; some persons' rides, and those asked for between them. */
 int rides_collect(struct job *j);
 int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */
@@ -157,6 +157,8 @@ int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	
 int ridden_write(struct job *j);
 int rides_sort(struct job *j, struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
 int ride_compare(const void *pa, const void *pb);
+/* clear_rows.c: rows in canonical order, what they decided and the folds of them. */
+int rows_write(struct job *j);
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);
 

@@ -14,13 +14,37 @@
 /* Of the rides and of those asked for: what each part has; and the part's job when it is done, with what it made. */
 struct portions { struct cut ride; size_t asked[PARTS_MAX + 1]; struct job made[PARTS_MAX]; };
 
+/* What rows say of records that are no rides. Any part of the records as they were collected. */
+static int others_say(struct job *own, size_t from, size_t end)
+{
+	int ret = 0;
+
+	for (size_t i = from; ret == 0 && i < end; i++) {
+		struct work *w = &own->work[i];
+		const struct tap *tap = NULL;
+		struct cleared row;
+		struct tap read;
+
+		if (w->rated)
+			continue;
+		if (work_tap(w, &read))
+			tap = &read;
+		row = row_start(own, w, tap);
+		ret = results_add(own->results, &row, tap, &w->result);
+	}
+	return ret;
+}
+
 static int portion_rate(struct job *own, void *arg, unsigned part)
 {
 	struct portions *p = arg;
+	size_t share = own->count / p->ride.parts;
 	int ret = results_new(&own->results);
 
 	if (ret == 0)
 		ret = persons_rate(own, p->ride.at[part], p->ride.at[part + 1], p->asked[part], p->asked[part + 1]);
+	if (ret == 0)
+		ret = others_say(own, share * part, part + 1 == p->ride.parts ? own->count : share * (part + 1));
 	p->made[part] = *own;
 	return ret;
 }
@@ -65,8 +89,8 @@ static int list_join(void **to, size_t *to_count, size_t *to_space, const void *
 	return 0;
 }
 
-/* Into the whole job: states by person, adjustments, and the memory behind both and behind the results. */
-static int portion_join(struct job *j, struct job *own)
+/* Into the whole job: states by person, adjustments, results, and the memory behind them. */
+static int portion_join(struct job *j, struct job *own, unsigned part)
 {
 	size_t space = 0;
 	int ret = list_join((void **)&j->state, &j->state_count, &j->state_space, own->state, own->state_count, sizeof(own->state[0]));
@@ -75,20 +99,13 @@ static int portion_join(struct job *j, struct job *own)
 		ret = list_join((void **)&j->adjust, &j->adjust_count, &j->adjust_space, own->adjust, own->adjust_count, sizeof(own->adjust[0]));
 	if (ret == 0)
 		ret = list_join((void **)&j->arena.chunk, &j->arena.count, &space, own->arena.chunk, own->arena.count, sizeof(own->arena.chunk[0]));
-	j->arena.used = SIZE_MAX / 2;		/* nothing more goes into its last piece */
-	if (ret == 0)
-		own->arena.count = 0;
-	if (ret == 0)
-		ret = list_join((void **)&j->part, &j->parts, &space, &own->results, own->results != NULL, sizeof(own->results));
-	if (ret == 0)
-		own->results = NULL;
-	for (size_t i = 0; i < own->arena.count; i++)
+	for (size_t i = 0; ret != 0 && i < own->arena.count; i++)
 		span_free(&own->arena.chunk[i]);
 	free(own->arena.chunk);
 	free(own->state);
 	free(own->adjust);
-	results_free(own->results);
-	return ret;
+	j->part[part] = own->results;
+	return ret == 0 && own->results != NULL ? results_join(j->results, own->results) : ret;
 }
 
 int clear_rate(struct job *j)
@@ -103,7 +120,7 @@ int clear_rate(struct job *j)
 	portions_cut(j, &p);
 	ret = parts_run(j, p.ride.parts, portion_rate, &p);
 	for (unsigned i = 0; i < p.ride.parts; i++) {
-		code = portion_join(j, &p.made[i]);
+		code = portion_join(j, &p.made[i], i);
 		ret = ret != 0 ? ret : code;
 	}
 	return ret;

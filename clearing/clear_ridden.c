@@ -206,13 +206,16 @@ int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t 
 
 /* ---- the rows of the day -------------------------------------------------------------------------------------- */
 
-struct writing {
+#define LIST_PER_PIECE 512	/* records; more of one person stay together */
+
+/* What was rated or counts, by person, time and key; the states of persons; both cut into pieces between persons. */
+struct writing { struct job *j; struct span memory; struct work **list; size_t count; struct { size_t list, state; } *cut; size_t pieces; size_t rows; };
+struct maker {				/* a thread's own */
 	struct job *j;
-	struct work **list; size_t count;	/* what was rated or counts, by person, time and key */
 	struct ridden_card *card; size_t cards, card_space;
 	struct ridden_ride *ride; size_t ride_space;
-	uint8_t *out; size_t out_space;
 };
+struct ridden_piece { uint8_t *p; size_t n, space; };	/* rows: key, length 4, value */
 
 static int room(void **p, size_t *space, size_t count, size_t bytes)
 {
@@ -237,22 +240,20 @@ static bool holds_counter(const struct work *w) { return counts_for_counter(w) &
 static int list_make(struct writing *m)
 {
 	struct job *j = m->j;
-	struct work **more = malloc((j->count + 1) * sizeof(struct work *));
+	struct work **more;
 	size_t n = 0, ride = 0;
-	int ret;
+	int ret = span_new(j->store, 2 * j->count * sizeof(struct work *), &m->memory);
 
-	m->list = malloc((j->count + 1) * sizeof(struct work *));
-	if (more == NULL || m->list == NULL) {
-		free(more);
-		return -ENOMEM;
-	}
+	if (ret != 0)
+		return ret;
+	m->list = m->memory.p;
+	more = m->list + j->count;
 	for (size_t i = 0; i < j->count; i++) {
 		struct work *w = &j->work[i];
 
 		if (w->rated || !holds_counter(w))
 			continue;
 		assert(w->bearer != 0);
-		w->person = j->bearer[w->bearer - 1].person;
 		more[n++] = w;
 	}
 	ret = rides_sort(j, more, n);
@@ -261,11 +262,42 @@ static int list_make(struct writing *m)
 
 		m->list[m->count++] = take ? more[i++] : j->ride[ride++];
 	}
-	free(more);
 	return ret;
 }
 
-static int cards_carry(struct writing *m, const struct ridden *before)
+static size_t state_from(const struct job *j, uint64_t person)
+{
+	size_t low = 0, high = j->state_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (j->state[mid].person < person)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* A person's records and state come into one piece; a state without records goes with what is before the next person that has some. */
+static int pieces_cut(struct writing *m)
+{
+	m->cut = malloc((m->count / LIST_PER_PIECE + 3) * sizeof(m->cut[0]));
+	if (m->cut == NULL)
+		return -ENOMEM;
+	m->cut[0].list = m->cut[0].state = 0;
+	for (size_t i = 0; i < m->count || m->pieces == 0; m->pieces++) {
+		i = i + LIST_PER_PIECE < m->count ? i + LIST_PER_PIECE : m->count;
+		while (i < m->count && m->list[i]->person == m->list[i - 1]->person)
+			i++;
+		m->cut[m->pieces + 1].list = i;
+		m->cut[m->pieces + 1].state = i < m->count ? state_from(m->j, m->list[i]->person) : m->j->state_count;
+	}
+	return 0;
+}
+
+static int cards_carry(struct maker *m, const struct ridden *before)
 {
 	int ret = room((void **)&m->card, &m->card_space, before != NULL ? before->cards : 0, sizeof(m->card[0]));
 
@@ -275,7 +307,7 @@ static int cards_carry(struct writing *m, const struct ridden *before)
 	return ret;
 }
 
-static int card_count(struct writing *m, const struct work *w, uint32_t *ret_card)
+static int card_count(struct maker *m, const struct work *w, uint32_t *ret_card)
 {
 	uint16_t before = m->j->bearer[w->bearer - 1].highest, highest = before > w->counter ? before : w->counter;
 	size_t i = 0;
@@ -297,7 +329,7 @@ static int card_count(struct writing *m, const struct work *w, uint32_t *ret_car
 	return 0;
 }
 
-static int rides_make(struct writing *m, struct work *const *list, size_t count)
+static int rides_make(struct maker *m, struct work *const *list, size_t count)
 {
 	int ret = room((void **)&m->ride, &m->ride_space, count, sizeof(m->ride[0]));
 
@@ -315,15 +347,16 @@ static int rides_make(struct writing *m, struct work *const *list, size_t count)
 	return ret;
 }
 
-/* Of a person: some records, a state (from: its place), or both. */
-static int person_write(struct writing *m, uint64_t person, struct work *const *list, size_t count, const uint8_t *state, size_t state_bytes)
+/* Of a person: some records, a state (0 bytes: none), or both. */
+static int person_make(struct maker *m, uint64_t person, struct work *const *list, size_t count, const uint8_t *state, size_t state_bytes,
+		       struct ridden_piece *p)
 {
 	struct job *j = m->j;
 	struct ridden before;
 	bool any = count > 0 ? bearer_row(j, list[0], &before) : ridden_before(&j->txn, person, j->day.day - 1, &before);
 	struct ridden_row row = { .person = person, .day = j->day.day, .state = state, .state_bytes = state_bytes, .rides = count };
-	uint8_t key[RIDDEN_KEY_BYTES];
 	int ret = j->txn.error;
+	size_t n;
 
 	if (ret == 0)
 		ret = cards_carry(m, any ? &before : NULL);
@@ -333,46 +366,88 @@ static int person_write(struct writing *m, uint64_t person, struct work *const *
 	row.cards = m->cards;
 	row.ride = m->ride;
 	if (ret == 0)
-		ret = room((void **)&m->out, &m->out_space, ridden_bytes_max(&row), 1);
+		ret = room((void **)&p->p, &p->space, p->n + RIDDEN_KEY_BYTES + 4 + ridden_bytes_max(&row), 1);
 	if (ret != 0)
 		return ret;
-	ridden_key(person, j->day.day, key);
-	return j->sink->put(j->sink, DB_RIDDEN, key, sizeof(key), m->out, ridden_encode(&row, m->out));
+	ridden_key(person, j->day.day, p->p + p->n);
+	n = ridden_encode(&row, p->p + p->n + RIDDEN_KEY_BYTES + 4);
+	be32_put(p->p + p->n + RIDDEN_KEY_BYTES, (uint32_t)n);
+	p->n += RIDDEN_KEY_BYTES + 4 + n;
+	return 0;
 }
 
-static int persons_write(struct writing *m)
+static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *piece)
 {
-	struct job *j = m->j;
-	size_t state = 0, rows = 0;
+	const struct writing *w = arg;
+	struct maker *m = tool;
+	struct ridden_piece *p = piece;
+	size_t state = w->cut[nth].state, end = w->cut[nth + 1].list, state_end = w->cut[nth + 1].state;
 	int ret = 0;
 
-	for (size_t i = 0, n; ret == 0 && (i < m->count || state < j->state_count); i += n) {
-		uint64_t person = i < m->count ? m->list[i]->person : UINT64_MAX;
+	m->j = own;
+	p->n = 0;
+	for (size_t i = w->cut[nth].list, n; ret == 0 && (i < end || state < state_end); i += n) {
+		uint64_t person = i < end ? w->list[i]->person : UINT64_MAX;
 		bool has;
 
-		if (state < j->state_count && j->state[state].person < person)
-			person = j->state[state].person;
-		for (n = 0; i + n < m->count && m->list[i + n]->person == person; n++)
-			;
-		has = state < j->state_count && j->state[state].person == person;
-		ret = person_write(m, person, &m->list[i], n, has ? j->state[state].p : NULL, has ? j->state[state].n : 0);
+		if (state < state_end && own->state[state].person < person)
+			person = own->state[state].person;
+		for (n = 0; i + n < end && w->list[i + n]->person == person; n++)
+			works_prefetch(w->list, i + n, end);
+		has = state < state_end && own->state[state].person == person;
+		ret = person_make(m, person, &w->list[i], n, has ? own->state[state].p : NULL, has ? own->state[state].n : 0, p);
 		state += has;
-		if (ret == 0 && ++rows % ROWS_PER_CHECKPOINT == 0)
-			ret = j->sink->checkpoint(j->sink);
 	}
 	return ret;
 }
 
+static int piece_take(void *arg, void *piece)
+{
+	struct writing *w = arg;
+	const struct ridden_piece *p = piece;
+	struct sink *sink = w->j->sink;
+	int ret = 0;
+
+	for (size_t at = 0, n; ret == 0 && at < p->n; at += RIDDEN_KEY_BYTES + 4 + n) {
+		n = be32_get(p->p + at + RIDDEN_KEY_BYTES);
+		ret = sink->put(sink, DB_RIDDEN, p->p + at, RIDDEN_KEY_BYTES, p->p + at + RIDDEN_KEY_BYTES + 4, n);
+		if (ret == 0 && ++w->rows % ROWS_PER_CHECKPOINT == 0)
+			ret = sink->checkpoint(sink);
+	}
+	return ret;
+}
+
+static int maker_new(void *arg, void **ret)
+{
+	(void)arg;
+	*ret = calloc(1, sizeof(struct maker));
+	return *ret == NULL ? -ENOMEM : 0;
+}
+
+static void maker_free(void *tool)
+{
+	struct maker *m = tool;
+
+	if (m == NULL)
+		return;
+	free(m->card);
+	free(m->ride);
+	free(m);
+}
+
+static void piece_done(void *piece) { free(((struct ridden_piece *)piece)->p); }
+
 int ridden_write(struct job *j)
 {
-	struct writing m = { .j = j };
-	int ret = list_make(&m);
+	static const struct pieces pieces = { maker_new, maker_free, piece_make, piece_take, sizeof(struct ridden_piece), piece_done };
+	struct writing w = { .j = j };
+	int ret = list_make(&w);
 
 	if (ret == 0)
-		ret = persons_write(&m);
-	free(m.list);
-	free(m.card);
-	free(m.ride);
-	free(m.out);
+		ret = pieces_cut(&w);
+	if (ret == 0)
+		ret = pieces_run(j, w.pieces, &pieces, &w);
+	span_free(&w.memory);
+	free(w.cut);
 	return ret;
 }

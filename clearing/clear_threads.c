@@ -147,18 +147,18 @@ static int pipe_part(struct job *own, void *arg, unsigned nth)
 {
 	struct pipe *q = arg;
 	void *tool = NULL;
-	int ret = q->p->tool_new != NULL ? q->p->tool_new(q->arg, &tool) : 0;
+	int ret = q->p->tool_new(q->arg, &tool);
 
 	if (ret != 0) {
 		pthread_mutex_lock(&q->lock);
 		q->result = ret;
 		pthread_cond_broadcast(&q->change);
 		pthread_mutex_unlock(&q->lock);
+		q->p->tool_free(tool);
 		return ret;
 	}
 	ret = nth == 0 ? taker_run(own, q, tool) : maker_run(own, q, tool);
-	if (q->p->tool_free != NULL)
-		q->p->tool_free(tool);
+	q->p->tool_free(tool);
 	return ret;
 }
 

@@ -1,5 +1,5 @@
 /*
- * clear_write - what a clear leaves: rows in canonical order, the index of keys, the persons' day, and the folds
+ * clear_write - what a clear leaves beside the rows: adjustments, the persons' day, the partners' postings, and the folds
  * of it all. Every write goes through the job's sink, in key order.
  */
 #include "clearing/clear.h"
@@ -9,74 +9,7 @@
 
 #define ROWS_PER_CHECKPOINT 20000
 
-static void count_row(struct clear_stats *s, const struct cleared *c)
-{
-	s->taps++;
-	s->verdict[c->verdict]++;
-	if (!verdict_info((enum verdict)c->verdict)->money)
-		return;
-	s->charged_fen += c->priced.charged.fen;
-	s->published_fen += c->priced.published.fen;
-	s->absorbed_fen += c->priced.absorbed.fen;
-	for (uint8_t i = 0; i < c->fare.funder_count; i++)
-		s->subsidy_fen += c->fare.funder[i].amount.fen;
-}
-
 static int checkpoint_at(struct job *j, size_t i) { return i % ROWS_PER_CHECKPOINT == ROWS_PER_CHECKPOINT - 1 ? j->sink->checkpoint(j->sink) : 0; }
-
-/* The first of its key, and no copy of what an earlier day decided; of one released, that day did. */
-static bool decides(const struct work *w)
-{
-	return w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE;
-}
-
-static int row_write(struct job *j, struct row_writer *writer, struct work *w)
-{
-	struct row_new row = { .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq, .device = w->from->device, .raw_at = w->raw_at,
-			       .raw_bytes = w->raw_bytes, .decides = decides(w) };
-	int ret = w->result != NULL && j->parts > 0 ? results_same(j->results, w->result, &w->result) : 0;
-
-	if (ret != 0)
-		return ret;
-	if (w->result == NULL || w->result->cells.cube == NULL) {
-		struct tap read;
-		const struct tap *tap = work_tap(w, &read) ? &read : NULL;
-
-		if (w->result == NULL) {
-			const struct cleared c = row_start(j, w, tap);
-
-			ret = results_add(j->results, &c, tap, &w->result);
-		}
-		if (ret == 0 && w->result->cells.cube == NULL)
-			ret = fold_cells(j->fold, &w->result->row, tap, &w->result->cells);
-	}
-	if (ret != 0)
-		return ret;
-	fold_count(&w->result->cells, &w->result->row, w->key);
-	count_row(&j->stats, &w->result->row);
-	row.result = w->result;
-	row_key(j->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth, row.key);
-	return row_writer_add(writer, &row);
-}
-
-static int rows_write(struct job *j)
-{
-	struct row_writer *writer;
-	int ret = row_writer_new(j->sink, j->day.day, &writer);
-
-	if (ret != 0)
-		return ret;
-	for (size_t i = 0; ret == 0 && i < j->count; i++) {
-		works_prefetch(j->order, i, j->count);
-		ret = row_write(j, writer, j->order[i]);
-		if (ret == 0)
-			ret = checkpoint_at(j, i);
-	}
-	if (ret == 0)
-		ret = row_writer_end(writer);
-	row_writer_free(writer);
-	return ret;
-}
 
 static int adjust_compare(const void *pa, const void *pb)
 {

@@ -2,7 +2,7 @@
  * dump - the business rows of closed days as text, sorted by business key, with everything that tells only how
  * and when they arrived left out. Two houses that were given the same taps print the same bytes.
  */
-#include "clearing/clearing.h"
+#include "clearing/rows.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,11 +52,10 @@ static void dump_fare(struct jsonw *j, const struct cleared *c)
 	jsonw_kint(j, "tariff_version", c->tariff_version);
 }
 
-/* What a row says of its record, made once for all rows of a block that say it. */
-struct said_text { char *p; size_t n; };
-struct rows_dump { struct said_text *text; size_t space; uint32_t block; struct digest *digest; };
+/* What rows say of their records, made once for all rows of a block that say it. */
+struct rows_dump { struct said_text *text; size_t space; uint32_t block; };
 
-static int said_make(const struct cleared *row, struct said_text *ret)
+int said_make(const struct cleared *row, struct said_text *ret)
 {
 	FILE *out = open_memstream(&ret->p, &ret->n);
 	struct jsonw json, *j = &json;
@@ -106,29 +105,49 @@ static int said_of(struct rows_dump *d, const struct row_iter *it, const struct 
 	return d->text[it->result].p == NULL ? said_make(&it->row, &d->text[it->result]) : 0;
 }
 
+static char *text_put(char *p, const char *text, size_t n) { return (char *)memcpy(p, text, n) + n; }
+
+/* As jsonw would, with what was made before in the middle, without its brace. */
+size_t row_text(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out)
+{
+	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], day[11], *p = out;
+	uint8_t bytes[DIGEST_BYTES];
+	struct digest digest;
+	bool ride = key[4] == CLEARED_RIDE;
+
+	digest_reset(&digest);
+	digest_add(&digest, raw, raw_bytes);
+	digest_end(&digest, bytes);
+	day_format(row_day(key), day);
+	if (ride)
+		tap_id_format(key + 5, id);
+	else
+		hex_encode(key + 5, TAP_KEY_BYTES, id);
+	p = text_put(p, "{\"day\":\"", 8);
+	p = text_put(p, day, strlen(day));
+	p = ride ? text_put(p, "\",\"tap\":\"", 9) : text_put(p, "\",\"content\":\"", 13);
+	p = text_put(p, id, strlen(id));
+	p += sprintf(p, "\",\"nth\":%u,", be16_get(key + 23));
+	p = text_put(p, said->p + 1, said->n - 1);
+	p = text_put(p, ",\"record_sha256\":\"", 18);
+	hex_encode(bytes, DIGEST_BYTES, p);
+	p = text_put(p + 2 * DIGEST_BYTES, "\"}\n", 3);
+	return (size_t)(p - out);
+}
+
 static int dump_cleared(struct rows_dump *d, const struct row_iter *it, FILE *out)
 {
-	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], day[11], hex[2 * DIGEST_BYTES + 1];
 	const struct said_text *said;
-	uint8_t digest[DIGEST_BYTES];
-	bool ride = it->key[4] == CLEARED_RIDE;
+	char *text;
 	int ret = said_of(d, it, &said);
 
 	if (ret != 0)
 		return ret;
-	digest_reset(d->digest);
-	digest_add(d->digest, it->row.raw, it->row.raw_bytes);
-	digest_end(d->digest, digest);
-	hex_encode(digest, DIGEST_BYTES, hex);
-	day_format(row_day(it->key), day);
-	if (ride)
-		tap_id_format(it->key + 5, id);
-	else
-		hex_encode(it->key + 5, TAP_KEY_BYTES, id);
-	/* as jsonw would, with what was made before in the middle, without its brace */
-	fprintf(out, "{\"day\":\"%s\",\"%s\":\"%s\",\"nth\":%u,", day, ride ? "tap" : "content", id, be16_get(it->key + 23));
-	fwrite(said->p + 1, 1, said->n - 1, out);
-	fprintf(out, ",\"record_sha256\":\"%s\"}\n", hex);
+	text = malloc(ROW_TEXT_BYTES + said->n);
+	if (text == NULL)
+		return -ENOMEM;
+	fwrite(text, 1, row_text(it->key, said, it->row.raw, it->row.raw_bytes, text), out);
+	free(text);
 	return 0;
 }
 
@@ -229,10 +248,8 @@ static int dump_day(struct txn *t, int32_t day, FILE *out)
 {
 	struct rows_dump d = { 0 };
 	struct row_iter it;
-	int ret = digest_new(&d.digest);
+	int ret = 0;
 
-	if (ret != 0)
-		return ret;
 	if (day == DAY_NONE)
 		rows_open(t, NULL, 0, &it);
 	else
@@ -243,25 +260,39 @@ static int dump_day(struct txn *t, int32_t day, FILE *out)
 	for (size_t i = 0; i < d.space; i++)
 		free(d.text[i].p);
 	free(d.text);
-	digest_free(d.digest);
 	return ret != 0 ? ret : t->error;
 }
 
-int dump_canonical(struct store *s, int32_t day, FILE *out)
+/* What comes behind the rows. */
+static int dump_rest(struct txn *t, int32_t day, FILE *out)
+{
+	int ret = dump_rows(t, DB_ADJUST, day, out, dump_adjustment);
+
+	return ret == 0 ? dump_rows(t, DB_POSTING, day, out, dump_posting) : ret;
+}
+
+static int dump_whole(struct txn *t, int32_t day, FILE *out)
+{
+	int ret = dump_day(t, day, out);
+
+	return ret == 0 ? dump_rest(t, day, out) : ret;
+}
+
+typedef int (*dump_fn)(struct txn *t, int32_t day, FILE *out);
+
+static int dump_into(struct store *s, int32_t day, dump_fn fn, FILE *out)
 {
 	struct txn t;
 	int ret = txn_begin(s, false, &t);
 
 	if (ret != 0)
 		return ret;
-	ret = dump_day(&t, day, out);
-	if (ret == 0)
-		ret = dump_rows(&t, DB_ADJUST, day, out, dump_adjustment);
-	if (ret == 0)
-		ret = dump_rows(&t, DB_POSTING, day, out, dump_posting);
+	ret = fn(&t, day, out);
 	txn_abort(&t);
 	return ret != 0 ? ret : ferror(out) ? -EIO : 0;
 }
+
+int dump_canonical(struct store *s, int32_t day, FILE *out) { return dump_into(s, day, dump_whole, out); }
 
 static ssize_t digest_write(void *cookie, const char *p, size_t n)
 {
@@ -269,20 +300,26 @@ static ssize_t digest_write(void *cookie, const char *p, size_t n)
 	return (ssize_t)n;
 }
 
-int dump_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES])
+static int digest_dump(struct store *s, int32_t day, dump_fn fn, struct digest *d, uint8_t ret_digest[DIGEST_BYTES])
 {
-	struct digest *d = NULL;
-	FILE *out = NULL;
-	int ret = digest_new(&d);
+	FILE *out = fopencookie(d, "w", (cookie_io_functions_t){ .write = digest_write });
+	int ret = out == NULL ? -ENOMEM : dump_into(s, day, fn, out);
 
-	if (ret == 0) {
-		out = fopencookie(d, "w", (cookie_io_functions_t){ .write = digest_write });
-		ret = out == NULL ? -ENOMEM : dump_canonical(s, day, out);
-	}
 	if (out != NULL && fclose(out) != 0 && ret == 0)
 		ret = -EIO;
-	if (ret == 0)
-		digest_end(d, ret_digest);
-	digest_free(d);
+	digest_end(d, ret_digest);
 	return ret;
+}
+
+int dump_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES])
+{
+	struct digest d;
+
+	digest_reset(&d);
+	return digest_dump(s, day, dump_whole, &d, ret_digest);
+}
+
+int dump_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES])
+{
+	return digest_dump(s, day, dump_rest, rows, ret_digest);
 }

@@ -10,10 +10,13 @@
 
 #include "clearing/keyed.h"
 
+#define TAIL_KEYS 64
+
 struct cell {
 	struct keyed head;
 	uint8_t key[CUBE_KEY_BYTES_MAX];
 	struct digest *digest;			/* postings only */
+	uint8_t (*tail)[TAP_KEY_BYTES]; size_t tails;	/* keys that are not in it yet */
 	union { struct cube cube; struct posting_row posting; } sum;
 };
 struct fold { int32_t day; struct keyed_list posting, cube; };
@@ -35,6 +38,7 @@ static void cells_done(struct keyed_list *l)
 		struct cell *cell = (struct cell *)l->item[i];
 
 		digest_free(cell->digest);
+		free(cell->tail);
 		free(cell);
 	}
 	keyed_done(l);
@@ -81,16 +85,40 @@ static int posting_cell(struct fold *f, const struct posting *p, enum scheme sch
 	*ret = cell_of(&f->posting, bytes, sizeof(bytes), &new);
 	if (*ret == NULL)
 		return -ENOMEM;
-	if (new)
-		(*ret)->sum.posting = row;
-	return new ? digest_new(&(*ret)->digest) : 0;
+	if (!new)
+		return 0;
+	(*ret)->sum.posting = row;
+	(*ret)->tail = malloc(TAIL_KEYS * sizeof((*ret)->tail[0]));
+	return (*ret)->tail == NULL ? -ENOMEM : digest_new(&(*ret)->digest);
 }
 
-static void posting_count(struct cell *cell, const struct posting *p, const uint8_t key[TAP_KEY_BYTES])
+/* So much, so many times; abort() as money_add does. */
+static int64_t times_add(int64_t sum, int64_t fen, uint64_t times)
 {
-	cell->sum.posting.count++;
-	cell->sum.posting.sum_fen = money_add(money_of_fen(cell->sum.posting.sum_fen), p->amount).fen;
-	digest_add(cell->digest, key, TAP_KEY_BYTES);
+	int64_t product;
+
+	if (__builtin_mul_overflow(fen, times, &product))
+		abort();
+	return money_add(money_of_fen(sum), money_of_fen(product)).fen;
+}
+
+static void posting_count(struct cell *cell, const struct posting *p, uint64_t times)
+{
+	cell->sum.posting.count += times;
+	cell->sum.posting.sum_fen = times_add(cell->sum.posting.sum_fen, p->amount.fen, times);
+}
+
+static void tail_digest(struct cell *cell)
+{
+	digest_add(cell->digest, cell->tail, cell->tails * sizeof(cell->tail[0]));
+	cell->tails = 0;
+}
+
+static void posting_key_add(struct cell *cell, const uint8_t key[TAP_KEY_BYTES])
+{
+	memcpy(cell->tail[cell->tails++], key, TAP_KEY_BYTES);
+	if (cell->tails == TAIL_KEYS)
+		tail_digest(cell);
 }
 
 int fold_posting(struct fold *f, const struct posting *p, enum scheme scheme, uint32_t tariff_version, const uint8_t key[TAP_KEY_BYTES])
@@ -98,23 +126,25 @@ int fold_posting(struct fold *f, const struct posting *p, enum scheme scheme, ui
 	struct cell *cell;
 	int ret = posting_cell(f, p, scheme, tariff_version, &cell);
 
-	if (ret == 0)
-		posting_count(cell, p, key);
+	if (ret == 0) {
+		posting_count(cell, p, 1);
+		posting_key_add(cell, key);
+	}
 	return ret;
 }
 
-static void cube_add(struct cube *c, const struct cleared *row)
+static void cube_add(struct cube *c, const struct cleared *row, uint64_t times)
 {
-	c->taps++;
-	c->transfers += row->fare.transfer;
-	c->published_fen += row->priced.published.fen;
-	c->charged_fen += row->priced.charged.fen;
-	c->rated_fen += row->priced.rated.fen;
-	c->absorbed_fen += row->priced.absorbed.fen;
-	c->overcharge_fen += row->priced.overcharge.fen;
-	c->undercharge_fen += row->priced.undercharge.fen;
-	c->hold_fen += row->priced.hold.fen;
-	c->kept_fen += row->priced.kept.fen;
+	c->taps += times;
+	c->transfers += row->fare.transfer ? times : 0;
+	c->published_fen = times_add(c->published_fen, row->priced.published.fen, times);
+	c->charged_fen = times_add(c->charged_fen, row->priced.charged.fen, times);
+	c->rated_fen = times_add(c->rated_fen, row->priced.rated.fen, times);
+	c->absorbed_fen = times_add(c->absorbed_fen, row->priced.absorbed.fen, times);
+	c->overcharge_fen = times_add(c->overcharge_fen, row->priced.overcharge.fen, times);
+	c->undercharge_fen = times_add(c->undercharge_fen, row->priced.undercharge.fen, times);
+	c->hold_fen = times_add(c->hold_fen, row->priced.hold.fen, times);
+	c->kept_fen = times_add(c->kept_fen, row->priced.kept.fen, times);
 	for (uint8_t i = 0; i < row->fare.funder_count; i++) {
 		uint8_t k = 0;
 
@@ -125,11 +155,23 @@ static void cube_add(struct cube *c, const struct cleared *row)
 				abort();	/* one fund rule has at most that many treasuries, and the key holds the rule and the line */
 			c->funder[c->funder_count++].treasury = row->fare.funder[i].treasury;
 		}
-		c->funder[k].fen += row->fare.funder[i].amount.fen;
+		c->funder[k].fen = times_add(c->funder[k].fen, row->fare.funder[i].amount.fen, times);
 	}
 }
 
-int fold_cells(struct fold *f, const struct cleared *c, const struct tap *tap, struct fold_cells *ret)
+struct summed_with summed_of(const struct tap *tap)
+{
+	struct summed_with with = { .any = tap != NULL };
+
+	if (tap != NULL) {
+		with.medium = (uint8_t)tap->medium;
+		with.card_class = (uint8_t)tap->card_class;
+		memcpy(with.line, tap->line, sizeof(with.line));
+	}
+	return with;
+}
+
+int fold_cells(struct fold *f, const struct cleared *c, const struct summed_with *with, struct fold_cells *ret)
 {
 	struct cube cube = { .day = f->day, .verdict = c->verdict, .operator_id = c->operator_id, .scheme = c->scheme, .group = c->fare.group,
 			     .rule = c->fare.rule, .fund_rule = c->fare.fund_rule, .tariff_version = c->tariff_version, .reason = c->priced.reason };
@@ -137,11 +179,9 @@ int fold_cells(struct fold *f, const struct cleared *c, const struct tap *tap, s
 	int code = 0;
 	bool new;
 
-	if (tap != NULL) {
-		cube.medium = (uint8_t)tap->medium;
-		cube.card_class = (uint8_t)tap->card_class;
-		memcpy(cube.line, tap->line, sizeof(cube.line));
-	}
+	cube.medium = with->medium;
+	cube.card_class = with->card_class;
+	memcpy(cube.line, with->line, sizeof(cube.line));
 	ret->cube = cell_of(&f->cube, bytes, cube_key(&cube, bytes), &new);
 	if (ret->cube == NULL)
 		return -ENOMEM;
@@ -152,20 +192,29 @@ int fold_cells(struct fold *f, const struct cleared *c, const struct tap *tap, s
 	return code;
 }
 
-void fold_count(const struct fold_cells *cells, const struct cleared *c, const uint8_t key[TAP_KEY_BYTES])
+void fold_key(const struct fold_cells *cells, uint8_t postings, const uint8_t key[TAP_KEY_BYTES])
 {
-	cube_add(&cells->cube->sum.cube, c);
+	for (uint8_t i = 0; i < postings; i++)
+		posting_key_add(cells->posting[i], key);
+}
+
+void fold_count(const struct fold_cells *cells, const struct cleared *c, uint64_t rows)
+{
+	cube_add(&cells->cube->sum.cube, c, rows);
 	for (uint8_t i = 0; i < c->priced.posting_count; i++)
-		posting_count(cells->posting[i], &c->priced.posting[i], key);
+		posting_count(cells->posting[i], &c->priced.posting[i], rows);
 }
 
 int fold_row(struct fold *f, const struct cleared *c, const struct tap *tap, const uint8_t key[TAP_KEY_BYTES])
 {
+	const struct summed_with with = summed_of(tap);
 	struct fold_cells cells;
-	int ret = fold_cells(f, c, tap, &cells);
+	int ret = fold_cells(f, c, &with, &cells);
 
-	if (ret == 0)
-		fold_count(&cells, c, key);
+	if (ret == 0) {
+		fold_key(&cells, c->priced.posting_count, key);
+		fold_count(&cells, c, 1);
+	}
 	return ret;
 }
 
@@ -204,6 +253,7 @@ int fold_write(struct fold *f, struct sink *sink)
 		struct cell *c = (struct cell *)f->posting.item[i];
 		uint8_t value[POSTING_VALUE_BYTES];
 
+		tail_digest(c);
 		digest_end(c->digest, c->sum.posting.digest);
 		posting_value(&c->sum.posting, value);
 		ret = sink->put(sink, DB_POSTING, c->key, c->head.key_bytes, value, sizeof(value));

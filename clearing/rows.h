@@ -27,27 +27,45 @@ bool terminal_decided(struct txn *t, const uint8_t terminal[6], uint32_t *ret_se
 
 /*
  * A result: what cleared_encode() makes of a row, n bytes, together with what else of its record is summed: its key. Equal
- * results of one clear are one; cells are where they are summed, empty until then; mark and at are the writer's; same
- * is the equal one of the whole clear, for one made by a thread of its own.
+ * results of one table are one, at its place; same is the equal one of the table it was joined into; cells are where its
+ * rows are summed, taps how many they are: the clear's.
  */
-struct row_result { struct keyed head; uint32_t n, mark, at; struct cleared row; struct fold_cells cells; struct row_result *same; };
+struct row_result { struct keyed head; uint32_t n, place; struct cleared row; struct row_result *same; struct fold_cells cells; uint64_t taps; };
 struct results;
 int results_new(struct results **ret) CLEARING_MUST_CHECK;
 void results_free(struct results *r);		/* NULL is fine */
 /* tap: the record, NULL when it cannot be read. */
 int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret) CLEARING_MUST_CHECK;
-/* The equal one of r for a result of another table; made when there is none. */
-int results_same(struct results *r, struct row_result *other, struct row_result **ret) CLEARING_MUST_CHECK;
+size_t results_count(const struct results *r);
+struct row_result *results_at(const struct results *r, size_t i);
+int results_join(struct results *r, struct results *from) CLEARING_MUST_CHECK;	/* every result of another table: its same */
+struct summed_with result_summed(const struct row_result *r);	/* of what was given to results_add as tap */
 
-/* Rows in rising key order into blocks, those into a sink (DB_CLEARED), what they decided too (DB_TAPKEY) at the end. */
-struct row_writer;
-struct row_new { uint8_t key[CLEARED_KEY_BYTES]; struct row_result *result; uint64_t person, seq; const char *device;
+/* Rows in rising key order, at most ROWS_PER_BLOCK, into the bytes of a block. All results are of one table. */
+struct block_writer;
+struct row_new { uint8_t key[CLEARED_KEY_BYTES]; const struct row_result *result; uint64_t person, seq; const char *device;
 		 uint64_t raw_seq; uint32_t raw_at, raw_bytes;	/* the event whose body has the record, and where */
 		 bool decides; };		/* its business key */
-int row_writer_new(struct sink *sink, int32_t day, struct row_writer **ret) CLEARING_MUST_CHECK;
-void row_writer_free(struct row_writer *w);	/* NULL is fine */
-int row_writer_add(struct row_writer *w, const struct row_new *row) CLEARING_MUST_CHECK;
-int row_writer_end(struct row_writer *w) CLEARING_MUST_CHECK;	/* the last block, and what was decided */
+int block_writer_new(struct block_writer **ret) CLEARING_MUST_CHECK;
+void block_writer_free(struct block_writer *w);	/* NULL is fine */
+int block_add(struct block_writer *w, const struct row_new *row) CLEARING_MUST_CHECK;	/* the device's name stays the caller's until the end */
+size_t block_bytes(const struct block_writer *w);
+void block_end(struct block_writer *w, uint8_t *out);	/* block_bytes(); the next one begins */
+
+/* The serials that a day decided, by terminal; keys rising. Zero at first; the list is freed by free(). */
+struct decided_serials;
+struct decided_list { struct decided_serials *list; size_t count, space; };
+int decided_add(struct decided_list *d, const uint8_t key[TAP_KEY_BYTES]) CLEARING_MUST_CHECK;
+int decided_write(const struct decided_list *d, struct sink *sink, int32_t day) CLEARING_MUST_CHECK;	/* DB_TAPKEY */
+
+/* A row as the canonical dump has it. said: what all rows of one result say alike, made once (malloc'ed). */
+struct said_text { char *p; size_t n; };
+int said_make(const struct cleared *row, struct said_text *ret) CLEARING_MUST_CHECK;
+#define ROW_TEXT_BYTES 256			/* beside what is said */
+size_t row_text(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out);
+
+/* dump_digest() of a day whose rows' text is in rows already. */
+int dump_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
 
 /* A block as it lies in the store, and back; packer is kept by who calls often. */
 struct row_packer;

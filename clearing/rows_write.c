@@ -36,15 +36,16 @@ void results_free(struct results *r)
 }
 
 /* What the cube of a record has beside its result. */
-static uint32_t summed_with(const struct tap *tap, uint8_t ret[2 + LINE_BYTES_MAX])
+static uint32_t summed_put(const struct tap *tap, uint8_t ret[2 + LINE_BYTES_MAX])
 {
-	uint32_t n = tap != NULL ? (uint32_t)strnlen(tap->line, LINE_BYTES_MAX) : 0;
+	struct summed_with with = summed_of(tap);
+	uint32_t n = (uint32_t)strnlen(with.line, LINE_BYTES_MAX);
 
-	if (tap == NULL)
+	if (!with.any)
 		return 0;
-	ret[0] = (uint8_t)tap->medium;
-	ret[1] = (uint8_t)tap->card_class;
-	memcpy(ret + 2, tap->line, n);
+	ret[0] = with.medium;
+	ret[1] = with.card_class;
+	memcpy(ret + 2, with.line, n);
 	return 2 + n;
 }
 
@@ -63,7 +64,7 @@ static int result_of(struct results *r, const struct keyed *key, uint32_t n, con
 		return -ENOMEM;
 	bytes = (uint8_t *)(new + 1);
 	memcpy(bytes, key->key, key->key_bytes);
-	*new = (struct row_result){ .head = { bytes, key->key_bytes, key->hash }, .n = n, .row = *c };
+	*new = (struct row_result){ .head = { bytes, key->key_bytes, key->hash }, .n = n, .place = (uint32_t)r->list.count, .row = *c };
 	code = keyed_add(&r->list, &new->head);
 	if (code != 0)
 		free(new);
@@ -80,52 +81,69 @@ int results_add(struct results *r, const struct cleared *c, const struct tap *ta
 
 	if (n < 0)
 		return n;
-	key.key_bytes = (uint32_t)n + summed_with(tap, bytes + n);
+	key.key_bytes = (uint32_t)n + summed_put(tap, bytes + n);
 	key.hash = keyed_hash(bytes, key.key_bytes);
 	return result_of(r, &key, (uint32_t)n, c, ret);
 }
 
-int results_same(struct results *r, struct row_result *other, struct row_result **ret)
-{
-	int code = other->same != NULL ? 0 : result_of(r, &other->head, other->n, &other->row, &other->same);
+size_t results_count(const struct results *r) { return r->list.count; }
 
-	*ret = other->same;
-	return code;
+struct row_result *results_at(const struct results *r, size_t i) { return (struct row_result *)r->list.item[i]; }
+
+int results_join(struct results *r, struct results *from)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < from->list.count; i++) {
+		struct row_result *other = results_at(from, i);
+
+		ret = result_of(r, &other->head, other->n, &other->row, &other->same);
+	}
+	return ret;
+}
+
+struct summed_with result_summed(const struct row_result *r)
+{
+	const uint8_t *rest = r->head.key + r->n;
+	uint32_t n = r->head.key_bytes - r->n;
+	struct summed_with with = { .any = n >= 2 };
+
+	if (n >= 2) {
+		with.medium = rest[0];
+		with.card_class = rest[1];
+		memcpy(with.line, rest + 2, n - 2);
+	}
+	return with;
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
-struct decided_serials { uint8_t terminal[6]; uint32_t serial_min, serial_max; };
-struct row_writer {
-	struct sink *sink; int32_t day;
+struct block_writer {
 	uint32_t mark;				/* of this block; results of another one have another */
-	uint8_t first[CLEARED_KEY_BYTES];
+	struct { uint32_t mark, at; } *said; size_t said_space;	/* by the result's place */
 	uint16_t rows, results;
 	uint8_t *result; size_t result_bytes, result_space;
 	uint8_t row[ROWS_PER_BLOCK * ROW_BYTES_MAX]; size_t row_bytes;
 	struct { uint8_t key[CLEARED_KEY_BYTES]; const char *device; uint64_t person, seq; uint32_t at, bytes; } before;
-	struct decided_serials *decided; size_t decided_count, decided_space;
 };
 
-int row_writer_new(struct sink *sink, int32_t day, struct row_writer **ret)
+int block_writer_new(struct block_writer **ret)
 {
-	struct row_writer *w = calloc(1, sizeof(*w));
+	struct block_writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return -ENOMEM;
-	w->sink = sink;
-	w->day = day;
 	w->mark = 1;
 	*ret = w;
 	return 0;
 }
 
-void row_writer_free(struct row_writer *w)
+void block_writer_free(struct block_writer *w)
 {
 	if (w == NULL)
 		return;
+	free(w->said);
 	free(w->result);
-	free(w->decided);
 	free(w);
 }
 
@@ -147,79 +165,49 @@ static uint8_t *differs_put(uint8_t *p, uint64_t v, uint64_t before)
 /* Differences of 32 bits are small both ways. */
 static uint8_t *differs32_put(uint8_t *p, uint32_t v, uint32_t before) { return differs_put(p, (uint64_t)(int64_t)(int32_t)(v - before), 0); }
 
-static int result_place(struct row_writer *w, struct row_result *r)
+static int said_room(struct block_writer *w, uint32_t place)
+{
+	size_t space = place + 256u;
+	void *wide;
+
+	if (place < w->said_space)
+		return 0;
+	wide = realloc(w->said, space * sizeof(w->said[0]));
+	if (wide == NULL)
+		return -ENOMEM;
+	w->said = wide;
+	memset(w->said + w->said_space, 0, (space - w->said_space) * sizeof(w->said[0]));
+	w->said_space = space;
+	return 0;
+}
+
+static int result_say(struct block_writer *w, const struct row_result *r, uint32_t *ret_at)
 {
 	size_t need = w->result_bytes + 2 + r->n;
+	int ret = said_room(w, r->place);
 
-	if (r->mark == w->mark)
-		return 0;
-	if (need > w->result_space) {
-		size_t space = need * 2;
-		uint8_t *wide = realloc(w->result, space);
+	if (ret != 0)
+		return ret;
+	if (w->said[r->place].mark != w->mark) {
+		if (need > w->result_space) {
+			uint8_t *wide = realloc(w->result, need * 2);
 
-		if (wide == NULL)
-			return -ENOMEM;
-		w->result = wide;
-		w->result_space = space;
+			if (wide == NULL)
+				return -ENOMEM;
+			w->result = wide;
+			w->result_space = need * 2;
+		}
+		be16_put(w->result + w->result_bytes, (uint16_t)r->n);
+		memcpy(w->result + w->result_bytes + 2, r->head.key, r->n);
+		w->result_bytes = need;
+		w->said[r->place].mark = w->mark;
+		w->said[r->place].at = w->results++;
 	}
-	be16_put(w->result + w->result_bytes, (uint16_t)r->n);
-	memcpy(w->result + w->result_bytes + 2, r->head.key, r->n);
-	w->result_bytes = need;
-	r->mark = w->mark;
-	r->at = w->results++;
+	*ret_at = w->said[r->place].at;
 	return 0;
 }
 
-static int decided_add(struct row_writer *w, const uint8_t key[TAP_KEY_BYTES])
-{
-	struct decided_serials *last = w->decided_count > 0 ? &w->decided[w->decided_count - 1] : NULL;
-	uint32_t serial = be32_get(key + 6);
-
-	if (last != NULL && memcmp(last->terminal, key, 6) == 0) {
-		last->serial_max = serial;		/* rows rise by serial within a terminal */
-		return 0;
-	}
-	if (w->decided_count == w->decided_space) {
-		size_t space = w->decided_space ? w->decided_space * 2 : 256;
-		struct decided_serials *wide = realloc(w->decided, space * sizeof(*wide));
-
-		if (wide == NULL)
-			return -ENOMEM;
-		w->decided = wide;
-		w->decided_space = space;
-	}
-	last = &w->decided[w->decided_count++];
-	*last = (struct decided_serials){ .serial_min = serial, .serial_max = serial };
-	memcpy(last->terminal, key, 6);
-	return 0;
-}
-
-static int block_end(struct row_writer *w)
-{
-	size_t n = BLOCK_HEAD_BYTES + w->result_bytes + w->row_bytes;
-	uint8_t *block;
-	int ret;
-
-	if (w->rows == 0)
-		return 0;
-	block = malloc(n);
-	if (block == NULL)
-		return -ENOMEM;
-	block[0] = BLOCK_VERSION;
-	be16_put(block + 1, w->rows);
-	be16_put(block + 3, w->results);
-	memcpy(block + BLOCK_HEAD_BYTES, w->result, w->result_bytes);
-	memcpy(block + BLOCK_HEAD_BYTES + w->result_bytes, w->row, w->row_bytes);
-	ret = w->sink->put(w->sink, DB_CLEARED, w->first, sizeof(w->first), block, n);
-	free(block);
-	w->rows = w->results = 0;
-	w->row_bytes = w->result_bytes = 0;
-	w->mark++;
-	memset(&w->before, 0, sizeof(w->before));
-	return ret;
-}
-
-static uint8_t has_of(const struct row_writer *w, const struct row_new *row)
+static uint8_t has_of(const struct block_writer *w, const struct row_new *row)
 {
 	bool other = row->key[4] == CLEARED_OTHER;
 
@@ -229,7 +217,7 @@ static uint8_t has_of(const struct row_writer *w, const struct row_new *row)
 			 (row->raw_seq != row->seq ? ROW_ELSEWHERE : 0) | (row->decides ? ROW_DECIDES : 0));
 }
 
-static uint8_t *key_put(uint8_t *p, const struct row_writer *w, const struct row_new *row, uint8_t has)
+static uint8_t *key_put(uint8_t *p, const struct block_writer *w, const struct row_new *row, uint8_t has)
 {
 	size_t n = has & ROW_OTHER ? TAP_KEY_BYTES : has & ROW_TERMINAL ? 6 : 0;
 
@@ -242,12 +230,12 @@ static uint8_t *key_put(uint8_t *p, const struct row_writer *w, const struct row
 	return has & ROW_NTH ? varint_put(p, be16_get(row->key + 23)) : p;
 }
 
-static void row_put(struct row_writer *w, const struct row_new *row)
+static void row_put(struct block_writer *w, const struct row_new *row, uint32_t result)
 {
 	uint8_t *p = w->row + w->row_bytes, has = has_of(w, row);
 
 	*p++ = has;
-	p = varint_put(p, row->result->at);
+	p = varint_put(p, result);
 	p = key_put(p, w, row, has);
 	if (has & ROW_DEVICE) {
 		memset(p, 0, DEVICE_BYTES_MAX);
@@ -269,36 +257,74 @@ static void row_put(struct row_writer *w, const struct row_new *row)
 	w->before.bytes = row->raw_bytes;
 }
 
-int row_writer_add(struct row_writer *w, const struct row_new *row)
+int block_add(struct block_writer *w, const struct row_new *row)
 {
-	int ret = w->rows == ROWS_PER_BLOCK ? block_end(w) : 0;
+	uint32_t result;
+	int ret = result_say(w, row->result, &result);
 
-	if (ret == 0)
-		ret = result_place(w, row->result);
-	if (ret == 0 && row->decides)
-		ret = decided_add(w, row->key + 5);
 	if (ret != 0)
 		return ret;
-	if (w->rows == 0)
-		memcpy(w->first, row->key, sizeof(w->first));
-	assert(w->row_bytes + ROW_BYTES_MAX <= sizeof(w->row));
-	row_put(w, row);
+	assert(w->rows < ROWS_PER_BLOCK && w->row_bytes + ROW_BYTES_MAX <= sizeof(w->row));
+	row_put(w, row, result);
 	w->rows++;
 	return 0;
 }
 
-int row_writer_end(struct row_writer *w)
-{
-	int ret = block_end(w);
+size_t block_bytes(const struct block_writer *w) { return BLOCK_HEAD_BYTES + w->result_bytes + w->row_bytes; }
 
-	for (size_t i = 0; ret == 0 && i < w->decided_count; i++) {
+void block_end(struct block_writer *w, uint8_t *out)
+{
+	out[0] = BLOCK_VERSION;
+	be16_put(out + 1, w->rows);
+	be16_put(out + 3, w->results);
+	memcpy(out + BLOCK_HEAD_BYTES, w->result, w->result_bytes);
+	memcpy(out + BLOCK_HEAD_BYTES + w->result_bytes, w->row, w->row_bytes);
+	w->rows = w->results = 0;
+	w->row_bytes = w->result_bytes = 0;
+	w->mark++;
+	memset(&w->before, 0, sizeof(w->before));
+}
+
+/* ---- what was decided ------------------------------------------------------------------------------------------- */
+
+struct decided_serials { uint8_t terminal[6]; uint32_t serial_min, serial_max; };
+
+int decided_add(struct decided_list *d, const uint8_t key[TAP_KEY_BYTES])
+{
+	struct decided_serials *last = d->count > 0 ? &d->list[d->count - 1] : NULL;
+	uint32_t serial = be32_get(key + 6);
+
+	if (last != NULL && memcmp(last->terminal, key, 6) == 0) {
+		last->serial_max = serial;		/* rows rise by serial within a terminal */
+		return 0;
+	}
+	if (d->count == d->space) {
+		size_t space = d->space ? d->space * 2 : 256;
+		struct decided_serials *wide = realloc(d->list, space * sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		d->list = wide;
+		d->space = space;
+	}
+	last = &d->list[d->count++];
+	*last = (struct decided_serials){ .serial_min = serial, .serial_max = serial };
+	memcpy(last->terminal, key, 6);
+	return 0;
+}
+
+int decided_write(const struct decided_list *d, struct sink *sink, int32_t day)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < d->count; i++) {
 		uint8_t key[10], value[8];
 
-		memcpy(key, w->decided[i].terminal, 6);
-		be32_put(key + 6, (uint32_t)w->day ^ 0x80000000u);
-		be32_put(value, w->decided[i].serial_min);
-		be32_put(value + 4, w->decided[i].serial_max);
-		ret = w->sink->put(w->sink, DB_TAPKEY, key, sizeof(key), value, sizeof(value));
+		memcpy(key, d->list[i].terminal, 6);
+		be32_put(key + 6, (uint32_t)day ^ 0x80000000u);
+		be32_put(value, d->list[i].serial_min);
+		be32_put(value + 4, d->list[i].serial_max);
+		ret = sink->put(sink, DB_TAPKEY, key, sizeof(key), value, sizeof(value));
 	}
 	return ret;
 }

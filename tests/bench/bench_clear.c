@@ -184,7 +184,7 @@ static struct store *store_made(const char *dir, uint64_t taps, uint64_t cards)
 
 static void cleared(struct store *s, int32_t day, uint64_t cards)
 {
-	static const char *const stage[CLEAR_STAGES] = { "collect", "judge", "rate", "write", "digest" };
+	static const char *const stage[CLEAR_STAGES] = { "collect", "judge", "rate", "write" };
 	struct clear_stats stats;
 	size_t n;
 	char more[400];

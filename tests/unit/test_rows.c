@@ -33,6 +33,7 @@ static void row_draw(struct book *b, size_t i, const uint8_t *const body[EVENTS]
 {
 	static char device[ROWS][DEVICE_BYTES_MAX + 1];
 	size_t event = draw(EVENTS);
+	struct row_result *result;
 	uint8_t business[TAP_KEY_BYTES];
 	struct cleared c = { .verdict = (uint8_t)draw(VERDICT_COUNT), .check = (uint8_t)draw(3), .operator_id = 1001 + (uint32_t)draw(2),
 			     .person = draw(2) ? draw(1000) | 1ULL << 63 : draw(1u << 30) * draw(1u << 30), .seq = seq[event],
@@ -55,8 +56,20 @@ static void row_draw(struct book *b, size_t i, const uint8_t *const body[EVENTS]
 	c.seq = row->seq;
 	row_key(DAY0, i < ROWS - 21 ? CLEARED_RIDE : CLEARED_OTHER, business, draw(9) == 0 ? (uint16_t)draw(65536) : 0, row->key);
 	memcpy(b->row[i].key, row->key, sizeof(row->key));
-	assert_int_equal(results_add(b->results, &c, NULL, &row->result), 0);
+	assert_int_equal(results_add(b->results, &c, NULL, &result), 0);
+	row->result = result;
 	b->row[i].row = c;
+}
+
+static void block_put(struct block_writer *w, struct sink *sink, const uint8_t first[CLEARED_KEY_BYTES])
+{
+	size_t n = block_bytes(w);
+	uint8_t *block = malloc(n);
+
+	assert_non_null(block);
+	block_end(w, block);
+	assert_int_equal(sink->put(sink, DB_CLEARED, first, CLEARED_KEY_BYTES, block, n), 0);
+	free(block);
 }
 
 static void book_write(struct book *b)
@@ -64,7 +77,9 @@ static void book_write(struct book *b)
 	struct book_sink sink = { .sink = { .put = put_row }, .book = b };
 	const uint8_t *body[EVENTS];
 	uint64_t seq[EVENTS];
-	struct row_writer *writer;
+	uint8_t first[CLEARED_KEY_BYTES];
+	struct decided_list decided = { 0 };
+	struct block_writer *writer;
 
 	house_open(&b->house);
 	assert_int_equal(txn_begin(b->house.store, true, &b->txn), 0);
@@ -88,15 +103,23 @@ static void book_write(struct book *b)
 		assert_true(txn_get(&b->txn, DB_INBOX, number, sizeof(number), &val, &n));
 		body[i] = (const uint8_t *)val + EVENT_HEAD_BYTES;
 	}
-	assert_int_equal(row_writer_new(&sink.sink, DAY0, &writer), 0);
+	assert_int_equal(block_writer_new(&writer), 0);
 	for (size_t i = 0; i < ROWS; i++) {
 		struct row_new row;
 
 		row_draw(b, i, body, seq, &row);
-		assert_int_equal(row_writer_add(writer, &row), 0);
+		if (i > 0 && i % ROWS_PER_BLOCK == 0)
+			block_put(writer, &sink.sink, first);
+		if (i % ROWS_PER_BLOCK == 0)
+			memcpy(first, row.key, sizeof(first));
+		assert_int_equal(block_add(writer, &row), 0);
+		if (row.decides)
+			assert_int_equal(decided_add(&decided, row.key + 5), 0);
 	}
-	assert_int_equal(row_writer_end(writer), 0);
-	row_writer_free(writer);
+	block_put(writer, &sink.sink, first);
+	assert_int_equal(decided_write(&decided, &sink.sink, DAY0), 0);
+	free(decided.list);
+	block_writer_free(writer);
 	assert_int_equal(b->txn.error, 0);
 }
 

@@ -205,8 +205,12 @@ static void put_key(struct txn *t, const struct tap *tap, int32_t day)
 	size_t bytes = sizeof(body);
 	struct put_sink sink = { .sink = { .put = put_row }, .txn = t };
 	struct row_new row = { .device = "D1", .raw_bytes = 8, .decides = true };
-	struct row_writer *writer;
+	struct decided_list decided = { 0 };
+	struct block_writer *writer;
+	struct row_result *result;
 	struct results *results;
+	uint8_t block[1024];
+	size_t n;
 	uint8_t business[TAP_KEY_BYTES];
 
 	tap_key(tap, business);
@@ -214,11 +218,18 @@ static void put_key(struct txn *t, const struct tap *tap, int32_t day)
 	row.seq = row.raw_seq = inbox_append(t, EVENT_BATCH, 0, &part, &bytes, 1);
 	assert_int_equal(row_packer_new(&sink.packer), 0);
 	assert_int_equal(results_new(&results), 0);
-	assert_int_equal(results_add(results, &(struct cleared){ .verdict = VERDICT_ACCEPTED }, NULL, &row.result), 0);
-	assert_int_equal(row_writer_new(&sink.sink, day, &writer), 0);
-	assert_int_equal(row_writer_add(writer, &row), 0);
-	assert_int_equal(row_writer_end(writer), 0);
-	row_writer_free(writer);
+	assert_int_equal(results_add(results, &(struct cleared){ .verdict = VERDICT_ACCEPTED }, NULL, &result), 0);
+	row.result = result;
+	assert_int_equal(block_writer_new(&writer), 0);
+	assert_int_equal(block_add(writer, &row), 0);
+	n = block_bytes(writer);
+	assert_true(n <= sizeof(block));
+	block_end(writer, block);
+	assert_int_equal(put_row(&sink.sink, DB_CLEARED, row.key, sizeof(row.key), block, n), 0);
+	assert_int_equal(decided_add(&decided, business), 0);
+	assert_int_equal(decided_write(&decided, &sink.sink, day), 0);
+	free(decided.list);
+	block_writer_free(writer);
 	results_free(results);
 	row_packer_free(sink.packer);
 }
