@@ -14,15 +14,16 @@
 void job_done(struct job *j)
 {
 	for (size_t i = 0; i < j->arena.count; i++)
-		span_free(&j->arena.chunk[i]);
+		span_free(j, &j->arena.chunk[i]);
 	free(j->arena.chunk);
 	for (size_t i = 0; i < PARTS_MAX; i++)
 		results_free(j->part[i]);
 	results_free(j->results);
-	span_free(&j->works);
-	span_free(&j->orders);
-	span_free(&j->rides);
-	span_free(&j->bearers);
+	span_free(j, &j->works);
+	span_free(j, &j->orders);
+	span_free(j, &j->rides);
+	span_free(j, &j->bearers);
+	spares_free(j);
 	free(j->source);
 	free(j->coded);
 	free(j->recheck);

@@ -9,6 +9,7 @@
 #include "clearing/rows.h"
 
 #define PARTS_MAX 8
+#define SPARES 4
 #define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
 
 struct span { void *p; size_t bytes; bool on_file; };	/* clear_memory.c */
@@ -58,6 +59,7 @@ struct job {
 	struct work *work; size_t count;
 	struct work **order;			/* canonical */
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
+	struct span spare[SPARES];	/* freed, kept for the next stage */
 	struct span works, orders, rides, bearers;	/* the memory of work, order, ride, bearer */
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
@@ -92,9 +94,10 @@ struct pieces {
 	size_t piece_bytes; void (*piece_done)(void *piece);
 };
 int pieces_run(struct job *j, size_t count, const struct pieces *p, void *arg) CLEARING_MUST_CHECK;
-/* clear_memory.c: memory as large as the day, zero at first. */
-int span_new(struct store *s, size_t bytes, struct span *ret) CLEARING_MUST_CHECK;
-void span_free(struct span *s);			/* empty is fine */
+/* clear_memory.c: memory as large as the day, with whatever was there before. What is freed is kept for the job's next. */
+int span_new(struct job *j, size_t bytes, struct span *ret) CLEARING_MUST_CHECK;
+void span_free(struct job *j, struct span *s);	/* empty is fine */
+void spares_free(struct job *j);		/* what was kept */
 /* clear_collect.c: the day's events as records, each judged alone. */
 bool work_tap(const struct work *w, struct tap *ret);
 static inline const uint8_t *work_raw(const struct work *w) { return w->from->body + w->raw_at; }

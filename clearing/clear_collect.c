@@ -309,7 +309,7 @@ static int memory_take(struct collecting *c)
 	struct job *j = c->job;
 	size_t more = c->releases + j->recheck_count, count = j->count + more;
 	struct source *wide = realloc(c->source, (c->count + more + 1) * sizeof(*wide));
-	int ret = wide == NULL ? -ENOMEM : span_new(j->store, count * sizeof(struct work), &j->works);
+	int ret = wide == NULL ? -ENOMEM : span_new(j, count * sizeof(struct work), &j->works);
 
 	if (wide != NULL)
 		c->source = wide;

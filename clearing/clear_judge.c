@@ -208,7 +208,7 @@ static int judge_counters(struct job *j)
 	struct span memory;
 	struct cut cut;
 	size_t n = 0;
-	int ret = span_new(j->store, j->count * sizeof(struct work *), &memory);
+	int ret = span_new(j, j->count * sizeof(struct work *), &memory);
 
 	if (ret != 0)
 		return ret;
@@ -218,19 +218,19 @@ static int judge_counters(struct job *j)
 			list[n++] = &j->work[i];
 	ret = works_sort(j, list, n, number_rank, counter_compare);
 	if (ret == 0)
-		ret = span_new(j->store, n * sizeof(struct bearer), &j->bearers);
+		ret = span_new(j, n * sizeof(struct bearer), &j->bearers);
 	j->bearer = j->bearers.p;
 	list_cut(list, n, parts_wanted(n, PART_RECORDS_MIN), same_number, &cut);
 	if (ret == 0)
 		ret = parts_run(j, cut.parts, numbers_part, &cut);
-	span_free(&memory);
+	span_free(j, &memory);
 	return ret;
 }
 
 int clear_judge(struct job *j)
 {
 	struct cut cut;
-	int ret = span_new(j->store, j->count * sizeof(struct work *), &j->orders);
+	int ret = span_new(j, j->count * sizeof(struct work *), &j->orders);
 
 	if (ret != 0)
 		return ret;

@@ -48,28 +48,24 @@ static void *file_map(const char *dir, size_t bytes)
 	return p;
 }
 
-int span_new(struct store *s, size_t bytes, struct span *ret)
+static int span_map(struct job *j, size_t bytes, struct span *ret)
 {
-	size_t whole = (bytes + LARGE_PAGE) / LARGE_PAGE * LARGE_PAGE;
-	bool on_file = bytes_set > 0 && atomic_load(&bytes_held) + whole > bytes_set;
-	void *p = on_file ? file_map(store_path(s), whole) : MAP_FAILED;
+	bool on_file = bytes_set > 0 && atomic_load(&bytes_held) + bytes > bytes_set;
+	void *p = on_file ? file_map(store_path(j->store), bytes) : MAP_FAILED;
 
-	*ret = (struct span){ 0 };
 	if (p == MAP_FAILED) {		/* as well where no file can be made */
 		on_file = false;
-		p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p != MAP_FAILED)
-			madvise(p, whole, MADV_HUGEPAGE);	/* without, it is only slower */
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED)
+			return -ENOMEM;
+		madvise(p, bytes, MADV_HUGEPAGE);	/* without, it is only slower */
+		atomic_fetch_add(&bytes_held, bytes);
 	}
-	if (p == MAP_FAILED)
-		return -ENOMEM;
-	if (!on_file)
-		atomic_fetch_add(&bytes_held, whole);
-	*ret = (struct span){ .p = p, .bytes = whole, .on_file = on_file };
+	*ret = (struct span){ .p = p, .bytes = bytes, .on_file = on_file };
 	return 0;
 }
 
-void span_free(struct span *s)
+static void span_unmap(struct span *s)
 {
 	if (s->p == NULL)
 		return;
@@ -77,4 +73,39 @@ void span_free(struct span *s)
 	if (!s->on_file)
 		atomic_fetch_sub(&bytes_held, s->bytes);
 	*s = (struct span){ 0 };
+}
+
+/* The smallest that is large enough: a page the system gives anew costs more than all that is done with it. */
+int span_new(struct job *j, size_t bytes, struct span *ret)
+{
+	struct span *best = NULL;
+
+	*ret = (struct span){ 0 };
+	for (size_t i = 0; i < SPARES; i++)
+		if (j->spare[i].p != NULL && j->spare[i].bytes >= bytes && (best == NULL || j->spare[i].bytes < best->bytes))
+			best = &j->spare[i];
+	if (best == NULL)
+		return span_map(j, (bytes + LARGE_PAGE) / LARGE_PAGE * LARGE_PAGE, ret);
+	*ret = *best;
+	*best = (struct span){ 0 };
+	return 0;
+}
+
+/* The smallest goes. */
+void span_free(struct job *j, struct span *s)
+{
+	for (size_t i = 0; i < SPARES && s->p != NULL; i++)
+		if (j->spare[i].bytes < s->bytes) {
+			struct span smaller = j->spare[i];
+
+			j->spare[i] = *s;
+			*s = smaller;
+		}
+	span_unmap(s);
+}
+
+void spares_free(struct job *j)
+{
+	for (size_t i = 0; i < SPARES; i++)
+		span_unmap(&j->spare[i]);
 }

@@ -210,7 +210,7 @@ int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, co
 	if (count < 2)
 		return 0;
 	s.buckets = count / BUCKET_RECORDS + 1 < BUCKETS_MAX ? count / BUCKET_RECORDS + 1 : BUCKETS_MAX;
-	ret = span_new(j->store, count * (2 * sizeof(struct ranked) + sizeof(uint16_t)), &memory);
+	ret = span_new(j, count * (2 * sizeof(struct ranked) + sizeof(uint16_t)), &memory);
 	if (ret != 0)
 		return ret;
 	s.from = memory.p;
@@ -219,7 +219,7 @@ int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, co
 	s.place = calloc(s.parts, sizeof(*s.place));
 	ret = s.place == NULL ? -ENOMEM : sort_run(j, &s);
 	free(s.place);
-	span_free(&memory);
+	span_free(j, &memory);
 	return ret;
 }
 
@@ -301,18 +301,18 @@ int works_order(struct job *j, rank_fn rank, compare_fn compare)
 
 void works_prefetch(struct work *const *list, size_t i, size_t n)
 {
-	if (i + 16 < n) {
-		__builtin_prefetch(list[i + 16]);
-		__builtin_prefetch((const char *)list[i + 16] + 64);
+	if (i + 32 < n) {
+		__builtin_prefetch(list[i + 32]);
+		__builtin_prefetch((const char *)list[i + 32] + 64);
 	}
 }
 
 void works_prefetch_raw(struct work *const *list, size_t i, size_t n)
 {
 	works_prefetch(list, i, n);
-	if (i + 8 < n)
-		for (uint32_t at = 0; at < list[i + 8]->raw_bytes; at += 64)
-			__builtin_prefetch(work_raw(list[i + 8]) + at);
+	if (i + 12 < n)
+		for (uint32_t at = 0; at < list[i + 12]->raw_bytes; at += 64)
+			__builtin_prefetch(work_raw(list[i + 12]) + at);
 }
 
 void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn same, struct cut *ret)

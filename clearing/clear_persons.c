@@ -100,7 +100,7 @@ static int portion_join(struct job *j, struct job *own, unsigned part)
 	if (ret == 0)
 		ret = list_join((void **)&j->arena.chunk, &j->arena.count, &space, own->arena.chunk, own->arena.count, sizeof(own->arena.chunk[0]));
 	for (size_t i = 0; ret != 0 && i < own->arena.count; i++)
-		span_free(&own->arena.chunk[i]);
+		span_free(j, &own->arena.chunk[i]);
 	free(own->arena.chunk);
 	free(own->state);
 	free(own->adjust);

@@ -23,7 +23,7 @@ static const uint8_t *arena_copy(struct job *j, const uint8_t *p, size_t n)
 		if (chunk == NULL)
 			return NULL;
 		a->chunk = chunk;
-		if (span_new(j->store, ARENA_CHUNK_BYTES, &chunk[a->count]) != 0)
+		if (span_new(j, ARENA_CHUNK_BYTES, &chunk[a->count]) != 0)
 			return NULL;
 		a->count++;
 		a->used = 0;
@@ -245,7 +245,7 @@ static int asked_rate(struct job *j, uint64_t person)
 
 int rides_collect(struct job *j)
 {
-	int ret = span_new(j->store, j->count * sizeof(struct work *), &j->rides);
+	int ret = span_new(j, j->count * sizeof(struct work *), &j->rides);
 
 	if (ret != 0)
 		return ret;

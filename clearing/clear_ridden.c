@@ -242,7 +242,7 @@ static int list_make(struct writing *m)
 	struct job *j = m->j;
 	struct work **more;
 	size_t n = 0, ride = 0;
-	int ret = span_new(j->store, 2 * j->count * sizeof(struct work *), &m->memory);
+	int ret = span_new(j, 2 * j->count * sizeof(struct work *), &m->memory);
 
 	if (ret != 0)
 		return ret;
@@ -447,7 +447,7 @@ int ridden_write(struct job *j)
 		ret = pieces_cut(&w);
 	if (ret == 0)
 		ret = pieces_run(j, w.pieces, &pieces, &w);
-	span_free(&w.memory);
+	span_free(j, &w.memory);
 	free(w.cut);
 	return ret;
 }

@@ -91,7 +91,7 @@ static int said_of(struct block_tool *t, const struct row_result *r, const struc
 	return t->said[r->place].p == NULL ? said_make(&r->row, &t->said[r->place]) : 0;
 }
 
-static int text_add(struct block_tool *t, const struct row_new *row, const struct work *w, struct buffer *text)
+static int text_add(struct block_tool *t, const char *day, const struct row_new *row, const struct work *w, struct buffer *text)
 {
 	const struct said_text *said;
 	int ret = said_of(t, row->result, &said);
@@ -99,11 +99,11 @@ static int text_add(struct block_tool *t, const struct row_new *row, const struc
 	if (ret == 0)
 		ret = buffer_room(text, ROW_TEXT_BYTES + said->n);
 	if (ret == 0)
-		text->n += row_text(row->key, said, work_raw(w), w->raw_bytes, text->p + text->n);
+		text->n += row_text(day, row->key, said, work_raw(w), w->raw_bytes, text->p + text->n);
 	return ret;
 }
 
-static int row_make(struct job *own, struct block_tool *t, const struct work *w, struct block_piece *p)
+static int row_make(struct job *own, struct block_tool *t, const char *day, const struct work *w, struct block_piece *p)
 {
 	struct row_new row = { .result = w->result->same, .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq,
 			       .device = w->from->device, .raw_at = w->raw_at, .raw_bytes = w->raw_bytes, .decides = decides(w) };
@@ -116,7 +116,7 @@ static int row_make(struct job *own, struct block_tool *t, const struct work *w,
 	p->row[p->rows].decides = row.decides;
 	memcpy(p->row[p->rows++].key, w->key, TAP_KEY_BYTES);
 	ret = block_add(t->writer, &row);
-	return ret == 0 && own->sink->text != NULL ? text_add(t, &row, w, &p->text) : ret;
+	return ret == 0 && own->sink->text != NULL ? text_add(t, day, &row, w, &p->text) : ret;
 }
 
 static int block_pack(struct block_tool *t, struct buffer *block)
@@ -138,13 +138,15 @@ static int block_make(struct job *own, void *arg, void *tool, size_t nth, void *
 	size_t from = nth * ROWS_PER_BLOCK, end = from + ROWS_PER_BLOCK < own->count ? from + ROWS_PER_BLOCK : own->count;
 	struct block_piece *p = piece;
 	struct block_tool *t = tool;
+	char day[11];
 	int ret = 0;
 
 	(void)arg;
+	day_format(own->day.day, day);
 	p->rows = p->block.n = p->text.n = 0;
 	for (size_t i = from; ret == 0 && i < end; i++) {
 		works_prefetch_raw(own->order, i, end);
-		ret = row_make(own, t, own->order[i], p);
+		ret = row_make(own, t, day, own->order[i], p);
 	}
 	if (ret == 0)
 		ret = buffer_room(&p->block, block_bytes(t->writer));

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static unsigned threads_set;
@@ -60,13 +61,16 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 	for (unsigned i = 0; i < parts; i++) {
 		part[i] = (struct worker){ .job = *j, .fn = fn, .arg = arg, .nth = i };
 		part[i].job.txn = (struct txn){ 0 };
+		memset(part[i].job.spare, 0, sizeof(part[i].job.spare));
 	}
 	for (unsigned i = 0; ret == 0 && i < parts; i++)
 		ret = txn_begin(j->store, false, &part[i].job.txn);
 	if (ret == 0)
 		ret = parts_start(part, parts);
-	for (unsigned i = 0; i < parts; i++)
+	for (unsigned i = 0; i < parts; i++) {
 		txn_abort(&part[i].job.txn);
+		spares_free(&part[i].job);
+	}
 	return ret;
 }
 

@@ -108,9 +108,10 @@ static int said_of(struct rows_dump *d, const struct row_iter *it, const struct 
 static char *text_put(char *p, const char *text, size_t n) { return (char *)memcpy(p, text, n) + n; }
 
 /* As jsonw would, with what was made before in the middle, without its brace. */
-size_t row_text(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out)
+size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out)
 {
-	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], day[11], *p = out;
+	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], *p = out;
+	uint16_t nth = be16_get(key + 23);
 	uint8_t bytes[DIGEST_BYTES];
 	struct digest digest;
 	bool ride = key[4] == CLEARED_RIDE;
@@ -118,7 +119,6 @@ size_t row_text(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *sa
 	digest_reset(&digest);
 	digest_add(&digest, raw, raw_bytes);
 	digest_end(&digest, bytes);
-	day_format(row_day(key), day);
 	if (ride)
 		tap_id_format(key + 5, id);
 	else
@@ -127,7 +127,8 @@ size_t row_text(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *sa
 	p = text_put(p, day, strlen(day));
 	p = ride ? text_put(p, "\",\"tap\":\"", 9) : text_put(p, "\",\"content\":\"", 13);
 	p = text_put(p, id, strlen(id));
-	p += sprintf(p, "\",\"nth\":%u,", be16_get(key + 23));
+	p = text_put(p, "\",\"nth\":", 8);
+	p = nth == 0 ? text_put(p, "0,", 2) : p + sprintf(p, "%u,", nth);
 	p = text_put(p, said->p + 1, said->n - 1);
 	p = text_put(p, ",\"record_sha256\":\"", 18);
 	hex_encode(bytes, DIGEST_BYTES, p);
@@ -138,7 +139,7 @@ size_t row_text(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *sa
 static int dump_cleared(struct rows_dump *d, const struct row_iter *it, FILE *out)
 {
 	const struct said_text *said;
-	char *text;
+	char day[11], *text;
 	int ret = said_of(d, it, &said);
 
 	if (ret != 0)
@@ -146,7 +147,8 @@ static int dump_cleared(struct rows_dump *d, const struct row_iter *it, FILE *ou
 	text = malloc(ROW_TEXT_BYTES + said->n);
 	if (text == NULL)
 		return -ENOMEM;
-	fwrite(text, 1, row_text(it->key, said, it->row.raw, it->row.raw_bytes, text), out);
+	day_format(row_day(it->key), day);
+	fwrite(text, 1, row_text(day, it->key, said, it->row.raw, it->row.raw_bytes, text), out);
 	free(text);
 	return 0;
 }

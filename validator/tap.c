@@ -144,8 +144,11 @@ void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES]
 	ret_text[21] = '-';
 	hex_encode(time.bcd, 7, ret_text + 22);
 	/* milliseconds that a second cannot say are appended, so that the id names one key */
-	if (ms % 1000 != 0)
-		snprintf(ret_text + 36, TAP_ID_BYTES - 36, "%03u", (unsigned)(ms % 1000));
+	if (ms % 1000 == 0)
+		return;
+	for (unsigned i = 0, unit = 100; i < 3; i++, unit /= 10)
+		ret_text[36 + i] = (char)('0' + ms % 1000 / unit % 10);
+	ret_text[39] = '\0';
 }
 
 bool tap_id_parse(const char *text, uint8_t ret_key[TAP_KEY_BYTES])
