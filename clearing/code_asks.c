@@ -11,11 +11,12 @@
 #include <xxhash.h>
 
 #include "clearing/settle.h"
+#include "clearing/table.h"
 
 #define PLACES_FIRST 1024
 
 struct place { struct code_waiting w; uint8_t state; };	/* 0 never used, 1 waits, 2 gone */
-struct code_asks { struct place *place; size_t mask, used, count; };
+struct code_asks { struct place *place; size_t mask, used, count, made; };	/* made: how often anew, with other places */
 
 int code_asks_new(struct code_asks **ret)
 {
@@ -68,6 +69,7 @@ int code_asks_room(struct code_asks *a)
 	a->place = wide;
 	a->mask = mask;
 	a->used = a->count;
+	a->made++;
 	return 0;
 }
 
@@ -100,6 +102,23 @@ void code_asks_drop(struct code_asks *a, const uint8_t key[TAP_KEY_BYTES])
 }
 
 size_t code_asks_count(const struct code_asks *a) { return a->count; }
+
+bool code_asks_walk(const struct code_asks *a, struct table_walk *w, struct code_waiting *ret)
+{
+	if (w->bits != a->made)
+		w->at = 0;
+	w->bits = a->made;
+	for (w->ended = w->at > a->mask; !w->ended && w->budget > 0; w->ended = w->at > a->mask) {
+		const struct place *p = &a->place[w->at++];
+
+		w->budget--;
+		if (p->state == 1) {
+			*ret = p->w;
+			return true;
+		}
+	}
+	return false;
+}
 
 size_t code_asks_list(const struct code_asks *a, unsigned scheme, size_t *at, struct code_waiting *ret, size_t max)
 {

@@ -77,6 +77,8 @@ void code_asks_add(struct code_asks *a, const struct code_waiting *w);	/* there 
 bool code_asks_has(const struct code_asks *a, const uint8_t key[TAP_KEY_BYTES], unsigned scheme);
 void code_asks_drop(struct code_asks *a, const uint8_t key[TAP_KEY_BYTES]);
 size_t code_asks_count(const struct code_asks *a);
+struct table_walk;
+bool code_asks_walk(const struct code_asks *a, struct table_walk *w, struct code_waiting *ret);	/* for an image, as table_walk */
 /* Up to max of a scheme, from *at on; *at goes on where this ended, so that one that is never answered stops no other. */
 size_t code_asks_list(const struct code_asks *a, unsigned scheme, size_t *at, struct code_waiting *ret, size_t max);
 void code_asks_event(struct code_asks *a, const uint8_t *body, size_t n);	/* answered */

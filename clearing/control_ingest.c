@@ -1,6 +1,8 @@
 /* control_ingest - the metrics of a tap's way to its receipt: stages, threads, commits, queue, start. clearingd(8) explains them. */
 #include "clearing/control.h"
 
+#include "clearing/checkpoint.h"
+
 static const char *const stage_name[STAGE_COUNT] = { "decode", "check", "verify", "receipt", "wait", "append", "judge", "commit" };
 
 static void stages_metric(const struct stages *front, const struct stages *writer, FILE *f)
@@ -20,6 +22,20 @@ static void threads_metric(const struct daemon *d, FILE *f)
 		fprintf(f, "qingfen_thread_cpu_ns_total{thread=\"front-%d\"} %llu\n", (int)i, (unsigned long long)front_cpu_ns(d, (size_t)i));
 }
 
+static void checkpoint_metrics(struct daemon *d, FILE *f)
+{
+	struct checkpoint_stat c;
+
+	checkpoint_told(d, &c);
+	metric(f, "qingfen_checkpoint_seq", "gauge", c.seq);
+	metric(f, "qingfen_checkpoint_age_seconds", "gauge", c.taken_ms != 0 ? (uint64_t)(clock_ms() - c.taken_ms) / 1000 : 0);
+	metric(f, "qingfen_checkpoint_bytes", "gauge", c.bytes);
+	metric(f, "qingfen_checkpoint_ns", "gauge", c.ns);
+	metric(f, "qingfen_checkpoint_writer_ns", "gauge", c.writer_ns);
+	metric(f, "qingfen_checkpoint_total", "counter", c.count);
+	metric(f, "qingfen_checkpoint_failures_total", "counter", c.failures);
+}
+
 void control_ingest_metrics(struct daemon *d, const struct told *told, FILE *f)
 {
 	struct front_counts front;
@@ -36,4 +52,6 @@ void control_ingest_metrics(struct daemon *d, const struct told *told, FILE *f)
 	metric(f, "qingfen_queue_bytes", "gauge", queue_bytes(&d->queue));
 	metric(f, "qingfen_replay_taps", "gauge", told->stat.replay_taps);
 	metric(f, "qingfen_replay_ns", "gauge", told->stat.replay_ns);
+	metric(f, "qingfen_replay_from", "gauge", told->stat.replay_from);
+	checkpoint_metrics(d, f);
 }

@@ -25,7 +25,7 @@ struct conf {
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], code_formats[PATH_MAX], bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_key[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX], renewals[PATH_MAX];
 	int64_t threads, clear_threads, clear_memory_mib, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
 		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept, key_kek, key_deadline_ms,
-		key_retry_ms, kerb_ask_ms;
+		key_retry_ms, kerb_ask_ms, checkpoint_taps;
 	char key_backend[16], key_module[PATH_MAX], key_token[33], key_pin_file[PATH_MAX];
 	int32_t open_day;
 	struct partner_conf partner[PARTNERS_MAX]; size_t partner_count;
@@ -111,7 +111,7 @@ struct code_asks *live_asks(struct live *l);	/* records that wait for their plat
 
 /* ---- the daemon ------------------------------------------------------------------------------------------ */
 
-struct writer_stat { uint64_t commits, commit_ns, commit_ns_max, commits_slow, commit_batches, commit_batches_max, replay_events, replay_taps, replay_ns,
+struct writer_stat { uint64_t commits, commit_ns, commit_ns_max, commits_slow, commit_batches, commit_batches_max, replay_events, replay_taps, replay_ns, replay_from,
 	refused_batches, busy; };
 /* What the writer tells other threads: as of its last commit, before anybody has a receipt of it. */
 struct told { struct live_totals totals; struct writer_stat stat; struct stages stages; int32_t open_day; };
@@ -123,6 +123,7 @@ struct daemon {
 	struct recheck_run *recheck;
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
+	struct checkpoint *checkpoint;	/* NULL: no images are made or read */
 	struct deny_served *deny;	/* deny_list.c; NULL: this house has no deny list of bank cards */
 	struct kerb *kerb;		/* NULL: gates are not answered about codes */
 	struct crl_seen *crl_seen;	/* numbers of revocation lists used so far; has its own lock */

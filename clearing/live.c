@@ -4,9 +4,7 @@
  *
  * The verdicts here are provisional: they go into receipts. The final ones are decided by the clear.
  */
-#include "clearing/clear.h"
-#include "clearing/code_route.h"
-#include "clearing/daemon.h"
+#include "clearing/live.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,31 +12,10 @@
 
 #include <xxhash.h>
 
-#include "clearing/riding.h"
-#include "clearing/seen.h"
-#include "clearing/table.h"
-#include "clearing/unproven.h"
+#include "clearing/clear.h"
 
 #define KNOWN_PLACES (1u << 23)	/* riders of a city of ten million; 64 bytes for each registered card, 512 MB at most */
 #define WARM_CARDS 256		/* looked up ahead at once: half a millisecond that a batch may have to wait */
-
-#define COUNTER_BYTES 13
-struct counted { uint8_t key[COUNTER_BYTES], used, tac[4]; };	/* card number, generation, counter */
-struct coded { uint8_t code[TAP_CODE_BYTES], used; bool verified; };
-struct answer { char device[DEVICE_BYTES_MAX + 1]; uint8_t file_serial[4], used; uint8_t digest[DIGEST_BYTES]; struct receipt *receipt; };
-struct live {
-	struct seen *seen;
-	struct riding *riding;
-	struct table counted, coded;
-	struct table answer[2];		/* receipts of the open day and of the one before; older batches are told by their taps */
-	struct known *known;
-	struct unproven *unproven;
-	struct code_asks *asks;
-	struct live_totals totals;
-	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
-	bool read[BATCH_TAPS_MAX];
-	uint64_t person[BATCH_TAPS_MAX];	/* to be fetched, as far as is remembered */
-};
 
 int live_new(struct live **ret)
 {
@@ -168,6 +145,7 @@ static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generat
 	if (!new)
 		return memcmp(c->tac, tap->tac, 4) != 0;
 	memcpy(c->tac, tap->tac, 4);
+	image_counter(l->image, c);
 	return false;
 }
 
@@ -184,6 +162,7 @@ static bool code_taken(struct live *l, struct txn *t, int32_t open_day, const st
 	if (!new && (c->verified || !verified))
 		return true;
 	c->verified = verified;
+	image_code(l->image, c);
 	tap_key(tap, key);
 	return code_taken_before(t, code, key, (uint8_t)check, open_day);
 }
@@ -217,6 +196,7 @@ static void rate_provisionally(struct live *l, const struct refdata *ref, struct
 	ride.operator_id = operator_id;
 	rate(tariff, &rider, &state, &ride, &state, &fare, NULL);
 	riding_put(l->riding, person, &state);
+	image_rider(l->image, person, &state);
 	if (fare.reject != FARE_OK)
 		return;
 	l->totals.published_fen += fare.published.fen;
@@ -234,6 +214,7 @@ static bool beyond_cap(struct live *l, const struct refdata *ref, int32_t open_d
 		return false;
 	fen = unproven_value(tap, refdata_tariff(ref, tap->time_ms), operator_id, open_day);
 	sum = unproven_add(l->unproven, device, fen);
+	image_device(l->image, device, sum);
 	l->totals.unproven_fen += fen;
 	l->totals.devices_beyond += sum > cap && sum - fen <= cap;
 	return sum > cap;
@@ -249,6 +230,7 @@ static void ask_note(struct live *l, const struct tap *tap, uint64_t seq)
 		return;
 	tap_key(tap, w.key);
 	code_asks_add(l->asks, &w);
+	image_ask(l->image, &w);
 }
 
 /* The record with what is known of its code now; tap NULL: it cannot be read. seq: the event that tells it. */
@@ -282,6 +264,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 		mark->used = true;
 		mark->grey = in.check == KEY_CHECK_GREY;
 		mark->content = content;
+		image_mark(l->image, tap, mark);
 		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, tap, life.generation))
 			in.seen = SEEN_COUNTER;
 		if (in.seen == SEEN_NO && code_taken(l, t, open_day, tap, in.check))
@@ -309,11 +292,10 @@ static void receipt_count(struct receipt *r, enum verdict v)
 		r->refused++;
 }
 
-static int remember(struct live *l, const char *device, const struct batch *b, const struct receipt *r)
+int live_remember(struct table *answers, const struct answer *key, const struct receipt *r)
 {
-	const struct answer key = answer_key(device, b->file_serial);
 	struct receipt *copy = malloc(sizeof(*copy));
-	int ret = copy == NULL ? -ENOMEM : table_room(&l->answer[0], 1);
+	int ret = copy == NULL ? -ENOMEM : table_room(answers, 1);
 	struct answer *a;
 	bool new;
 
@@ -322,11 +304,23 @@ static int remember(struct live *l, const char *device, const struct batch *b, c
 		return ret;
 	}
 	*copy = *r;
-	a = table_at(&l->answer[0], &key, &new);
+	a = table_at(answers, key, &new);
 	free(a->receipt);
 	a->receipt = copy;
-	memcpy(a->digest, b->digest, DIGEST_BYTES);
+	memcpy(a->digest, key->digest, DIGEST_BYTES);
 	return 0;
+}
+
+static int remember(struct live *l, const char *device, const struct batch *b, const struct receipt *r)
+{
+	struct answer key = answer_key(device, b->file_serial);
+	int ret;
+
+	memcpy(key.digest, b->digest, DIGEST_BYTES);
+	ret = live_remember(&l->answer[0], &key, r);
+	if (ret == 0)
+		image_answer(l->image, 0, table_find(&l->answer[0], &key));
+	return ret;
 }
 
 /* For the records of a batch, so that none of it is half remembered. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clearing/blocks.h"
+#include "clearing/checkpoint.h"
 #include "clearing/crl_seen.h"
 #include "clearing/kerb.h"
 #include "clearing/pages.h"
@@ -63,6 +64,17 @@ static int options_read(int argc, char **argv, const char **ret_conf, bool *ret_
 	return 0;
 }
 
+static void replayed_tell(struct daemon *d)
+{
+	struct checkpoint_stat image;
+	uint64_t ms = d->stat.replay_ns / 1000000;
+
+	checkpoint_told(d, &image);
+	log_event("replayed", "events=%llu taps=%llu ms=%llu taps_s=%llu from=%llu image=%s image_ms=%llu", (unsigned long long)d->stat.replay_events,
+		  (unsigned long long)d->stat.replay_taps, (unsigned long long)ms, (unsigned long long)(d->stat.replay_taps * 1000 / (ms + 1)),
+		  (unsigned long long)d->stat.replay_from, image.loaded_seq != 0 ? "yes" : "no", (unsigned long long)(image.loaded_ns / 1000000));
+}
+
 static int daemon_open(struct daemon *d)
 {
 	int ret = secrets_open(d);
@@ -81,6 +93,8 @@ static int daemon_open(struct daemon *d)
 	if (ret == 0)
 		ret = crl_seen_new(d->store, &d->crl_seen);
 	if (ret == 0)
+		ret = checkpoint_open(d);
+	if (ret == 0)
 		ret = writer_open(d);
 	if (ret == 0)
 		ret = deny_list_open(d);
@@ -88,8 +102,7 @@ static int daemon_open(struct daemon *d)
 		log_event("replay", "reason=\"%s\"", clearing_strerror(ret));
 		return ret;
 	}
-	log_event("replayed", "events=%llu taps=%llu ms=%llu", (unsigned long long)d->stat.replay_events, (unsigned long long)d->stat.replay_taps,
-		  (unsigned long long)(d->stat.replay_ns / 1000000));
+	replayed_tell(d);
 	return 0;
 }
 
@@ -128,6 +141,8 @@ static int daemon_run(struct daemon *d)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	ret = chunks_ready();
 	if (ret == 0)
+		ret = checkpoint_start(d);
+	if (ret == 0)
 		ret = writer_start(d);
 	if (ret == 0)
 		ret = device_cap_start(d);
@@ -163,6 +178,7 @@ static int daemon_run(struct daemon *d)
 	fronts_stop(d);
 	pthread_join(d->deliver, NULL);
 	pthread_join(d->code_ask, NULL);
+	checkpoint_stop(d);
 	kerb_close(d);
 	return 0;
 }
@@ -190,6 +206,7 @@ int main(int argc, char **argv)
 	if (ret == 0)
 		ret = daemon_run(&d);
 	deny_list_close(&d);
+	checkpoint_close(&d);
 	live_free(d.live);
 	refdata_free(d.ref);
 	crl_seen_free(d.crl_seen);

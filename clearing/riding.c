@@ -111,21 +111,41 @@ void riding_prefetch_state(const struct riding *r, uint64_t person)
 		__builtin_prefetch(place_at(r, e->place) + at);
 }
 
-bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state)
+static void state_of(const struct riding *r, const struct entry *e, struct rider_state *ret_state)
 {
-	const struct entry *e = table_find(&r->entry, &person);
 	uint64_t mask, word[WORDS] = { 0 };
-	const uint8_t *p;
+	const uint8_t *p = place_at(r, e->place);
 
-	if (e == NULL)
-		return false;
-	p = place_at(r, e->place);
 	memcpy(&mask, p, sizeof(mask));
 	for (p += sizeof(mask); mask != 0; mask &= mask - 1, p += sizeof(word[0]))
 		memcpy(&word[__builtin_ctzll(mask)], p, sizeof(word[0]));
 	memcpy(ret_state, word, sizeof(word));
+}
+
+bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state)
+{
+	const struct entry *e = table_find(&r->entry, &person);
+
+	if (e == NULL)
+		return false;
+	state_of(r, e, ret_state);
 	return true;
 }
+
+bool riding_walk(const struct riding *r, struct table_walk *w, uint64_t *ret_person, struct rider_state *ret_state)
+{
+	const struct entry *e = table_walk(&r->entry, w);
+
+	if (e == NULL)
+		return false;
+	*ret_person = e->person;
+	state_of(r, e, ret_state);
+	return true;
+}
+
+size_t riding_count(const struct riding *r) { return r->entry.count; }
+
+int riding_room_of(struct riding *r, uint64_t persons) { return table_room(&r->entry, (size_t)persons); }
 
 void riding_put(struct riding *r, uint64_t person, const struct rider_state *state)
 {

@@ -8,6 +8,7 @@
 #include "clearing/clearing.h"
 
 struct riding;
+struct table_walk;
 int riding_new(struct riding **ret_riding) CLEARING_MUST_CHECK;
 void riding_free(struct riding *r);	/* NULL is fine */
 void riding_reset(struct riding *r);	/* another day */
@@ -19,5 +20,9 @@ void riding_put(struct riding *r, uint64_t person, const struct rider_state *sta
 void riding_prefetch(const struct riding *r, uint64_t person);
 void riding_prefetch_state(const struct riding *r, uint64_t person);
 size_t riding_bytes(const struct riding *r);	/* taken for states so far, the index apart */
+/* The states for an image, as table_walk. */
+bool riding_walk(const struct riding *r, struct table_walk *w, uint64_t *ret_person, struct rider_state *ret_state);
+size_t riding_count(const struct riding *r);
+int riding_room_of(struct riding *r, uint64_t persons) CLEARING_MUST_CHECK;	/* for entries only; -ENOMEM */
 
 #endif

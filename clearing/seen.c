@@ -8,7 +8,7 @@
 #include "clearing/rows.h"
 #include "clearing/table.h"
 
-#define BLOCK_MARKS 64u
+#define BLOCK_MARKS SEEN_RUN_MARKS
 #define CHUNK_BLOCKS (CHUNK_BYTES / sizeof(struct block))
 
 struct block { struct seen_mark mark[BLOCK_MARKS]; };
@@ -151,4 +151,37 @@ bool seen_earlier(struct seen *s, struct txn *t, const struct tap *tap, int32_t 
 		return false;
 	tap_key(tap, key);
 	return key_decided(t, key, day, &decided);
+}
+
+/* ---- for an image --------------------------------------------------------------------------------------------- */
+
+bool seen_walk(const struct seen *s, bool others, struct table_walk *w, struct seen_run *ret)
+{
+	const struct place *place = others ? NULL : table_walk(&s->place, w);
+	const struct other *other = others ? table_walk(&s->other, w) : NULL;
+
+	if (place != NULL) {
+		*ret = (struct seen_run){ .serial = be32_get(place->key + 6) * BLOCK_MARKS, .count = BLOCK_MARKS,
+					  .mark = s->chunk[place->block / CHUNK_BLOCKS][place->block % CHUNK_BLOCKS].mark };
+		memcpy(ret->terminal, place->key, 6);
+	}
+	if (other != NULL) {
+		*ret = (struct seen_run){ .serial = be32_get(other->key + 6), .count = 1, .time_ms = (int64_t)be64_get(other->key + 10),
+					  .mark = &other->mark };
+		memcpy(ret->terminal, other->key, 6);
+	}
+	return place != NULL || other != NULL;
+}
+
+void seen_sizes(const struct seen *s, uint64_t *ret_runs, uint64_t *ret_others)
+{
+	*ret_runs = s->place.count;
+	*ret_others = s->other.count;
+}
+
+int seen_room_of(struct seen *s, uint64_t runs, uint64_t others)
+{
+	int ret = table_room(&s->place, (size_t)runs);
+
+	return ret == 0 ? table_room(&s->other, (size_t)others) : ret;
 }

@@ -10,6 +10,7 @@
 
 struct seen_mark { int64_t time_ms; uint64_t content; bool used, grey; };	/* content: hash of the record; used, grey: the owner's */
 struct seen;
+struct table_walk;
 int seen_new(struct seen **ret_seen) CLEARING_MUST_CHECK;
 void seen_free(struct seen *s);		/* NULL is fine */
 void seen_reset(struct seen *s);	/* another day */
@@ -21,5 +22,15 @@ struct seen_mark *seen_at(struct seen *s, const struct tap *tap);
  * for its terminal is new without a look into the index.
  */
 bool seen_earlier(struct seen *s, struct txn *t, const struct tap *tap, int32_t day);
+/*
+ * The marks for an image, as table_walk: first those that lie beside each other, then (others) the single ones. Of a run,
+ * those that are used count; its first serial, and of a single mark the time, are in the tap's place.
+ */
+struct seen_run { uint8_t terminal[6]; uint32_t serial, count; int64_t time_ms; const struct seen_mark *mark; };	/* time_ms: of a single one */
+bool seen_walk(const struct seen *s, bool others, struct table_walk *w, struct seen_run *ret);
+#define SEEN_RUN_MARKS 64u
+/* How many runs and single marks there are, about. */
+void seen_sizes(const struct seen *s, uint64_t *ret_runs, uint64_t *ret_others);
+int seen_room_of(struct seen *s, uint64_t runs, uint64_t others) CLEARING_MUST_CHECK;	/* -ENOMEM */
 
 #endif

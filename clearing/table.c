@@ -113,7 +113,7 @@ void table_close(struct table *t)
 
 void table_clear(struct table *t)
 {
-	for (size_t i = 0; i < t->chunks; i++)
+	for (size_t i = 0; i < t->chunks && t->count > 0; i++)
 		if (madvise(t->chunk[i], CHUNK_BYTES, MADV_DONTNEED) != 0)
 			memset(t->chunk[i], 0, CHUNK_BYTES);
 	part_first(t);
@@ -240,7 +240,7 @@ void table_prefetch(const struct table *t, const void *key)
 
 void *table_next(const struct table *t, size_t *at)
 {
-	for (; *at < (t->parts - 1) * t->slots; ++*at) {
+	for (; t->count > 0 && *at < (t->parts - 1) * t->slots; ++*at) {
 		uint8_t *slot = slot_at(t, part_at(t, 1 + *at / t->slots), *at % t->slots);
 
 		if (slot[t->key_bytes] != 0) {
@@ -248,5 +248,27 @@ void *table_next(const struct table *t, size_t *at)
 			return slot;
 		}
 	}
+	return NULL;
+}
+
+/* A cut leaves what is behind this part behind it, and what is before it comes again, further on; within the part everything
+ * may lie elsewhere. */
+void *table_walk(const struct table *t, struct table_walk *w)
+{
+	size_t end = t->count > 0 ? (t->parts - 1) * t->slots : 0;
+
+	if (w->at % t->slots != 0 && w->at < end && head_of(part_at(t, 1 + w->at / t->slots))->bits != w->bits)
+		w->at -= w->at % t->slots;
+	for (; w->at < end && w->budget > 0; w->at++, w->budget--) {
+		uint8_t *part = part_at(t, 1 + w->at / t->slots), *slot = slot_at(t, part, w->at % t->slots);
+
+		w->bits = head_of(part)->bits;
+		if (slot[t->key_bytes] != 0) {
+			w->at++;
+			w->budget--;
+			return slot;
+		}
+	}
+	w->ended = w->at >= end;
 	return NULL;
 }

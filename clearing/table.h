@@ -32,5 +32,11 @@ void *table_at(struct table *t, const void *key, bool *ret_new);
 void table_prefetch(const struct table *t, const void *key);
 /* The entries in no order; start with *at = 0. NULL: no more. */
 void *table_next(const struct table *t, size_t *at);
+/*
+ * The same a few at a time, while entries come in between: starts with all zero, looks at no more than budget places, and
+ * looks again at what moved, so that every entry comes at least once. NULL: the budget is spent, or the end (ended).
+ */
+struct table_walk { size_t at, bits, budget; bool ended; };
+void *table_walk(const struct table *t, struct table_walk *w);
 
 #endif

@@ -56,14 +56,26 @@ void unproven_reset(struct unproven *u) { table_clear(&u->sum); }
 
 int unproven_room(struct unproven *u) { return table_room(&u->sum, 1); }
 
-int64_t unproven_add(struct unproven *u, const char *device, int64_t fen)
+static struct sum *sum_of(struct unproven *u, const char *device)
 {
 	char key[DEVICE_BYTES_MAX + 1] = "";
-	struct sum *s;
 	bool new;
 
 	memcpy(key, device, strnlen(device, DEVICE_BYTES_MAX));
-	s = table_at(&u->sum, key, &new);
-	s->fen += fen;
-	return s->fen;
+	return table_at(&u->sum, key, &new);
+}
+
+int64_t unproven_add(struct unproven *u, const char *device, int64_t fen) { return sum_of(u, device)->fen += fen; }
+
+void unproven_set(struct unproven *u, const char *device, int64_t fen) { sum_of(u, device)->fen = fen; }
+
+bool unproven_walk(const struct unproven *u, struct table_walk *w, const char **ret_device, int64_t *ret_fen)
+{
+	const struct sum *s = table_walk(&u->sum, w);
+
+	if (s == NULL)
+		return false;
+	*ret_device = s->device;
+	*ret_fen = s->fen;
+	return true;
 }

@@ -18,12 +18,16 @@ bool unproven_counts(enum verdict verdict, enum key_check check);
 
 /* Sums of a day by device. */
 struct unproven;
+struct table_walk;
 int unproven_new(struct unproven **ret_unproven) CLEARING_MUST_CHECK;
 void unproven_free(struct unproven *u);		/* NULL is fine */
 void unproven_reset(struct unproven *u);	/* another day */
 int unproven_room(struct unproven *u) CLEARING_MUST_CHECK;	/* for one device more; -ENOMEM */
 /* Add to a device's sum, which is the answer; room was made. */
 int64_t unproven_add(struct unproven *u, const char *device, int64_t fen);
+/* The sums for an image, as table_walk; and one put back, room was made. */
+bool unproven_walk(const struct unproven *u, struct table_walk *w, const char **ret_device, int64_t *ret_fen);
+void unproven_set(struct unproven *u, const char *device, int64_t fen);
 
 /* Why a record was set aside on a day: what its device had brought by then, itself included, and the cap. clear_cap.c. */
 struct cap_reached { int64_t cap_fen, sum_fen, value_fen; uint64_t records; };

@@ -5,8 +5,8 @@
  * Batches are judged with the store as of the last commit, which is enough: what they look up in it only calls change, and
  * a call stands alone, after everything before it is durable.
  */
+#include "clearing/checkpoint.h"
 #include "clearing/code_route.h"
-#include "clearing/daemon.h"
 #include "clearing/deny_list.h"
 
 #include <errno.h>
@@ -48,7 +48,7 @@ static int replay_batch(struct daemon *d, struct txn *t, const struct event *e)
 	return live_judge(d->live, d->ref, t, d->open_day, b.device, &batch, b.marks, e->seq, &r);
 }
 
-/* Where replay of batches starts: the day before the open one, so that answers of yesterday are known too. */
+/* Where replay of batches starts without an image: the day before the open one, so that answers of yesterday are known too. */
 static uint64_t replay_start(struct txn *t, int32_t open_day, int32_t *ret_day)
 {
 	struct day_row row;
@@ -92,10 +92,11 @@ static int replay_event(struct daemon *d, struct txn *t, const struct event *e)
 	return ret == 0 && e->type == EVENT_DEVICE ? live_released(d->live, t, e) : ret;
 }
 
-static int replay(struct daemon *d, struct txn *t)
+/* The memory is that after event from, on d->open_day: what an image has, or nothing. */
+static int replay(struct daemon *d, struct txn *t, uint64_t from)
 {
 	int32_t open_day = day_open_get(t);
-	uint64_t from = replay_start(t, open_day, &d->open_day), start = clock_ns();
+	uint64_t start = clock_ns();
 	struct inbox_iter it;
 	struct event e;
 	int ret = 0;
@@ -111,6 +112,7 @@ static int replay(struct daemon *d, struct txn *t)
 	__atomic_store_n(&d->codes_waiting, code_asks_count(live_asks(d->live)), __ATOMIC_RELAXED);
 	d->open_day = open_day;
 	d->seq = inbox_last(t);
+	d->stat.replay_from = from;
 	d->stat.replay_ns = clock_ns() - start;
 	return ret != 0 ? ret : t->error;
 }
@@ -129,6 +131,7 @@ static int first_day(struct daemon *d)
 
 int writer_open(struct daemon *d)
 {
+	uint64_t from;
 	struct txn t;
 	int ret = refdata_new(&d->ref);
 
@@ -140,9 +143,12 @@ int writer_open(struct daemon *d)
 		ret = txn_begin(d->store, false, &t);
 	if (ret != 0)
 		return ret;
-	ret = code_asks_load(live_asks(d->live), &t);
+	from = replay_start(&t, day_open_get(&t), &d->open_day);
+	ret = checkpoint_load(d, &t, from, &from, &d->open_day);
 	if (ret == 0)
-		ret = replay(d, &t);
+		ret = code_asks_load(live_asks(d->live), &t);
+	if (ret == 0)
+		ret = replay(d, &t, from);
 	txn_abort(&t);
 	if (ret == 0)
 		tell(d);
@@ -219,6 +225,7 @@ static int group_judge(struct daemon *d, struct item *group)
 /* After a failed group the memory of it must go too: rebuild it from what is durable. */
 static int memory_rebuild(struct daemon *d)
 {
+	checkpoint_cancel(d);
 	live_free(d->live);
 	d->live = NULL;
 	pthread_rwlock_wrlock(&d->ref_lock);
@@ -308,12 +315,14 @@ static void group_run(struct daemon *d, struct item *group)
 	}
 }
 
-/* While nothing waits: riders are looked up ahead of their first ride. */
+/* While nothing waits: an image goes on, riders are looked up ahead of their first ride. */
 static void idle_run(struct daemon *d)
 {
 	bool more = true;
 	struct txn t;
 
+	while (queue_idle(&d->queue) && checkpoint_idle(d))
+		;
 	while (more && queue_idle(&d->queue) && txn_begin(d->store, false, &t) == 0) {
 		more = live_warm(d->live, &t);
 		txn_abort(&t);
@@ -329,6 +338,7 @@ static void *writer_main(void *arg)
 	idle_run(d);
 	while ((group = queue_take(&d->queue, (size_t)d->conf.commit_batches)) != NULL) {
 		group_run(d, group);
+		checkpoint_step(d);
 		idle_run(d);
 	}
 	append_stop(d);

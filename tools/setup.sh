@@ -4,7 +4,7 @@
 set -eu
 packages="gcc libc6-dev make pkg-config clang libclang-rt-14-dev
 libevent-dev liblmdb-dev libssl-dev libmsgpack-dev libcurl4-openssl-dev libyaml-dev libjansson-dev
-libzstd-dev libxxhash-dev libpcsclite-dev libp11-kit-dev softhsm2 pcscd vsmartcard-vpcd libcmocka-dev openssl zstd mandoc abigail-tools python3 git procps"
+libzstd-dev libxxhash-dev libpcsclite-dev libp11-kit-dev softhsm2 pcscd vsmartcard-vpcd libcmocka-dev openssl zstd mandoc abigail-tools python3 git procps strace"
 missing=""
 for p in $packages; do
 	dpkg-query -W -f='${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || missing="$missing $p"

@@ -67,6 +67,37 @@ static void test_a_table_finds_what_was_put_and_nothing_else(void **state)
 	table_close(&t);
 }
 
+/* An image of the memory is made while taps come in. */
+static void test_a_walk_a_few_at_a_time_comes_to_every_entry_while_others_come_in(void **state)
+{
+	static uint8_t came[200000];
+	struct table_walk w = { 0 };
+	struct table t;
+	struct item *i;
+	uint64_t before = 0, n = 0, missing = 0;
+	bool new;
+
+	(void)state;
+	assert_int_equal(table_open(&t, sizeof(i->key), sizeof(*i)), 0);
+	for (; before < 20000 || !w.ended; n++) {
+		uint8_t k5[5] = { 0, (uint8_t)(n >> 16), 0, (uint8_t)(n >> 8), (uint8_t)n };
+
+		assert_true(n < sizeof(came));
+		assert_int_equal(table_room(&t, 1), 0);
+		((struct item *)table_at(&t, k5, &new))->value = n;
+		if (n < 20000)
+			before = n + 1;
+		w.budget = n < 20000 ? 0 : draw(8);
+		while ((i = table_walk(&t, &w)) != NULL)
+			came[i->value] = 1;
+	}
+	for (uint64_t k = 0; k < before; k++)
+		missing += came[k] == 0;
+	assert_int_equal(missing, 0);
+	assert_true(n > 30000 && t.parts > 10);
+	table_close(&t);
+}
+
 /* However large the table: else growing is a stop that every receipt waits for. */
 static void test_growing_moves_a_few_thousand_entries_at_most(void **state)
 {
@@ -267,6 +298,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_table_finds_what_was_put_and_nothing_else),
+		cmocka_unit_test(test_a_walk_a_few_at_a_time_comes_to_every_entry_while_others_come_in),
 		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
