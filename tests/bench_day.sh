@@ -2,6 +2,8 @@
 # bench_day.sh sm4|3des: a day's taps of purse cards, sealed beforehand, sent by every device over TLS
 # 1.3 with its certificate, received durably with every code verified; then the day is cleared. Load
 # generator and daemon share the machine; cpu_s is the daemon's without handshakes, own_cpu_s the generator's.
+# At half load a batch is due at its time: the wait for its receipt counts from then on, own_late_us_* of it is the
+# generator's. For sm4 also twice as many taps over BENCH_CONNECTIONS (10000) connections, handshakes apart.
 set -u
 . "$(dirname "$0")/bench_lib.sh"
 alg=${1:-sm4}
@@ -13,7 +15,7 @@ ingest() { # NAME LANES [--pace N]
 	daemon_start "verify_lanes: $lanes"
 	upload "$@"
 	line "$name" taps/s "$rate" "$used" "$sent" \
-		"\"own_cpu_s\":$own,$(stages),\"connections\":$devices,\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
+		"\"own_cpu_s\":$own,$(stages),$(asked connections handshakes_ms held_batches own_late_us_p99 own_late_us_max),\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
 }
 ingest "ingest-$alg-openssl" 0
 full=$rate
@@ -37,3 +39,9 @@ before=$(cpu_s $pid)
 "$B/qingfen" day close $day --json >"$work/day.json" 2>"$work/day.log" || fail "day close"
 line "clear-$alg" taps/s "$(sum %.0f "$sent * 1000 / ($(field "$work/day.json" ms) + 1)")" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent"
 "$B/qingfen" backup --to "$work/copy" >"$work/backup.log" 2>&1 && line "store-$alg" bytes/tap "$(sum %.0f "$(du -sb "$work/copy" | cut -f 1) / $sent")" 0 "$sent"
+daemon_stop
+[ "$alg" = sm4 ] || exit 0
+rm -rf "$work/city" "$work/copy"
+devices=${BENCH_CONNECTIONS:-10000} taps=$((taps * 2)) batch=64
+city_make sm4
+ingest "ingest-sm4-$devices-connections" 1

@@ -60,6 +60,11 @@ print(",".join('"%s_ns":%d' % (re.search('"(.*)"', k).group(1), v // taps) for k
 print(',"commits":%d,"commit_batches":%d' % (m["qingfen_commits_total"], m["qingfen_commit_batches_total"]), end="")
 P
 }
+asked() { # members of the load generator's answer, as members of a JSON object
+	local name members=""
+	for name; do members+=",\"$name\":$(field "$work/upload.json" "$name")"; done
+	echo "${members#,}"
+}
 # Every device on a connection of its own sends its day; the answers lie in $work/upload.json. used: the daemon's
 # processor seconds from the last handshake on.
 upload() { # [--pace N]
