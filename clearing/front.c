@@ -26,10 +26,12 @@
 #include "clearing/blocks.h"
 #include "clearing/deny_list.h"
 #include "clearing/device.h"
+#include "clearing/pending.h"
 #include "clearing/renewal.h"
 #include "clearing/trust.h"
 
 #define ACCEPT_PAUSE_MS 100
+#define INPUT_BYTES_MAX (FRAME_BYTES_MAX + FRAME_HEAD_BYTES)	/* that wait here */
 #define SEND_NOW_BYTES_MAX 4096	/* one TLS record: the socket takes all of it or is offered all of it again */
 
 /* ---- connections ------------------------------------------------------------------------------- */
@@ -295,10 +297,12 @@ static bool frame_take(struct conn *c, struct evbuffer *in, const uint8_t head[F
 	return go;
 }
 
-/* While a batch is with the writer what follows waits, here up to a frame, beyond it at the sender. */
+/* While a batch is with the writer what follows waits, here up to a frame, beyond it at the sender. TLS may have read
+ * more than went into a full buffer, which the socket will not tell. */
 void conn_read(struct conn *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
+	bool full = evbuffer_get_length(in) >= INPUT_BYTES_MAX;
 	uint8_t head[FRAME_HEAD_BYTES];
 	ssize_t whole;
 
@@ -314,11 +318,13 @@ void conn_read(struct conn *c)
 			return;
 		}
 	}
+	if (full && evbuffer_get_length(in) < INPUT_BYTES_MAX)
+		pending_look(c->bev);
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
 {
-	(void)bev;
+	pending_look(bev);	/* libevent takes what one TLS record has */
 	conn_read(arg);
 }
 
@@ -346,6 +352,8 @@ static void on_end(struct bufferevent *bev, short what, void *arg)
 		stage_count(&c->front->counts.handshakes, 1);
 		if (why != NULL)
 			conn_close(c, why);
+		else
+			pending_look(bev);	/* the hello may have come with the end of the handshake */
 		return;
 	}
 	code = bufferevent_get_openssl_error(bev);
@@ -389,7 +397,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	f->conns = c;
 	stage_count(&f->count, 1);
 	bufferevent_setcb(c->bev, on_read, NULL, on_end, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_BYTES_MAX);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	deadline_set(c, f->daemon->conf.handshake_s);
 }

@@ -11,6 +11,7 @@
 #include "clearing/crl_seen.h"
 
 #define HOUR_MS 3600000LL
+#define READ_AHEAD_BYTES 36000	/* a usual batch; with what TLS adds a block of blocks.c */
 
 /* A file as it was when read: replaced by rename, or written again. */
 struct stamp { ino_t inode; off_t bytes; struct timespec changed; };
@@ -49,6 +50,8 @@ static SSL_CTX *tls_new(const struct conf *conf)
 	SSL_CTX_set_num_tickets(tls, 0);
 	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(tls, 1);		/* a batch in one call of the system, not two for each TLS record */
+	SSL_CTX_set_default_read_buffer_len(tls, READ_AHEAD_BYTES);
 	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	if (SSL_CTX_use_certificate_chain_file(tls, conf->tls_cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, conf->tls_key, SSL_FILETYPE_PEM) == 1 &&
 	    SSL_CTX_load_verify_locations(tls, conf->tls_client_ca, NULL) == 1) {

@@ -35,6 +35,46 @@ say "with room again every record has its receipt" $? "$(cat "$dir/up" "$dir/up.
 is "and each is there once" "$sent" "$("$B/qingfen" status --json | sed 's/.*"taps":\([0-9]*\).*/\1/')"
 "$B/qingfen" day close 2025-11-03 >/dev/null 2>"$dir/err" && "$B/qingfen" check >>"$dir/err" 2>&1
 say "the day clears and every invariant holds" $? "$(cat "$dir/err")"
+
+# All batches of the busiest device at once, nothing read before: more than the daemon keeps waiting for one connection.
+rm -rf "$dir/store"
+kill $pid; wait $pid 2>/dev/null
+start 256
+"$B/qingfen" load tariff tariffs/packs/ganzhou >/dev/null
+for f in terminals issuers riders; do "$B/qingfen" load $f "$dir/$f.csv" >/dev/null; done
+python3 - "$dir" "$port" >"$dir/out" 2>&1 <<'P'
+import socket, ssl, struct, sys, threading, time
+dir, port = sys.argv[1], int(sys.argv[2])
+data, at, of = open(dir + "/upload.qfu", "rb").read(), 8, {}
+while at < len(data):
+    device, terminal, resent, n = data[at:at + 16].rstrip(b"\0"), data[at + 16:at + 22], data[at + 22], struct.unpack(">I", data[at + 28:at + 32])[0]
+    if not resent: of.setdefault((device, terminal), []).append(data[at + 32:at + 32 + n])
+    at += 32 + n
+(device, terminal), batches = max(of.items(), key=lambda item: sum(map(len, item[1])))
+frame = lambda kind, body: struct.pack(">IB", len(body) + 1, kind) + body
+text = lambda s: bytes([0xA0 | len(s)]) + s
+hello = b"\x95\x01" + text(device) + b"\xc4\x06" + terminal + text(b"test") + b"\xcf" + struct.pack(">Q", int(time.time() * 1000))
+context = ssl.create_default_context(cafile=dir + "/ca.crt")
+context.check_hostname = False
+context.load_cert_chain("%s/devices/%s.pem" % (dir, device.decode()))
+s = context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
+all = frame(1, hello) + b"".join(frame(3, b) for b in batches)
+print(len(batches), "batches", len(all), "bytes")
+assert len(all) > 400000
+s.settimeout(20)
+threading.Thread(target=s.sendall, args=(all,), daemon=True).start()
+got, kinds = b"", []
+while kinds.count(4) < len(batches):
+    more = s.recv(65536)
+    if not more: break
+    got += more
+    while len(got) >= 5 and len(got) >= 4 + struct.unpack(">I", got[:4])[0]:
+        kinds.append(got[4])
+        got = got[4 + struct.unpack(">I", got[:4])[0]:]
+print(kinds.count(4), "receipts", set(kinds))
+sys.exit(kinds.count(4) != len(batches))
+P
+say "a device that does not wait for its receipts gets each of them" $? "$(tail -4 "$dir/out")"
 kill $pid; wait $pid 2>/dev/null
 pid=0
 exit $status
