@@ -326,8 +326,8 @@ int clear_collect(struct job *j)
 
 	j->cards = txn_any(&j->txn, DB_CARD);
 	j->ridden = txn_any(&j->txn, DB_RIDDEN);
+	j->txn.keep = true;		/* records are read where they lie until the clear ends */
 	ret = events_list(&c);
-
 	if (ret == 0)
 		ret = memory_take(&c);
 	j->source = c.source;		/* the job's to free */
@@ -337,6 +337,7 @@ int clear_collect(struct job *j)
 		ret = rechecks_apply(&c);
 	for (size_t i = 0; ret == 0 && i < c.releases; i++)
 		ret = release_take(&c, &c.release[i]);
+	j->txn.keep = false;
 	free(c.release);
 	return ret != 0 ? ret : j->txn.error;
 }

@@ -30,6 +30,7 @@ enum clearing_error {
 	CLEARING_E_PARTNER_FILE = -4008,/* a partner's file was refused whole; text given */
 	CLEARING_E_NO_TARIFF = -4009,	/* no tariff pack in force */
 	CLEARING_E_OLDER = -4010,	/* store format of an older version, which this one does not read */
+	CLEARING_E_PACKED = -4011,	/* damaged: packed batches do not unpack to what was packed */
 };
 const char *clearing_strerror(int code);	/* every code of every folder, LMDB and errno */
 
@@ -64,6 +65,7 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_RIDDEN,	/* person u64 | day u32 -> rider state at that day's close, counters, records: clearing/ridden.h */
 	DB_CONTRACT,	/* seq u64 | row u16 -> first_fen i64, account u32, from u32, to u32, prefix 21, title 64: who bears lost first rides */
 	DB_OTHER,	/* seq u64 -> type u8: events that are no batches */
+	DB_BUNDLE,	/* day u32 | bundle u32 from 1 -> batches packed together (bundle.h); bundle 0 -> what is packed of the day */
 	DB_COUNT_
 };
 struct store;
@@ -75,9 +77,15 @@ const char *store_path(const struct store *s);		/* the store's own */
 /* A compacted snapshot into an existing empty directory, from a running store. */
 int store_copy(struct store *s, const char *dir) CLEARING_MUST_CHECK;
 uint64_t store_used_bytes(struct store *s);
+size_t store_page_bytes(struct store *s);
+/* Of those, bytes of pages that hold nothing and are filled next. */
+uint64_t store_free_bytes(struct store *s);
 /* Transactions remember their first error: a run of puts is straight code with one look at commit. */
 struct row_block;
-struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block; };	/* block: rows.c, read last */
+struct unpacked;
+struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block;	/* block: rows.c, read last */
+	struct unpacked *unpacked;	/* packed.c: bundles read last */
+	bool keep; };			/* what is read of packed days from here on stays to the end, 160 bytes a record; see inbox_open() */
 int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
 uint64_t txn_rows(struct txn *t, enum db db);	/* how many a database has */
 /* 0 only when everything since begin is durable. An I/O error here is final: the caller stops. */
@@ -141,21 +149,46 @@ enum event_type {			/* on disk */
 #define EVENT_BATCH_HEAD_BYTES 22
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
 #define EVENT_BIT_FUTURE 1		/* tap was ahead of our clock at arrival */
-struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *body; size_t bytes; };
+struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *body; size_t bytes;
+	bool headed; uint16_t taps, unanswered; };	/* headed: read by inbox_open_heads(), without its body */
 /* Append in the caller's write transaction; the sequence number it got. */
 uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts);
 uint64_t inbox_last(struct txn *t);	/* 0: empty */
 void inbox_list(struct txn *t, uint64_t seq, uint8_t type);	/* into DB_OTHER, rising, unless it is a batch; inbox_append() does */
-/* Events from..to (both included) in order; body valid until the transaction ends. */
-struct inbox_iter { struct iter it; uint64_t from, to; bool started, others; };
+/* Events from..to (both included) in order; body valid until the transaction ends. The body of a packed batch is so only while
+ * the transaction is told to keep; else until many other bundles were read (a hundred), or the next call. */
+struct inbox_iter { struct iter it; uint64_t from, to; bool started, others, heads; };
 void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
 /* The same without the batches, none of which is looked at. */
 void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
+/* The same with all events, but nothing is unpacked: a packed batch has no body, only how many taps and unanswered marks it has. */
+void inbox_open_heads(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
+/* One event. False: there is none, or the transaction's error says why. */
+bool inbox_get(struct txn *t, uint64_t seq, struct event *ret_event);
 bool inbox_next(struct inbox_iter *it, struct event *ret_event);
 void inbox_close(struct inbox_iter *it);
 /* The parts of an EVENT_BATCH. false: damaged. */
 struct event_batch { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint16_t count; const uint8_t *marks; const uint8_t *batch; size_t batch_bytes; };
 bool event_batch_read(const struct event *e, struct event_batch *ret);
+/* Taps of an EVENT_BATCH, and how many of them are marked KEY_CHECK_UNAVAILABLE; also of one without its body. */
+bool event_batch_count(const struct event *e, uint16_t *ret_taps, uint16_t *ret_unanswered);
+
+/* ---- packing: closed days take less room, and nothing else changes ---------------------------------- */
+
+/* What is packed of a day, or of all. Bytes are with the pages they fill; before and after of what is packed. */
+struct packed { uint32_t days, bundles; uint64_t batches, bytes_before, bytes_after; bool whole; };
+bool day_packed(struct txn *t, int32_t day, struct packed *ret);	/* false: nothing of it */
+void days_packed(struct txn *t, struct packed *ret);
+/* The bodies of a cleared day's batches into bundles, one in each transaction, which holds the writer for milliseconds: each is read
+ * back from the store and compared before the batches give up their bytes. Where another left off is where it goes on.
+ * CLEARING_E_NO_DAY; CLEARING_E_STATE: not cleared, or the open day or the one before it, which a start reads. */
+struct packing;
+int packing_open(struct store *s, int32_t day, struct packing **ret) CLEARING_MUST_CHECK;
+int packing_step(struct packing *p) CLEARING_MUST_CHECK;	/* 1: there is more; 0: the day is whole */
+void packing_close(struct packing *p);		/* NULL is fine */
+int day_pack(struct store *s, int32_t day) CLEARING_MUST_CHECK;
+/* Bundles against the rows that name them: each broken one is a line on out. Number broken. */
+int packed_check(struct txn *t, FILE *out);
 
 /* ---- records whose key device did not answer: waiting.c ------------------------------------------ */
 

@@ -301,6 +301,7 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "terminals", (int64_t)refdata_terminal_count(d->ref));
 	jsonw_kint(&j, "list_version", refdata_list_version(d->ref));
 	jsonw_kint(&j, "store_bytes", (int64_t)store_used_bytes(d->store));
+	control_pack_status(d, &j);
 	control_keys_status(d, &j);
 	jsonw_object_end(&j);
 }
@@ -337,6 +338,7 @@ static void do_metrics(struct daemon *d, FILE *out)
 	control_ingest_metrics(d, &told, f);
 	metric(f, "qingfen_queue_items", "gauge", queue_count(&d->queue));
 	metric(f, "qingfen_store_used_bytes", "gauge", store_used_bytes(d->store));
+	control_pack_metrics(d, f);
 	control_keys_metrics(d, f);
 	fclose(f);
 	answer_begin(&j, out);
@@ -381,11 +383,13 @@ static void dispatch(struct daemon *d, const struct request *q, FILE *out)
 		do_day_close(d, q, out);
 	else if (strcmp(cmd, "day-settle") == 0)
 		do_day_settle(d, q, out);
+	else if (strcmp(cmd, "day-pack") == 0)
+		control_pack(d, q, out);
 	else if (strcmp(cmd, "stop") == 0) {
 		fputs("{\"ok\":true}", out);
 		kill(getpid(), SIGTERM);
 	} else {
-		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, keys-reload, tap-confirm, device-release, day-close, day-settle and stop are known");
+		answer_error(out, -EINVAL, "status, metrics, load, bank, entitlements, tariffs, publish, withdraw, rerate, key-compromise, keys-reload, tap-confirm, device-release, day-close, day-settle, day-pack and stop are known");
 	}
 }
 

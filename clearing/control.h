@@ -40,6 +40,10 @@ void control_confirm(struct daemon *d, const struct request *q, FILE *out);
 /* control_device.c */
 void control_device_release(struct daemon *d, const struct request *q, FILE *out);
 
+/* pack_run.c */
+void control_pack(struct daemon *d, const struct request *q, FILE *out);
+void control_pack_status(struct daemon *d, struct jsonw *j);
+void control_pack_metrics(struct daemon *d, FILE *f);
 /* control_bank.c */
 void control_bank(struct daemon *d, const struct request *q, FILE *out);
 /* control_feed.c */

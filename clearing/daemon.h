@@ -23,7 +23,7 @@ struct conf {
 	char listen_host[64]; int64_t listen_port;
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], code_formats[PATH_MAX], bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_key[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX], renewals[PATH_MAX];
-	int64_t threads, clear_threads, clear_memory_mib, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, poll_ms, verify_lanes,
+	int64_t threads, clear_threads, clear_memory_mib, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, pack_after_days, poll_ms, verify_lanes,
 		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept, key_kek, key_deadline_ms,
 		key_retry_ms, kerb_ask_ms, checkpoint_taps;
 	char key_backend[16], key_module[PATH_MAX], key_token[33], key_pin_file[PATH_MAX];
@@ -121,6 +121,7 @@ struct daemon {
 	struct store *store;
 	struct vault *vault;		/* the ring in force, and whoever keeps its secrets */
 	struct recheck_run *recheck;
+	struct pack_run *pack;
 	struct refdata *ref; pthread_rwlock_t ref_lock;	/* the writer changes it, fronts read versions and lists */
 	struct live *live;
 	struct checkpoint *checkpoint;	/* NULL: no images are made or read */
@@ -205,6 +206,10 @@ int recheck_start(struct daemon *d);
 void recheck_stop(struct daemon *d);	/* before the writer stops */
 void recheck_wake(struct daemon *d);	/* another ring is in force: what waits is asked about again at once */
 uint64_t recheck_waiting(struct daemon *d);	/* how many records wait */
+
+/* pack_run.c: a thread that packs closed days while nothing waits for the writer. */
+int pack_start(struct daemon *d);
+void pack_stop(struct daemon *d);
 
 int control_start(struct daemon *d);
 void control_stop(struct daemon *d);

@@ -15,6 +15,8 @@ static const char *clearing_own(int code)
 	case CLEARING_E_DIFFERS: return "clearing again gave other bytes";
 	case CLEARING_E_PARTNER_FILE: return "partner file refused";
 	case CLEARING_E_NO_TARIFF: return "no tariff pack is in force";
+	case CLEARING_E_PACKED:
+		return "the store is damaged: packed batches of a closed day do not unpack to the bytes that were packed; restore a backup and compare";
 	case CLEARING_E_OLDER:
 		return "the store was written by an older version in a format that this one does not read: clearingd brings one of format 2 up "
 		       "to date when it starts; of format 1 nothing converts it, go on with the version that wrote it, or begin an empty store in "

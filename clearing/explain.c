@@ -613,8 +613,10 @@ int explain_tap(struct store *s, const uint8_t key[TAP_KEY_BYTES], bool json, FI
 		free(f);
 		return ret;
 	}
+	f->t.keep = true;		/* its record */
 	if (!row_find(f, key))
 		ret = f->t.error != 0 ? f->t.error : -ENOENT;
+	f->t.keep = false;
 	memcpy(f->row_key, key, TAP_KEY_BYTES);
 	if (ret == 0)
 		ret = tap_decode(f->row.raw, f->row.raw_bytes, &f->tap, &field);

@@ -2,7 +2,7 @@
  * inbox - everything that ever changed the state of the house, in one order, appended and never edited.
  * The sequence number is the key; reading a range in order is reading the history.
  */
-#include "clearing/clearing.h"
+#include "clearing/packed.h"
 
 #include <string.h>
 
@@ -51,35 +51,69 @@ void inbox_list(struct txn *t, uint64_t seq, uint8_t type)
 		txn_append(t, DB_OTHER, key, sizeof(key), &type, 1);
 }
 
-void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret)
+static void open_in(struct txn *t, enum db db, uint64_t from, uint64_t to, struct inbox_iter *ret)
 {
-	*ret = (struct inbox_iter){ .from = from, .to = to };
-	iter_open(t, DB_INBOX, NULL, 0, &ret->it);
+	*ret = (struct inbox_iter){ .from = from, .to = to, .others = db == DB_OTHER };
+	iter_open(t, db, NULL, 0, &ret->it);
 }
 
-void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret)
+void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret) { open_in(t, DB_INBOX, from, to, ret); }
+void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret) { open_in(t, DB_OTHER, from, to, ret); }
+
+void inbox_open_heads(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret)
 {
-	*ret = (struct inbox_iter){ .from = from, .to = to, .others = true };
-	iter_open(t, DB_OTHER, NULL, 0, &ret->it);
+	open_in(t, DB_INBOX, from, to, ret);
+	ret->heads = true;
 }
 
-static bool event_read(const uint8_t key[8], const void *val, size_t n, struct event *ret)
+/* A row of DB_INBOX as the event it is, wherever its body lies. False: the error is set. */
+static bool event_read(struct txn *t, uint64_t seq, const void *val, size_t n, bool heads, struct event *ret)
 {
 	const uint8_t *p = val;
+	struct packed_at at;
 
-	if (n < EVENT_HEAD_BYTES)
+	if (t->error == 0 && (n < EVENT_HEAD_BYTES || (packed_is(val, n) && !packed_at_read(val, n, &at))))
+		t->error = CLEARING_E_STORE;
+	if (t->error != 0)
 		return false;
-	*ret = (struct event){ .seq = be64_get(key), .type = p[0], .received_ms = (int64_t)be64_get(p + 8), .body = p + EVENT_HEAD_BYTES,
-			       .bytes = n - EVENT_HEAD_BYTES };
+	*ret = (struct event){ .seq = seq, .type = p[0], .received_ms = (int64_t)be64_get(p + 8) };
+	if (!packed_is(val, n)) {
+		ret->body = p + EVENT_HEAD_BYTES;
+		ret->bytes = n - EVENT_HEAD_BYTES;
+		return true;
+	}
+	if (!heads)
+		return packed_body(t, seq, &at, &ret->body, &ret->bytes);
+	ret->headed = true;
+	ret->taps = at.taps;
+	ret->unanswered = at.unanswered;
 	return true;
+}
+
+bool inbox_get(struct txn *t, uint64_t seq, struct event *ret_event)
+{
+	uint8_t key[8];
+	const void *val;
+	size_t n;
+
+	be64_put(key, seq);
+	return txn_get(t, DB_INBOX, key, sizeof(key), &val, &n) && event_read(t, seq, val, n, false, ret_event);
+}
+
+/* A listed one is there and is what the list says. */
+static bool other_read(struct inbox_iter *it, struct event *ret_event)
+{
+	struct txn *t = it->it.txn;
+
+	if (inbox_get(t, be64_get(it->it.key), ret_event) && it->it.val_bytes == 1 && ret_event->type == it->it.val[0])
+		return true;
+	t->error = t->error != 0 ? t->error : CLEARING_E_STORE;
+	return false;
 }
 
 bool inbox_next(struct inbox_iter *it, struct event *ret_event)
 {
-	struct txn *t = it->it.txn;
 	uint8_t key[8];
-	const void *val;
-	size_t n;
 
 	be64_put(key, it->from);
 	if (!(it->started ? iter_next(&it->it) : iter_seek(&it->it, key, sizeof(key))))
@@ -87,14 +121,9 @@ bool inbox_next(struct inbox_iter *it, struct event *ret_event)
 	it->started = true;
 	if (it->it.key_bytes != 8 || be64_get(it->it.key) > it->to)
 		return false;
-	val = it->it.val;
-	n = it->it.val_bytes;
-	if (it->others && !txn_get(t, DB_INBOX, it->it.key, 8, &val, &n))
-		n = 0;
-	if (event_read(it->it.key, val, n, ret_event) && (!it->others || ret_event->type == it->it.val[0]))
-		return true;
-	t->error = t->error != 0 ? t->error : CLEARING_E_STORE;
-	return false;
+	if (it->others)
+		return other_read(it, ret_event);
+	return event_read(it->it.txn, be64_get(it->it.key), it->it.val, it->it.val_bytes, it->heads, ret_event);
 }
 
 void inbox_close(struct inbox_iter *it) { iter_close(&it->it); }
@@ -111,5 +140,24 @@ bool event_batch_read(const struct event *e, struct event_batch *ret)
 	ret->marks = e->body + EVENT_BATCH_HEAD_BYTES;
 	ret->batch = ret->marks + 2u * ret->count;
 	ret->batch_bytes = e->bytes - EVENT_BATCH_HEAD_BYTES - 2u * ret->count;
+	return true;
+}
+
+bool event_batch_count(const struct event *e, uint16_t *ret_taps, uint16_t *ret_unanswered)
+{
+	uint16_t unanswered = 0;
+	struct event_batch b;
+
+	if (e->headed) {
+		*ret_taps = e->taps;
+		*ret_unanswered = e->unanswered;
+		return true;
+	}
+	if (!event_batch_read(e, &b))
+		return false;
+	for (uint16_t i = 0; i < b.count; i++)
+		unanswered += b.marks[2 * i] == KEY_CHECK_UNAVAILABLE;
+	*ret_taps = b.count;
+	*ret_unanswered = unanswered;
 	return true;
 }

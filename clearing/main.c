@@ -151,6 +151,8 @@ static int daemon_run(struct daemon *d)
 	if (ret == 0)
 		ret = fronts_start(d);
 	if (ret == 0)
+		ret = pack_start(d);
+	if (ret == 0)
 		ret = control_start(d);
 	if (ret == 0)
 		ret = deliver_start(d);
@@ -171,6 +173,7 @@ static int daemon_run(struct daemon *d)
 	control_stop(d);
 	secrets_stop(d);
 	recheck_stop(d);
+	pack_stop(d);
 	queue_stop(&d->queue);
 	pthread_join(d->writer, NULL);
 	chunks_ready_stop();

@@ -55,6 +55,7 @@ static int records_load(struct recheck_run *k, struct txn *t)
 	k->count = k->batch.count = 0;
 	if (ret != 0)
 		return ret;
+	t->keep = true;
 	k->count = waiting_next(t, &k->after, k->list, PORTION);
 	for (size_t i = 0; ret == 0 && i < k->count; i++) {
 		struct record r;

@@ -6,6 +6,8 @@
 
 #include <zstd.h>
 
+#include "clearing/packed.h"
+
 /* ---- keys ---------------------------------------------------------------------------------------------------- */
 
 void row_key(int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, uint8_t ret[CLEARED_KEY_BYTES])
@@ -109,7 +111,7 @@ struct row_block {
 	struct place row[ROWS_PER_BLOCK]; size_t rows;
 	char device[ROWS_PER_BLOCK][DEVICE_BYTES_MAX + 1];
 	uint8_t key[CLEARED_KEY_BYTES];		/* of the block; all zero: nothing is read */
-	struct { uint64_t seq; const uint8_t *body; size_t bytes; } event;	/* the one looked up last */
+	struct event event; uint64_t gone;	/* the one looked up last; bundles let go by then */
 };
 struct cursor_in { const uint8_t *p, *end; bool bad; };
 
@@ -250,17 +252,11 @@ static int block_read(struct row_block *b, const uint8_t key[CLEARED_KEY_BYTES],
 /* The bytes of a row's record, in the inbox. */
 static bool raw_find(struct txn *t, struct row_block *b, const struct place *row, struct cleared *ret)
 {
-	if (b->event.seq != row->raw_seq) {
-		uint8_t key[8];
-		const void *val;
-		size_t n;
-
-		be64_put(key, row->raw_seq);
-		if (!txn_get(t, DB_INBOX, key, sizeof(key), &val, &n) || n < EVENT_HEAD_BYTES)
+	if (b->event.seq != row->raw_seq || b->gone != packed_gone(t)) {
+		b->event.seq = 0;
+		if (!inbox_get(t, row->raw_seq, &b->event))
 			return false;
-		b->event.seq = row->raw_seq;
-		b->event.body = (const uint8_t *)val + EVENT_HEAD_BYTES;
-		b->event.bytes = n - EVENT_HEAD_BYTES;
+		b->gone = packed_gone(t);
 	}
 	if (row->at > b->event.bytes || row->bytes > b->event.bytes - row->at)
 		return false;
@@ -322,24 +318,32 @@ static size_t row_search(const struct row_block *b, const uint8_t *key, size_t n
 	return low;
 }
 
-bool row_get(struct txn *t, const uint8_t key[CLEARED_KEY_BYTES], struct cleared *ret)
+/* Without a look at its record. NULL: there is none, or the transaction's error says why. */
+static const struct place *row_find(struct txn *t, const uint8_t key[CLEARED_KEY_BYTES])
 {
 	const uint8_t *found;
 	const void *val;
 	size_t n, i;
 
 	if (!txn_get_last_at(t, DB_CLEARED, key, CLEARED_KEY_BYTES, 4, &found, &val, &n))
-		return false;
+		return NULL;
 	if (t->block == NULL)
 		t->block = block_new(t);
 	if (t->block == NULL)
-		return false;
+		return NULL;
 	if (memcmp(t->block->key, found, CLEARED_KEY_BYTES) != 0)
 		t->error = block_read(t->block, found, val, n);
 	if (t->error != 0)
-		return false;
+		return NULL;
 	i = row_search(t->block, key, CLEARED_KEY_BYTES);
-	return i < t->block->rows && memcmp(t->block->row[i].key, key, CLEARED_KEY_BYTES) == 0 && row_take(t, t->block, &t->block->row[i], ret);
+	return i < t->block->rows && memcmp(t->block->row[i].key, key, CLEARED_KEY_BYTES) == 0 ? &t->block->row[i] : NULL;
+}
+
+bool row_get(struct txn *t, const uint8_t key[CLEARED_KEY_BYTES], struct cleared *ret)
+{
+	const struct place *row = row_find(t, key);
+
+	return row != NULL && row_take(t, t->block, row, ret);
 }
 
 /* ---- many rows ---------------------------------------------------------------------------------------------------- */
@@ -462,12 +466,13 @@ bool decided_before(struct txn *t, struct decided *d, const uint8_t key[TAP_KEY_
 		return false;
 	for (size_t i = 0; i < d->count; i++) {
 		uint8_t at[CLEARED_KEY_BYTES];
-		struct cleared row;
+		const struct place *row;
 
 		if (serial < d->day[i].serial_min || serial > d->day[i].serial_max)
 			continue;
 		row_key(d->day[i].day, CLEARED_RIDE, key, 0, at);
-		if (row_get(t, at, &row) && row.decides) {
+		row = row_find(t, at);
+		if (row != NULL && row->decides) {
 			*ret_day = d->day[i].day;
 			return true;
 		}

@@ -5,6 +5,7 @@
  * (tests/layers.sh). A transaction remembers its first error, so a run of puts is straight code with one
  * look at the end. Keys are big-endian: iteration order is report order.
  */
+#include "clearing/packed.h"
 #include "clearing/rows.h"
 
 #include <assert.h>
@@ -23,7 +24,7 @@
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract", "other" };
+	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract", "other", "bundle" };
 
 struct store {
 	MDB_env *env;
@@ -187,6 +188,38 @@ uint64_t store_used_bytes(struct store *s)
 	return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 }
 
+size_t store_page_bytes(struct store *s)
+{
+	MDB_stat stat;
+
+	return mdb_env_stat(s->env, &stat) == 0 ? stat.ms_psize : 4096;
+}
+
+/* LMDB's list of free pages is the database 0: by transaction, how many and which. */
+uint64_t store_free_bytes(struct store *s)
+{
+	MDB_val k, v;
+	MDB_cursor *cursor;
+	MDB_stat stat;
+	struct txn t;
+	uint64_t pages = 0;
+
+	if (mdb_env_stat(s->env, &stat) != 0 || txn_begin(s, false, &t) != 0)
+		return 0;
+	if (mdb_cursor_open(t.mdb, 0, &cursor) == 0) {
+		while (mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == 0) {
+			size_t n = 0;
+
+			if (v.mv_size >= sizeof(n))
+				memcpy(&n, v.mv_data, sizeof(n));
+			pages += n;
+		}
+		mdb_cursor_close(cursor);
+	}
+	txn_abort(&t);
+	return pages * stat.ms_psize;
+}
+
 int txn_begin(struct store *s, bool write, struct txn *ret_txn)
 {
 	struct txn t = { .store = s, .write = write };
@@ -197,13 +230,21 @@ int txn_begin(struct store *s, bool write, struct txn *ret_txn)
 	return ret;
 }
 
+/* What was made of what was read. */
+static void read_drop(struct txn *t)
+{
+	row_block_free(t->block);
+	unpacked_free(t->unpacked);
+	t->block = NULL;
+	t->unpacked = NULL;
+}
+
 int txn_commit(struct txn *t)
 {
 	MDB_txn *mdb = t->mdb;
 
 	t->mdb = NULL;
-	row_block_free(t->block);
-	t->block = NULL;
+	read_drop(t);
 	if (t->error != 0) {
 		mdb_txn_abort(mdb);
 		return t->error;
@@ -216,8 +257,7 @@ void txn_abort(struct txn *t)
 	if (t->mdb != NULL)
 		mdb_txn_abort(t->mdb);
 	t->mdb = NULL;
-	row_block_free(t->block);
-	t->block = NULL;
+	read_drop(t);
 }
 
 static MDB_val val_of(const void *p, size_t n) { return (MDB_val){ .mv_size = n, .mv_data = (void *)(uintptr_t)p }; }

@@ -4,7 +4,7 @@
  * The batch's mark and the answer's event are the truth; DB_WAITING is the difference of the two, kept so that the next
  * ones are found and a second answer is refused. All three change in one transaction.
  */
-#include "clearing/clearing.h"
+#include "clearing/packed.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -103,7 +103,7 @@ bool recheck_append(struct txn *t, int64_t at_ms, const struct recheck *answer, 
 
 /* ---- single records ------------------------------------------------------------------------------------------ */
 
-struct records { struct txn *t; uint64_t seq; struct event event; struct event_batch head; int32_t day; struct batch batch; };
+struct records { struct txn *t; uint64_t seq, gone; struct event event; struct event_batch head; int32_t day; struct batch batch; };
 
 int records_new(struct txn *t, struct records **ret)
 {
@@ -120,24 +120,19 @@ void records_free(struct records *r) { free(r); }
 
 static bool batch_load(struct records *r, uint64_t seq)
 {
-	struct inbox_iter it;
-	bool found;
-
 	r->seq = 0;
-	inbox_open(r->t, seq, seq, &it);
-	found = inbox_next(&it, &r->event);
-	inbox_close(&it);
-	if (!found || !event_batch_read(&r->event, &r->head) || batch_decode(r->head.batch, r->head.batch_bytes, &r->batch) != 0 ||
+	if (!inbox_get(r->t, seq, &r->event) || !event_batch_read(&r->event, &r->head) || batch_decode(r->head.batch, r->head.batch_bytes, &r->batch) != 0 ||
 	    r->batch.count != r->head.count)
 		return false;
 	r->day = day_of_seq(r->t, seq);
 	r->seq = seq;
+	r->gone = packed_gone(r->t);
 	return r->day != DAY_NONE;
 }
 
 bool records_get(struct records *r, uint64_t seq, uint16_t nth, struct record *ret)
 {
-	if (seq == 0 || (r->seq != seq && !batch_load(r, seq)) || nth >= r->batch.count)
+	if (seq == 0 || ((r->seq != seq || r->gone != packed_gone(r->t)) && !batch_load(r, seq)) || nth >= r->batch.count)
 		return false;
 	*ret = (struct record){ .raw = r->batch.tap[nth].p, .raw_bytes = r->batch.tap[nth].n, .device = (const char *)r->event.body,
 				.received_ms = r->event.received_ms, .day = r->day, .check = r->head.marks[2 * nth], .bits = r->head.marks[2 * nth + 1] };
@@ -203,9 +198,15 @@ static int answers_add(struct answers *a, const struct event *e, FILE *out)
 static int marks_check(struct txn *t, const struct event *e, const struct answers *a, uint64_t *ret_marks, FILE *out)
 {
 	struct event_batch b;
+	uint16_t taps, unanswered;
+	struct event whole;
 	int broken = 0;
 
-	if (!event_batch_read(e, &b))
+	if (!event_batch_count(e, &taps, &unanswered))
+		return fprintf(out, "waiting: inbox event %" PRIu64 " is not a batch\n", e->seq) > 0;
+	if (unanswered == 0)
+		return 0;
+	if (!inbox_get(t, e->seq, &whole) || !event_batch_read(&whole, &b))
 		return fprintf(out, "waiting: inbox event %" PRIu64 " is not a batch\n", e->seq) > 0;
 	for (uint16_t i = 0; i < b.count; i++) {
 		const struct recheck r = { .seq = e->seq, .nth = i };
@@ -243,7 +244,7 @@ int waiting_check(struct txn *t, FILE *out)
 	for (size_t i = 1; i < a.count; i++)
 		if (recheck_compare(&a.list[i - 1], &a.list[i]) == 0)
 			broken += fprintf(out, "waiting: record %u of inbox event %" PRIu64 " was answered twice\n", a.list[i].nth + 1u, a.list[i].seq) > 0;
-	inbox_open(t, 1, UINT64_MAX, &it);
+	inbox_open_heads(t, 1, UINT64_MAX, &it);
 	while (broken >= 0 && inbox_next(&it, &e))
 		if (e.type == EVENT_BATCH)
 			broken += marks_check(t, &e, &a, &marks, out);

@@ -8,9 +8,10 @@ static const char usage[] =
 	"用法 usage: qingfen day list [--store DIR] [--json]\n"
 	"            qingfen day show DATE [--store DIR] [--json]\n"
 	"            qingfen day close DATE [--socket PATH] [--json]    切日并清分 cut and clear\n"
-	"            qingfen day settle DATE [--socket PATH] [--json]   结算: 生成、发送、对账 build, send, reconcile\n";
+	"            qingfen day settle DATE [--socket PATH] [--json]   结算: 生成、发送、对账 build, send, reconcile\n"
+	"            qingfen day pack DATE [--socket PATH] [--json]     打包已清分日的批次 pack the batches of a cleared day\n";
 
-static void print_day(const struct day_row *row, bool json)
+static void print_day(const struct day_row *row, const struct packed *packed, bool json)
 {
 	char day[11], digest[2 * DIGEST_BYTES + 1];
 	struct jsonw j;
@@ -18,8 +19,8 @@ static void print_day(const struct day_row *row, bool json)
 	day_format(row->day, day);
 	hex_encode(row->digest, DIGEST_BYTES, digest);
 	if (!json) {
-		printf("%s  %-10s  taps %10" PRIu64 "  inbox %" PRIu64 "..%" PRIu64 "  %.16s\n", day, day_state_name((enum day_state)row->state), row->tap_count,
-		       row->first_seq + 1, row->cut_seq, row->state >= DAY_CLEARED ? digest : "-");
+		printf("%s  %-10s  taps %10" PRIu64 "  inbox %" PRIu64 "..%" PRIu64 "  %.16s%s\n", day, day_state_name((enum day_state)row->state), row->tap_count,
+		       row->first_seq + 1, row->cut_seq, row->state >= DAY_CLEARED ? digest : "-", packed->whole ? "  packed" : "");
 		return;
 	}
 	jsonw_init(&j, stdout, false);
@@ -32,6 +33,9 @@ static void print_day(const struct day_row *row, bool json)
 	jsonw_kint(&j, "first_seq", (int64_t)row->first_seq);
 	jsonw_kint(&j, "cut_seq", (int64_t)row->cut_seq);
 	jsonw_kstr(&j, "sha256", row->state >= DAY_CLEARED ? digest : "");
+	jsonw_kbool(&j, "packed", packed->whole);
+	jsonw_kint(&j, "packed_bytes_before", (int64_t)packed->bytes_before);
+	jsonw_kint(&j, "packed_bytes_after", (int64_t)packed->bytes_after);
 	jsonw_object_end(&j);
 	putchar('\n');
 }
@@ -51,10 +55,12 @@ static int days_print(const struct options *o, int32_t only)
 	}
 	iter_open(&t, DB_DAY, NULL, 0, &it);
 	while (iter_next(&it)) {
+		struct packed packed = { 0 };
 		struct day_row row;
 
 		if (day_decode(it.val, it.val_bytes, &row) && (only == DAY_NONE || row.day == only)) {
-			print_day(&row, o->json);
+			day_packed(&t, row.day, &packed);
+			print_day(&row, &packed, o->json);
 			found = true;
 		}
 	}
@@ -83,7 +89,7 @@ int verb_day(int argc, char **argv)
 	}
 	if (strcmp(argv[o.first], "show") == 0)
 		return days_print(&o, day);
-	if (strcmp(argv[o.first], "close") != 0 && strcmp(argv[o.first], "settle") != 0) {
+	if (strcmp(argv[o.first], "close") != 0 && strcmp(argv[o.first], "settle") != 0 && strcmp(argv[o.first], "pack") != 0) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "clearing/packed.h"
 #include "clearing/rows.h"
 #include "tests/unit/tap_sample.h"
 
@@ -232,6 +233,22 @@ static inline void tap_send_as(struct house *h, const struct tap *t, const char 
 
 static inline void tap_send(struct house *h, const struct tap *t) { tap_send_as(h, t, "V-1", KEY_CHECK_GOOD); }
 
+/* In bundles of a few batches, of which a transaction remembers one. */
+static inline void day_pack_small(struct house *h, int32_t day)
+{
+	struct packing *p;
+	int ret;
+
+	assert_int_equal(packing_open(h->store, day, &p), 0);
+	packing_limit(p, 3000);
+	do
+		ret = packing_step(p);
+	while (ret > 0);
+	assert_int_equal(ret, 0);
+	packing_close(p);
+	packed_window(1);
+}
+
 static inline void day_end(struct house *h)
 {
 	struct clear_stats stats;
@@ -241,6 +258,8 @@ static inline void day_end(struct house *h)
 	assert_int_equal(day_cut(&t, h->open, 0), 0);
 	assert_int_equal(txn_commit(&t), 0);
 	assert_int_equal(day_clear(h->store, h->open++, &stats), 0);
+	if (getenv("HOUSE_PACKED") != NULL && h->open >= DAY0 + 2)	/* tests/e2e/packed.sh */
+		day_pack_small(h, h->open - 2);
 }
 
 static inline void days_end(struct house *h, int32_t until)
