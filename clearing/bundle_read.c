@@ -10,6 +10,8 @@
 
 #include <zstd.h>
 
+#define SHORT_BYTES 16		/* most pieces: copied at once, whatever they have */
+
 struct in { const uint8_t *p, *end; bool bad; };
 struct table { const uint8_t *p; uint32_t width; size_t left; };		/* values of one length, those not taken yet */
 struct column { struct table table[BUNDLE_LENGTHS_MAX]; const uint8_t *lengths; size_t count, taken; unsigned kinds; };
@@ -195,7 +197,10 @@ static size_t piece_copy(struct reading *r, struct column *c, uint8_t *to, size_
 		r->in.bad = true;
 		return 0;
 	}
-	memcpy(to, t->p, n);
+	if (n <= SHORT_BYTES && left >= SHORT_BYTES && t->left >= SHORT_BYTES)
+		memcpy(to, t->p, SHORT_BYTES);	/* what is too much is written over by the next */
+	else
+		memcpy(to, t->p, n);
 	t->p += n;
 	t->left -= n;
 	return n;

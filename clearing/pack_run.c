@@ -43,6 +43,9 @@ static bool pause_run(struct pack_run *r, int64_t ms)
 	return !stopping;
 }
 
+/* What the disk did not take is final here too: LMDB would let the writer go on. */
+static bool disk_failed(int code) { return code == -EIO || code == MDB_PANIC || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND; }
+
 static int turn_take(struct pack_run *r, struct packing *p)
 {
 	int ret;
@@ -50,6 +53,8 @@ static int turn_take(struct pack_run *r, struct packing *p)
 	pthread_mutex_lock(&r->turn);
 	ret = packing_step(p);
 	pthread_mutex_unlock(&r->turn);
+	if (disk_failed(ret))
+		storage_failed("pack", ret);
 	return ret;
 }
 

@@ -1,5 +1,5 @@
 /*
- * bench_pack [TAPS [CARDS]] - two days of so many taps each (300,000) of so many cards (half as many) in a store of its own, cleared,
+ * bench_pack [TAPS [CARDS]] - two days of so many taps each (200,000) of so many cards (half as many) in a store of its own, cleared,
  * then packed: what a tap takes in the store before and after packing, in a compacted copy; nanoseconds of packing; how long
  * others wait for a commit meanwhile; and clearing both days again, before and after. Records differ from each other as those of a city do.
  */
@@ -256,7 +256,7 @@ static void measure(struct store *s, uint64_t taps, const uint64_t day_bytes[DAY
 int main(int argc, char **argv)
 {
 	char dir[] = P_tmpdir "/bench_pack.XXXXXX", path[64];
-	uint64_t taps = argc > 1 ? strtoull(argv[1], NULL, 10) : 300000, loaded, day_bytes[DAYS];
+	uint64_t taps = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000, loaded, day_bytes[DAYS];
 	static struct city c;
 
 	c.cards = argc > 2 ? strtoull(argv[2], NULL, 10) : taps / 2;

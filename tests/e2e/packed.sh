@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Closed days packed under a running daemon: by hand, by itself, killed in the middle; whoever reads the store reads what was
+# Closed days packed under a running daemon: by hand, by itself after a kill, damaged; whoever reads the store reads what was
 # there before.
 . "$(dirname "$0")/lib.sh"
 O=${O:-build/gcc} pid=0
@@ -50,12 +50,23 @@ look "$dir/after"
 diff -r "$dir/before" "$dir/after" >"$dir/out"; say "dump, recompute, report, explanation, evidence and checks are the same, byte for byte" $? "$(head -20 "$dir/out")"
 grep -q '"packed":true' <<<"$(q day show $day --json)" && grep -q "\"packed_bytes_after\":$after" <<<"$(q status --json)"
 say "the day and the status say what packing saved" $? "$(q day show $day --json; q status --json)"
+python3 - "$QINGFEN_SOCKET" "$before" "$after" >"$dir/out" <<'P'
+import json, re, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'{"cmd":"metrics"}\n')
+m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
+seen = [m.get("qingfen_packed_" + k) for k in ("days", "bytes_before", "bytes_after")]
+print(seen, m.get("qingfen_store_free_bytes"))
+sys.exit(seen != [1, int(sys.argv[2]), int(sys.argv[3])] or m["qingfen_store_free_bytes"] < (seen[1] - seen[2]) / 2)
+P
+say "the metrics too, and what is free in the store now" $? "$(cat "$dir/out")"
 q backup --to "$dir/backup2" >/dev/null
 [ "$(size "$dir/backup2")" -lt $(($(size "$dir/backup1") - (before - after) / 2)) ]; say "a backup is smaller by what packing saved" $? "$(size "$dir/backup1") $(size "$dir/backup2")"
 q restore --from "$dir/backup2" --to "$dir/restored" >/dev/null && q recompute $day --store "$dir/restored" | cmp - "$dir/before/recompute"
 say "a restored backup is cleared again to the same bytes" $?
 stop
-# The store of before, packed by the daemon itself and killed while it does.
+# The store of before, packed by the daemon itself, which was killed before it did.
 rm -rf "$dir/store" "$dir/log" && q restore --from "$dir/backup1" --to "$dir/store" >/dev/null || exit 1
 sed -i 's/^pack_after_days: 0/pack_after_days: 1/' "$dir/clearingd.conf"
 start
