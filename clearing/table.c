@@ -113,7 +113,9 @@ void table_close(struct table *t)
 
 void table_clear(struct table *t)
 {
-	for (size_t i = 0; i < t->chunks && t->count > 0; i++)
+	if (t->count == 0)
+		return;
+	for (size_t i = 0; i < t->chunks; i++)
 		if (madvise(t->chunk[i], CHUNK_BYTES, MADV_DONTNEED) != 0)
 			memset(t->chunk[i], 0, CHUNK_BYTES);
 	part_first(t);

@@ -116,6 +116,7 @@ static uint64_t memory_number(struct daemon *d, bool asks)
 static struct tap random_tap(int32_t day)
 {
 	static const enum { USUAL, USUAL2, AGAIN, OTHER_TIME, CODE, FOREIGN } kinds[] = { USUAL, USUAL, USUAL2, USUAL, AGAIN, OTHER_TIME, CODE, FOREIGN };
+	static uint8_t codes[400];
 	struct tap t = tap_at(sample_below(60), day, (int)sample_below(1080) + 240, sample_below(2) ? "A" : "B", 200);
 
 	t.terminal[5] = t.psam[5] = (uint8_t)(1 + sample_below(2));
@@ -132,7 +133,9 @@ static struct tap random_tap(int32_t day)
 		t.kind = TAP_IDENTITY;
 		t.medium = MEDIUM_QR;
 		t.balance_before = t.balance_after = 0;
-		t.qr.p = (const uint8_t *)"0123456789abcdefghijklmnopqrstuvwxyz" + sample_below(20);
+		for (size_t i = sizeof(codes); codes[0] == 0 && i-- > 0;)
+			codes[i] = (uint8_t)(1 + sample_below(255));
+		t.qr.p = codes + sample_below(sizeof(codes) - 16);
 		t.qr.n = 16;
 		break;
 	case FOREIGN: t.issuer[0] = 0x09; break;
@@ -281,7 +284,7 @@ static void something(struct daemon *d, bool days)
 
 static void house_begin(struct house *h)
 {
-	static const char bodies[] = "\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x0F\xA0";	/* 40 yuan a device */
+	static const char bodies[] = "\1\0\0\0\0\0\0\0\0\0\0\0\0\1\x86\xA0";	/* 1000 yuan a device */
 
 	house_open(h);
 	event_add(h, EVENT_DEVICE, "", 0, bodies, 16);
@@ -352,6 +355,8 @@ static uint64_t image_made(struct daemon *d, struct rows *s)
 	sink_open(s, d->open_day);
 	live_image_start(d->live, &s->out, &w);
 	while (live_image_walk(d->live, &w, 1 + sample_below(4000)))
+		something(d, false);
+	for (int i = 0; i < 20; i++)	/* of what changes behind the walk nothing is missing either */
 		something(d, false);
 	return image_end(d);
 }
