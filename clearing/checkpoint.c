@@ -150,16 +150,18 @@ void checkpoint_told(struct daemon *d, struct checkpoint_stat *ret)
 /* So that a history that went another way after a copy was put back is told from this one: the event has the time it came. */
 static bool event_digest(struct txn *t, uint64_t seq, uint8_t ret[IMAGE_DIGEST_BYTES])
 {
-	XXH128_canonical_t canonical;
-	uint8_t key[8];
-	const void *val = "";
-	size_t n = 0;
+	uint8_t told[9 + sizeof(XXH128_canonical_t)];
+	XXH128_canonical_t digest;
+	struct event e = { .body = told };
 
-	be64_put(key, seq);
-	if (seq != 0 && !txn_get(t, DB_INBOX, key, sizeof(key), &val, &n))
+	if (seq != 0 && !inbox_get(t, seq, &e))
 		return false;
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits(val, n));
-	memcpy(ret, &canonical, IMAGE_DIGEST_BYTES);
+	told[0] = e.type;
+	be64_put(told + 1, (uint64_t)e.received_ms);
+	XXH128_canonicalFromHash(&digest, XXH3_128bits(e.body, e.bytes));
+	memcpy(told + 9, &digest, sizeof(digest));
+	XXH128_canonicalFromHash(&digest, XXH3_128bits(told, sizeof(told)));
+	memcpy(ret, &digest, IMAGE_DIGEST_BYTES);
 	return true;
 }
 
