@@ -9,10 +9,16 @@
 struct out { uint8_t *p, *end; bool full; };
 struct in { const uint8_t *p, *end; bool short_; };
 
+/* The last n bytes of v, 1 to 8. */
 static void put(struct out *o, uint64_t v, unsigned n)
 {
 	if ((size_t)(o->end - o->p) < n) {
 		o->full = true;
+		return;
+	}
+	if (o->end - o->p >= 8) {	/* whatever is behind them is written later */
+		be64_put(o->p, v << (64 - 8 * n));
+		o->p += n;
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)

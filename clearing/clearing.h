@@ -16,6 +16,7 @@
 #include "clearing/entitlement.h"
 #include "clearing/evidence.h"
 #include "clearing/layout.h"
+#include "keys/octets.h"
 
 #define CLEARING_MUST_CHECK __attribute__((warn_unused_result))
 
@@ -110,8 +111,7 @@ void iter_close(struct iter *it);
 /* Largest key <= key that starts with the first prefix_bytes of key ("latest version at"). */
 bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t prefix_bytes,
 		     const uint8_t **ret_key, const void **ret_val, size_t *ret_bytes);
-void be16_put(uint8_t *p, uint16_t v); void be32_put(uint8_t *p, uint32_t v); void be64_put(uint8_t *p, uint64_t v);
-uint16_t be16_get(const uint8_t *p); uint32_t be32_get(const uint8_t *p); uint64_t be64_get(const uint8_t *p);
+/* Numbers of keys and rows: be16_put() and its like, keys/octets.h. */
 
 /* ---- inbox: the only truth -------------------------------------------------------------------- */
 

@@ -135,8 +135,7 @@ void cursor_bin_any(struct reader_cursor *c, uint8_t *out, uint32_t n)
 		memcpy(out, p, n);
 }
 
-/* Well-formed UTF-8 without NUL (RFC 3629). */
-static bool utf8_valid(const uint8_t *p, size_t n)
+bool utf8_valid(const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		uint8_t b = p[i];

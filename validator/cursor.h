@@ -20,6 +20,7 @@ int64_t cursor_int(struct reader_cursor *c);
 const uint8_t *cursor_bin(struct reader_cursor *c, uint32_t *ret_bytes, uint32_t max);
 void cursor_bin_any(struct reader_cursor *c, uint8_t *out, uint32_t n);
 void cursor_str(struct reader_cursor *c, char *out, uint32_t bytes_max);	/* NUL-terminated, valid UTF-8 */
+bool utf8_valid(const uint8_t *p, size_t n);			/* well-formed, without NUL (RFC 3629) */
 void cursor_skip(struct reader_cursor *c);			/* one value of any kind, depth <= 8 */
 bool cursor_bool(struct reader_cursor *c);
 

@@ -57,6 +57,42 @@ static void pack_with_library(const struct tap *t, msgpack_sbuffer *out)
 	TAP_FIELDS(PACK_FIELD)
 }
 
+/* The version in two bytes instead of one: the usual way of reading does not take such a record. */
+static size_t widened(const uint8_t *p, size_t n, uint8_t *out)
+{
+	memcpy(out, p, 3);
+	out[3] = 0xCC;
+	memcpy(out + 4, p + 3, n - 3);
+	return n + 1;
+}
+
+static void the_usual_way_of_reading_says_what_the_other_says_also_of_damaged_records(void **state)
+{
+	unsigned taken = 0, refused = 0;
+
+	(void)state;
+	for (int i = 0; i < 200000; i++) {
+		static uint8_t wide[TAP_ENCODED_BYTES_MAX + 1];
+		struct tap tap = sample_random_tap(), a, b;
+		size_t n = (size_t)sample_encode(&tap, bytes);
+		const char *a_field, *b_field;
+		int a_code, b_code;
+
+		for (uint64_t k = sample_random() % 3; k > 0; k--)
+			bytes[4 + sample_random() % (n - 4)] = (uint8_t)sample_random();
+		n -= sample_random() % 8 == 0 ? sample_random() % (n / 2) : 0;
+		a_code = decode(bytes, n, &a, &a_field);
+		b_code = decode(wide, widened(bytes, n, wide), &b, &b_field);
+		assert_int_equal(a_code, b_code);
+		assert_string_equal(a_field, b_field);
+		taken += a_code == 0;
+		refused += a_code != 0;
+		if (a_code == 0)
+			assert_true(taps_equal(&a, &b));
+	}
+	assert_true(taken > 50000 && refused > 50000);
+}
+
 static void our_bytes_are_those_of_the_msgpack_library(void **state)
 {
 	uint8_t code[300];
@@ -449,6 +485,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_encoded_is_decoded),
+		cmocka_unit_test(the_usual_way_of_reading_says_what_the_other_says_also_of_damaged_records),
 		cmocka_unit_test(our_bytes_are_those_of_the_msgpack_library),
 		cmocka_unit_test(the_example_of_the_document_is_this_record),
 		cmocka_unit_test(the_document_lists_every_field_in_wire_order),
