@@ -1,6 +1,7 @@
 /*
- * pack - the batches of a closed day into bundles. A day's batches are packed device by device, so that its rows, which lie
- * in the order of terminals, find the records of neighbours in one bundle, and so that what is alike lies together.
+ * pack - the batches of a closed day into bundles. A day's batches are packed device by device, the devices in the order of their
+ * terminals, so that its rows, which lie in that order, find the records of neighbours in one bundle, and so that what is
+ * alike lies together.
  *
  * Nothing is edited: a bundle is read back from the store, unpacked and compared with the batches, in the transaction in
  * which these give up their bytes. The work of packing is done before it, beside whatever else goes on. What is committed
@@ -14,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A batch that is not packed yet. */
-struct todo { char device[DEVICE_BYTES_MAX]; uint64_t seq; uint32_t bytes; };
+/* A batch that is not packed yet; terminal: the lowest that a batch of its device begins with. */
+struct todo { uint8_t terminal[6]; char device[DEVICE_BYTES_MAX]; uint64_t seq; uint32_t bytes; };
 struct packing {
 	struct store *store;
 	int32_t day;
@@ -39,6 +40,20 @@ static uint64_t row_bytes(size_t page, size_t key_bytes, size_t val_bytes)
 
 /* ---- what is to be packed ------------------------------------------------------------------------------------------- */
 
+/* Of the first record; all zero when it cannot be read. */
+static void terminal_of(const struct event *e, uint8_t ret[6])
+{
+	static _Thread_local struct batch batch;
+	struct event_batch b;
+	const char *field;
+	struct tap tap;
+
+	memset(ret, 0, 6);
+	if (event_batch_read(e, &b) && batch_decode(b.batch, b.batch_bytes, &batch) == 0 && batch.count > 0 &&
+	    tap_decode(batch.tap[0].p, batch.tap[0].n, &tap, &field) == 0)
+		memcpy(ret, tap.terminal, 6);
+}
+
 static int todo_add(struct packing *p, const struct event *e)
 {
 	if (e->bytes < EVENT_BATCH_HEAD_BYTES || e->bytes > BUNDLE_BYTES_MAX)
@@ -52,18 +67,45 @@ static int todo_add(struct packing *p, const struct event *e)
 		p->todo = wide;
 		p->space = space;
 	}
-	p->todo[p->count].seq = e->seq;
-	p->todo[p->count].bytes = (uint32_t)e->bytes;
-	memcpy(p->todo[p->count++].device, e->body, DEVICE_BYTES_MAX);
+	p->todo[p->count] = (struct todo){ .seq = e->seq, .bytes = (uint32_t)e->bytes };
+	memcpy(p->todo[p->count].device, e->body, DEVICE_BYTES_MAX);
+	terminal_of(e, p->todo[p->count++].terminal);
 	return 0;
+}
+
+static int device_compare(const void *pa, const void *pb)
+{
+	const struct todo *a = pa, *b = pb;
+
+	return memcmp(a->device, b->device, DEVICE_BYTES_MAX);
 }
 
 static int todo_compare(const void *pa, const void *pb)
 {
 	const struct todo *a = pa, *b = pb;
-	int order = memcmp(a->device, b->device, DEVICE_BYTES_MAX);
+	int order = memcmp(a->terminal, b->terminal, sizeof(a->terminal));
 
+	if (order == 0)
+		order = device_compare(a, b);
 	return order != 0 ? order : a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+/* A device that speaks for many terminals is one place in the order. */
+static void todo_sort(struct packing *p)
+{
+	if (p->count < 2)
+		return;
+	qsort(p->todo, p->count, sizeof(p->todo[0]), device_compare);
+	for (size_t from = 0, end; from < p->count; from = end) {
+		const struct todo *lowest = &p->todo[from];
+
+		for (end = from + 1; end < p->count && device_compare(&p->todo[from], &p->todo[end]) == 0; end++)
+			if (memcmp(p->todo[end].terminal, lowest->terminal, sizeof(lowest->terminal)) < 0)
+				lowest = &p->todo[end];
+		for (size_t i = from; i < end; i++)
+			memmove(p->todo[i].terminal, lowest->terminal, sizeof(lowest->terminal));
+	}
+	qsort(p->todo, p->count, sizeof(p->todo[0]), todo_compare);
 }
 
 static int todo_find(struct packing *p, struct txn *t, const struct day_row *day)
@@ -77,8 +119,7 @@ static int todo_find(struct packing *p, struct txn *t, const struct day_row *day
 		if (e.type == EVENT_BATCH && !e.headed)
 			ret = todo_add(p, &e);
 	inbox_close(&it);
-	if (p->count > 1)
-		qsort(p->todo, p->count, sizeof(p->todo[0]), todo_compare);
+	todo_sort(p);
 	return ret != 0 ? ret : t->error;
 }
 

@@ -188,6 +188,39 @@ static void test_late_taps_repeated_taps_answers_and_changed_rules_find_packed_d
 	house_close(&h[1]);
 }
 
+/* Several devices in a bundle, whose names are in no order of their terminals: a walk over the rows unpacks each bundle once. */
+static void test_a_walk_over_a_packed_day_unpacks_each_bundle_once(void **state)
+{
+	struct house h;
+	struct row_iter it;
+	struct txn t;
+	uint64_t rows = 0;
+
+	(void)state;
+	house_open(&h);
+	assert_int_equal(txn_begin(h.store, true, &t), 0);
+	for (unsigned i = 0; i < 24 * 5; i++) {
+		struct tap tap = tap_at(1 + i % 89, h.open, 360 + (int)i, "A", 200);
+		char device[8];
+
+		tap.terminal[5] = (uint8_t)(i % 24 / 10 << 4 | i % 24 % 10);
+		snprintf(device, sizeof(device), "V-%u", 10 + i % 24 * 7 % 24);
+		batch_add(&t, &tap, device, KEY_CHECK_GOOD);
+	}
+	assert_int_equal(txn_commit(&t), 0);
+	days_end(&h, DAY0 + 1);
+	day_pack_small(&h, DAY0);
+	assert_true(packed_of(&h, DAY0).bundles >= 6);
+	assert_int_equal(txn_begin(h.store, false, &t), 0);
+	for (rows_open_day(&t, DAY0, &it); rows_next(&it); rows++)
+		;
+	rows_close(&it);
+	assert_int_equal(rows, 24 * 5);
+	assert_true(packed_gone(&t) < packed_of(&h, DAY0).bundles);
+	txn_abort(&t);
+	house_close(&h);
+}
+
 static void test_the_open_day_and_the_one_before_and_a_day_that_is_not_cleared_are_not_packed(void **state)
 {
 	struct packing *p = NULL;
@@ -490,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_any_bytes_come_back_as_they_went_in),
 		cmocka_unit_test(test_a_packed_day_says_the_same_byte_for_byte_is_cleared_again_to_the_same_and_is_smaller),
 		cmocka_unit_test(test_late_taps_repeated_taps_answers_and_changed_rules_find_packed_days_as_they_were),
+		cmocka_unit_test(test_a_walk_over_a_packed_day_unpacks_each_bundle_once),
 		cmocka_unit_test(test_the_open_day_and_the_one_before_and_a_day_that_is_not_cleared_are_not_packed),
 		cmocka_unit_test(test_packing_that_is_killed_goes_on_where_it_was_and_loses_nothing),
 		cmocka_unit_test(test_a_flipped_bit_in_a_packed_value_is_refused_with_a_reason_wherever_it_is),
