@@ -64,7 +64,8 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 		memset(part[i].job.spare, 0, sizeof(part[i].job.spare));
 	}
 	for (unsigned i = 0; ret == 0 && i < parts; i++)
-		ret = txn_begin(j->store, false, &part[i].job.txn);
+		if ((ret = txn_begin(j->store, false, &part[i].job.txn)) == 0)
+			part[i].job.txn.rising = true;		/* of persons and card numbers, sorted */
 	if (ret == 0)
 		ret = parts_start(part, parts);
 	for (unsigned i = 0; i < parts; i++) {

@@ -254,6 +254,10 @@ int txn_commit(struct txn *t)
 
 void txn_abort(struct txn *t)
 {
+	for (size_t i = 0; i < DB_COUNT_; i++)
+		if (t->last_at[i] != NULL)
+			mdb_cursor_close(t->last_at[i]);
+	memset(t->last_at, 0, sizeof(t->last_at));
 	if (t->mdb != NULL)
 		mdb_txn_abort(t->mdb);
 	t->mdb = NULL;
@@ -402,12 +406,12 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 		     const void **ret_val, size_t *ret_bytes)
 {
 	MDB_val k = val_of(key, key_bytes), v;
-	MDB_cursor *cursor;
+	MDB_cursor *cursor = t->last_at[db];
 	int rc;
 
 	if (t->error != 0)
 		return false;
-	rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &cursor);
+	rc = cursor == NULL ? mdb_cursor_open(t->mdb, t->store->dbi[db], &cursor) : 0;
 	if (rc != 0) {
 		t->error = store_code(rc);
 		return false;
@@ -417,7 +421,10 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 		rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
 	else if (rc == 0 && (k.mv_size != key_bytes || memcmp(k.mv_data, key, key_bytes) != 0))
 		rc = mdb_cursor_get(cursor, &k, &v, MDB_PREV);
-	mdb_cursor_close(cursor);
+	if (t->rising && !t->write)
+		t->last_at[db] = cursor;
+	else if (t->last_at[db] == NULL)
+		mdb_cursor_close(cursor);
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		t->error = store_code(rc);
 	if (rc != 0 || k.mv_size < prefix_bytes || memcmp(k.mv_data, key, prefix_bytes) != 0)

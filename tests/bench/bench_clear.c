@@ -1,8 +1,8 @@
 /*
- * bench_clear [TAPS [CARDS]] - a day of so many taps (a million) of so many cards (half as many), put into the inbox of
+ * bench_clear [TAPS [CARDS [DAYS]]] - a day or more of so many taps (a million) of so many cards (half as many), put into the inbox of
  * a store of its own as if received and verified, then cut and cleared: taps a second, CPU nanoseconds and bytes a tap, and
  * what each stage took of the clock.
- * CLEAR_THREADS says how many threads rate; else one a processor does.
+ * CLEAR_THREADS says how many threads clear; else one a processor does.
  * bench_clear STORE DAY - the same of the open day of a store that is there. It is written to: give a copy.
  */
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 #define EVENTS_PER_COMMIT 512
 
 struct terminal { struct batch batch; uint32_t serial; uint8_t record[RECORDS][192]; };
-struct making { struct store *store; struct refdata *ref; struct txn txn; struct tariff *tariff; size_t events; };
+struct making { int32_t day; struct terminal *terminal; uint16_t *counter; struct store *store; struct refdata *ref; struct txn txn; struct tariff *tariff; size_t events; };
 
 static void event_put(struct making *m, uint8_t type, const void *head, size_t head_bytes, const void *body, size_t n)
 {
@@ -30,7 +30,7 @@ static void event_put(struct making *m, uint8_t type, const void *head, size_t h
 
 	if (m->txn.mdb == NULL)
 		must(txn_begin(m->store, true, &m->txn) == 0);
-	must(inbox_append(&m->txn, type, (int64_t)DAY * 86400000, part, bytes, 2) > 0);
+	must(inbox_append(&m->txn, type, (int64_t)m->day * 86400000, part, bytes, 2) > 0);
 	if (type != EVENT_BATCH) {
 		char *whole = malloc(head_bytes + n + 1);
 		struct event e = { .seq = inbox_last(&m->txn), .type = type, .body = (const uint8_t *)whole, .bytes = head_bytes + n };
@@ -132,11 +132,10 @@ static void price_put(const struct making *m, uint64_t card, struct tap *tap)
 /* From six to twenty-two, the cards at random, each with its counter. */
 static void taps_put(struct making *m, uint64_t taps, uint64_t cards)
 {
-	struct terminal *list = calloc(TERMINALS, sizeof(*list));
-	uint16_t *counter = calloc(cards, sizeof(*counter));
+	struct terminal *list = m->terminal;
 	struct tariff_line where;
 
-	must(list != NULL && counter != NULL && tariff_line_at(m->tariff, 0, (int64_t)DAY * 86400000, &where));
+	must(tariff_line_at(m->tariff, 0, (int64_t)m->day * 86400000, &where));
 	for (uint64_t i = 0; i < taps; i++) {
 		struct terminal *t = &list[i % TERMINALS];
 		uint64_t card = sample_random() % cards;
@@ -150,9 +149,9 @@ static void taps_put(struct making *m, uint64_t taps, uint64_t cards)
 		tap.terminal[4] = tap.psam[4] = (uint8_t)(i % TERMINALS / 1000 << 4 | i % TERMINALS / 100 % 10);
 		tap.terminal[5] = tap.psam[5] = (uint8_t)(i % 100 / 10 << 4 | i % 10);
 		tap.terminal_serial = ++t->serial;
-		tap.card_counter = ++counter[card];
+		tap.card_counter = ++m->counter[card];
 		be32_put(tap.tac, (uint32_t)sample_random());
-		tap.time_ms = (int64_t)DAY * 86400000 - CIVIL_OFFSET_MS + 6 * 3600000 + (int64_t)(i * (16.0 * 3600000) / (double)taps);
+		tap.time_ms = (int64_t)m->day * 86400000 - CIVIL_OFFSET_MS + 6 * 3600000 + (int64_t)(i * (16.0 * 3600000) / (double)taps);
 		snprintf(tap.line, sizeof(tap.line), "%s", where.line);
 		price_put(m, card, &tap);
 		n = tap_encode(&tap, t->record[t->batch.count], sizeof(t->record[0]));
@@ -165,31 +164,37 @@ static void taps_put(struct making *m, uint64_t taps, uint64_t cards)
 	for (int i = 0; i < TERMINALS; i++)
 		if (list[i].batch.count > 0)
 			batch_put(m, &list[i]);
-	free(counter);
-	free(list);
+	must(m->txn.mdb == NULL || txn_commit(&m->txn) == 0);
 }
 
-static struct store *store_made(const char *dir, uint64_t taps, uint64_t cards)
+static void store_make(struct making *m, const char *dir, uint64_t cards)
 {
-	struct making m = { 0 };
-
-	must(store_open(dir, false, 64ULL << 30, &m.store) == 0 && refdata_new(&m.ref) == 0 && txn_begin(m.store, true, &m.txn) == 0);
-	day_open_init(&m.txn, DAY);
-	city_put(&m, cards);
-	taps_put(&m, taps, cards);
-	must(m.txn.mdb == NULL || txn_commit(&m.txn) == 0);
-	refdata_free(m.ref);
-	return m.store;
+	m->terminal = calloc(TERMINALS, sizeof(m->terminal[0]));
+	m->counter = calloc(cards, sizeof(m->counter[0]));
+	m->day = DAY;
+	must(m->terminal != NULL && m->counter != NULL);
+	must(store_open(dir, false, 128ULL << 30, &m->store) == 0 && refdata_new(&m->ref) == 0 && txn_begin(m->store, true, &m->txn) == 0);
+	day_open_init(&m->txn, DAY);
+	city_put(m, cards);
 }
 
-static void cleared(struct store *s, int32_t day, uint64_t cards)
+static void store_done(struct making *m)
+{
+	refdata_free(m->ref);
+	tariff_close(m->tariff);
+	store_close(m->store);
+	free(m->terminal);
+	free(m->counter);
+}
+
+static void cleared(struct store *s, int32_t day, uint64_t cards, uint64_t taps_before)
 {
 	static const char *const stage[CLEAR_STAGES] = { "collect", "judge", "rate", "write" };
 	struct clear_stats stats;
 	size_t n;
 	char more[400];
 	struct txn t;
-	uint64_t before;
+	uint64_t before, all;
 	double cpu;
 
 	must(txn_begin(s, true, &t) == 0 && day_cut(&t, day, (int64_t)(day + 1) * 86400000) == 0 && txn_commit(&t) == 0);
@@ -197,8 +202,9 @@ static void cleared(struct store *s, int32_t day, uint64_t cards)
 	cpu = cpu_now();
 	must(day_clear(s, day, &stats) == 0 && stats.verdict[VERDICT_ACCEPTED] > 0);
 	cpu = cpu_now() - cpu;
+	all = stats.taps + taps_before;
 	n = (size_t)snprintf(more, sizeof(more), ",\"cards\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"cpu_ns_per_tap\":%.0f,\"bytes_before_per_tap\":%" PRIu64 ",\"bytes_per_tap\":%" PRIu64, cards, stats.verdict[VERDICT_ACCEPTED],
-		 cpu * 1e9 / (double)stats.taps, before / stats.taps, store_used_bytes(s) / stats.taps);
+		 cpu * 1e9 / (double)stats.taps, before / all, store_used_bytes(s) / all);
 	for (int i = 0; i < CLEAR_STAGES; i++)
 		n += (size_t)snprintf(more + n, sizeof(more) - n, ",\"%s_ns\":%" PRIu64, stage[i], stats.stage_ns[i] / stats.taps);
 	line("clear", "taps/s", (double)stats.taps * 1e9 / (double)stats.ns, cpu, stats.taps, more);
@@ -208,24 +214,28 @@ int main(int argc, char **argv)
 {
 	char dir[] = P_tmpdir "/bench_clear.XXXXXX", path[64];
 	uint64_t taps = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000, cards = argc > 2 ? strtoull(argv[2], NULL, 10) : taps / 2;
+	int32_t days = argc > 3 ? atoi(argv[3]) : 1, day;
+	struct making m = { 0 };
 	struct store *s;
-	int32_t day;
 
 	if (getenv("CLEAR_THREADS") != NULL)
 		clear_threads((unsigned)atoi(getenv("CLEAR_THREADS")));
 	if (argc == 3 && day_parse(argv[2], &day)) {
-		must(store_open(argv[1], false, 64ULL << 30, &s) == 0);
-		cleared(s, day, 0);
+		must(store_open(argv[1], false, 128ULL << 30, &s) == 0);
+		cleared(s, day, 0, 0);
 		store_close(s);
 		return 0;
 	}
-	if (taps == 0 || cards == 0 || mkdtemp(dir) == NULL) {
-		fprintf(stderr, "usage: bench_clear [TAPS [CARDS]] | STORE YYYY-MM-DD\n");
+	if (taps == 0 || cards == 0 || days < 1 || mkdtemp(dir) == NULL) {
+		fprintf(stderr, "usage: bench_clear [TAPS [CARDS [DAYS]]] | STORE YYYY-MM-DD\n");
 		return 2;
 	}
-	s = store_made(dir, taps, cards);
-	cleared(s, DAY, cards);
-	store_close(s);
+	store_make(&m, dir, cards);
+	for (; m.day < DAY + days; m.day++) {
+		taps_put(&m, taps, cards);
+		cleared(m.store, m.day, cards, (uint64_t)(m.day - DAY) * taps);
+	}
+	store_done(&m);
 	for (size_t i = 0; i < 3; i++) {
 		static const char *const file[] = { "data.mdb", "lock.mdb", "writer.lock" };
 
