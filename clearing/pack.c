@@ -108,15 +108,30 @@ static void todo_sort(struct packing *p)
 	qsort(p->todo, p->count, sizeof(p->todo[0]), todo_compare);
 }
 
+/* Its records are asked about again, and answers come through the writer, which has no time to unpack. */
+static bool waits(struct txn *t, uint64_t seq)
+{
+	uint8_t prefix[8];
+	struct iter it;
+	bool found;
+
+	be64_put(prefix, seq);
+	iter_open(t, DB_WAITING, prefix, sizeof(prefix), &it);
+	found = iter_next(&it);
+	iter_close(&it);
+	return found;
+}
+
 static int todo_find(struct packing *p, struct txn *t, const struct day_row *day)
 {
+	bool any = txn_any(t, DB_WAITING);
 	struct inbox_iter it;
 	struct event e;
 	int ret = 0;
 
 	inbox_open_heads(t, day->first_seq + 1, day->cut_seq, &it);
 	while (ret == 0 && inbox_next(&it, &e))
-		if (e.type == EVENT_BATCH && !e.headed)
+		if (e.type == EVENT_BATCH && !e.headed && !(any && waits(t, e.seq)))
 			ret = todo_add(p, &e);
 	inbox_close(&it);
 	todo_sort(p);

@@ -165,7 +165,7 @@ static void day_end(struct city *c, int32_t day)
 static uint64_t copied_bytes(struct store *s)
 {
 	char dir[] = P_tmpdir "/bench_pack.XXXXXX", path[64];
-	struct store *copy;
+	struct store *copy = NULL;
 	uint64_t bytes;
 
 	must(mkdtemp(dir) != NULL && store_copy(s, dir) == 0 && store_open(dir, true, 64ULL << 30, &copy) == 0);

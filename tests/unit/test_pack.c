@@ -144,6 +144,18 @@ static void test_a_packed_day_says_the_same_byte_for_byte_is_cleared_again_to_th
 	house_close(&h);
 }
 
+static bool lies_packed(struct txn *t, uint64_t seq)
+{
+	struct inbox_iter it;
+	struct event e;
+	bool packed;
+
+	inbox_open_heads(t, seq, seq, &it);
+	packed = inbox_next(&it, &e) && e.headed;
+	inbox_close(&it);
+	return packed;
+}
+
 /* Two houses with the same history, one of which is packed as it goes. */
 static void test_late_taps_repeated_taps_answers_and_changed_rules_find_packed_days_as_they_were(void **state)
 {
@@ -170,15 +182,20 @@ static void test_late_taps_repeated_taps_answers_and_changed_rules_find_packed_d
 		if (i == 1)
 			day_pack_small(&h[i], DAY0);
 		assert_int_equal(txn_begin(h[i].store, true, &t), 0);
+		assert_false(lies_packed(&t, answer.seq));	/* it waits */
 		assert_true(recheck_append(&t, 0, &answer, 1, &e));
 		assert_int_equal(txn_commit(&t), 0);
 		late = tap_at(1, DAY0, 470, "B", 300);	/* before the ride that is settled: that one is rated again */
 		tap_send(&h[i], &late);
 		tap_send(&h[i], &known);
 		days_end(&h[i], DAY0 + 4);
-		if (i == 1)
-			for (int32_t day = DAY0 + 1; day < DAY0 + 4; day++)
+		if (i == 1) {
+			for (int32_t day = DAY0; day < DAY0 + 4; day++)
 				day_pack_small(&h[i], day);
+			assert_int_equal(txn_begin(h[i].store, false, &t), 0);
+			assert_true(lies_packed(&t, answer.seq));
+			txn_abort(&t);
+		}
 		store_digest(&h[i], digest[i]);
 		all_holds(&h[i]);
 	}
