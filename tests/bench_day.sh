@@ -23,22 +23,50 @@ daemon_stop
 ingest "ingest-$alg-half-load" 0 --pace $((full / 2 + 1))
 daemon_stop
 ingest "ingest-$alg-lanes" 1
-bytes=$(du -sb "$QINGFEN_STORE" | cut -f 1)
-line "inbox-$alg" bytes/tap "$(sum %.0f "$bytes / $sent")" 0 "$sent"
-# Killed with the whole day open: how fast it is read again, and when a device that comes back has its first receipts.
+read -r cpu members < <(cpu_stages)
+line "cpu-$alg-lanes" s/Mtaps "$cpu" "$(cpu_s $pid)" "$sent" "$members"
+line "inbox-$alg" bytes/tap "$(sum %.0f "$(stat -c %s "$QINGFEN_STORE/data.mdb") / $sent")" 0 "$sent"
+# Ended: the image of the memory, and a start from it. Killed with the whole day open and no image: how fast the day is read
+# again, and when a device that comes back has its first receipts.
+daemon_stop
+again
+image=$(stat -c %s "$QINGFEN_STORE/live.image")
+[ "$(replayed image) $(replayed taps)" = "yes 0" ] || fail "image: $(replayed image) $(replayed taps)"
+line "restart-image-$alg" taps/s "$(sum %.0f "$sent * 1000 / ($(replayed image_ms) + $(replayed ms) + 1)")" "$(cpu_s $pid)" "$sent" \
+	"\"image_ms\":$(replayed image_ms),\"image_bytes_per_tap\":$((image / sent)),\"anon_mb\":$(($(anon_kb $pid) / 1024))"
 kill -9 "$pid" && wait "$pid" 2>/dev/null
+echo "checkpoint_taps: 0" >>"$work/clearingd.conf"
 from=$(date +%s%N)
 "$B/clearingd" -c "$work/clearingd.conf" >"$work/again.log" 2>&1 &
 pid=$!
 timeout 300 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --devices 1 --limit 300 --json >"$work/one.json" 2>"$work/upload.log" || fail "restart"
 first_ms=$((($(date +%s%N) - from) / 1000000))
-replayed=$(sed -n 's/.*event=replayed.* taps=\([0-9]*\) ms=\([0-9]*\).*/\1 \2/p' "$work/again.log")
-[ "${replayed% *}" = "$sent" ] || fail "replayed: $replayed of $sent"
-line "restart-$alg" taps/s "$(sum %.0f "$sent * 1000 / (${replayed#* } + 1)")" "$(cpu_s $pid)" "$sent" "\"replay_ms\":${replayed#* },\"first_device_ms\":$first_ms"
+[ "$(replayed taps)" = "$sent" ] || fail "replayed: $(replayed taps) of $sent"
+line "restart-$alg" taps/s "$(sum %.0f "$sent * 1000 / ($(replayed ms) + 1)")" "$(cpu_s $pid)" "$sent" "\"replay_ms\":$(replayed ms),\"first_device_ms\":$first_ms"
 before=$(cpu_s $pid)
 "$B/qingfen" day close $day --json >"$work/day.json" 2>"$work/day.log" || fail "day close"
 line "clear-$alg" taps/s "$(sum %.0f "$sent * 1000 / ($(field "$work/day.json" ms) + 1)")" "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent"
-"$B/qingfen" backup --to "$work/copy" >"$work/backup.log" 2>&1 && line "store-$alg" bytes/tap "$(sum %.0f "$(du -sb "$work/copy" | cut -f 1) / $sent")" 0 "$sent"
+backed_up() { # NAME: three backups, the bytes and taps a second of the one in the middle; and what it takes of the disk
+	local ms bytes
+	for _ in 1 2 3; do
+		rm -rf "$work/copy"
+		from=$(date +%s%N)
+		"$B/qingfen" backup --to "$work/copy" >"$work/backup.log" 2>&1 || fail backup
+		echo $((($(date +%s%N) - from) / 1000000 + 1))
+	done >"$work/rounds"
+	ms=$(sort -n "$work/rounds" | sed -n 2p) bytes=$(du -sb "$work/copy" | cut -f 1)
+	line "backup-$1" bytes/s $((bytes * 1000 / ms)) 0 "$bytes" "\"taps_s\":$((sent * 1000 / ms)),\"ms\":$ms"
+	line "store-$1" bytes/tap "$(sum %.0f "$bytes / $sent")" 0 "$sent"
+}
+backed_up "$alg"
+# Packed: not before the day after is closed too.
+"$B/qingfen" day close "$(date -d "$day + 1 day" +%F)" --json >"$work/next.json" 2>"$work/day.log" || fail "day close"
+before=$(cpu_s $pid)
+from=$(date +%s%N)
+"$B/qingfen" day pack $day --json >"$work/pack.json" 2>"$work/pack.log" || fail "day pack"
+ms=$((($(date +%s%N) - from) / 1000000 + 1))
+line "pack-$alg" taps/s $((sent * 1000 / ms)) "$(sum %.2f "$(cpu_s $pid) - $before")" "$sent"
+backed_up "$alg-packed"
 daemon_stop
 [ "$alg" = sm4 ] || exit 0
 rm -rf "$work/city" "$work/copy"

@@ -65,6 +65,31 @@ asked() { # members of the load generator's answer, as members of a JSON object
 	for name; do members+=",\"$name\":$(field "$work/upload.json" "$name")"; done
 	echo "${members#,}"
 }
+# Processor time of the daemon since its start, seconds a million taps: of each of its threads, and of each stage on the
+# clock, which on a machine of its own is the same. The sum of the threads, and members of a JSON object.
+cpu_stages() {
+	python3 - "$QINGFEN_SOCKET" <<'P'
+import json, re, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'{"cmd":"metrics"}\n')
+m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
+taps = max(1, m['qingfen_stage_taps_total{thread="writer"}'])
+per = lambda name: {re.search('"(.*)"', k).group(1): v / taps / 1000 for k, v in m.items() if name in k}
+threads, stages = per("thread_cpu_ns"), per("stage_ns")
+stages.pop("wait", None)	# in the queue: no processor's
+print("%.3f" % sum(threads.values()), end=" ")
+print(",".join(['"thread_%s_s":%.3f' % (k.replace("-", "_"), v) for k, v in threads.items()] + ['"%s_s":%.3f' % i for i in stages.items()]))
+P
+}
+anon_kb() { sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"; } # memory of a process's own; the store's mapped pages are the system's
+again() { # the daemon anew over the same store; what it says is in $work/again.log
+	"$B/clearingd" -c "$work/clearingd.conf" >"$work/again.log" 2>&1 &
+	pid=$!
+	for _ in $(seq 6000); do grep -q event=ready "$work/again.log" && return; sleep 0.05; done
+	fail "restart"
+}
+replayed() { sed -n "s/.*event=replayed.* $1=\([^ ]*\).*/\1/p" "$work/again.log"; } # NAME
 # Every device on a connection of its own sends its day; the answers lie in $work/upload.json. used: the daemon's
 # processor seconds from the last handshake on.
 upload() { # [--pace N]
