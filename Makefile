@@ -109,6 +109,8 @@ random-tacs: setup	# ten million random TACs, none accepted
 	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_keys && QINGFEN_TACS=10000000 $(O)/tests/test_keys
 bench: setup
 	@$(MAKE) --no-print-directory -j2 all $(BENCH) && B=$(B) O=$(O) tests/bench.sh
+bench-nation: setup	# one day through the real daemon: TAPS, CARDS, BUSES; a nation's by hand
+	@$(MAKE) --no-print-directory -j2 all && B=$(B) TAPS=$(TAPS) CARDS=$(CARDS) BUSES=$(BUSES) tests/bench_nation.sh
 bench-peers: setup	# the same taps into PostgreSQL 15; the last lines have the ratio
 	@$(MAKE) --no-print-directory -j2 all && B=$(B) tests/bench_peers.sh
 install: all
@@ -126,5 +128,5 @@ abi: $(B)/libqfval.so.1	# the published interface of libqfval, after a change th
 	abidw --headers-dir validator --drop-private-types --no-corpus-path --no-comp-dir-path --no-show-locs $< --out-file tests/abi/libqfval.abi
 clean:
 	rm -rf build bin
-.PHONY: all setup demo check programs-and-tests differential random-tacs bench bench-peers install clean
+.PHONY: all setup demo check programs-and-tests differential random-tacs bench bench-nation bench-peers install clean
 -include $(shell find build -name '*.d' 2>/dev/null)

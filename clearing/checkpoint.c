@@ -39,7 +39,7 @@ struct checkpoint {
 	struct live_walk walk;
 	uint8_t *event;			/* where the digest of the event it stands at is to go; NULL: the walk is not at its end */
 	uint64_t taps, seq;		/* taken when the last one was begun; event it stands at */
-	uint64_t began_ns, writer_ns;
+	uint64_t began_ns, writer_ns, step_ns;	/* step_ns: the longest one */
 	/* shared */
 	pthread_mutex_t lock;
 	pthread_cond_t wake, done;	/* to the thread; to the writer */
@@ -296,9 +296,10 @@ static void image_done(struct checkpoint *c, const char *why)
 		c->stat.bytes = c->bytes;
 		c->stat.ns = now - c->began_ns;
 		c->stat.writer_ns = c->writer_ns;
+		c->stat.step_ns = c->step_ns;
 		c->stat.count++;
-		log_event("checkpoint", "seq=%llu bytes=%llu ms=%llu writer_ms=%llu", (unsigned long long)c->seq, (unsigned long long)c->bytes,
-			  (unsigned long long)(c->stat.ns / 1000000), (unsigned long long)(c->writer_ns / 1000000));
+		log_event("checkpoint", "seq=%llu bytes=%llu ms=%llu writer_ms=%llu step_us_max=%llu", (unsigned long long)c->seq, (unsigned long long)c->bytes,
+			  (unsigned long long)(c->stat.ns / 1000000), (unsigned long long)(c->writer_ns / 1000000), (unsigned long long)(c->step_ns / 1000));
 	}
 	c->not_before_ns = now + PAUSE * (now - c->began_ns);
 	c->failed = NULL;
@@ -461,7 +462,7 @@ static void begin(struct daemon *d)
 	image_head_put(&head, c->piece->p);
 	c->out = (struct image_out){ .p = c->piece->p, .n = IMAGE_HEAD_BYTES, .space = PIECE_BYTES, .more = piece_more, .day = head.day };
 	c->taps = taps_taken(d);
-	c->writer_ns = 0;
+	c->writer_ns = c->step_ns = 0;
 	c->making = true;
 	live_image_start(d->live, &c->out, &c->walk);
 }
@@ -545,6 +546,7 @@ static void walk(struct daemon *d, uint64_t ns)
 		now = clock_ns();
 	}
 	c->writer_ns += now - start;
+	c->step_ns = now - start > c->step_ns ? now - start : c->step_ns;
 	if (!more)
 		seal(d);
 }

@@ -13,8 +13,9 @@
 struct checkpoint_stat {
 	uint64_t seq;		/* the newest image stands at; 0: there is none */
 	int64_t taken_ms;	/* when it was done; 0: there is none */
-	uint64_t bytes, ns;	/* of the newest: its size, how long it took, of which the writer gave */
-	uint64_t writer_ns, count, failures;	/* count, failures: since the start */
+	uint64_t bytes, ns;	/* of the newest: its size, how long it took */
+	uint64_t writer_ns, step_ns;	/* of which the writer gave; the longest it gave at once */
+	uint64_t count, failures;	/* since the start */
 	uint64_t loaded_seq, loaded_ns;	/* the image this start read; 0: none */
 };
 

@@ -32,6 +32,7 @@ static void checkpoint_metrics(struct daemon *d, FILE *f)
 	metric(f, "qingfen_checkpoint_bytes", "gauge", c.bytes);
 	metric(f, "qingfen_checkpoint_ns", "gauge", c.ns);
 	metric(f, "qingfen_checkpoint_writer_ns", "gauge", c.writer_ns);
+	metric(f, "qingfen_checkpoint_step_ns_max", "gauge", c.step_ns);
 	metric(f, "qingfen_checkpoint_total", "counter", c.count);
 	metric(f, "qingfen_checkpoint_failures_total", "counter", c.failures);
 }

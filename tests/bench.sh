@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Benchmarks, one JSON line each: {"bench":...,"unit":...,"value":...,"cpu_s":...,"n":...}.
-# First the programs in $O/bench, then whole processes: what-if, and tests/bench_day.sh for ingest
-# and clear. BENCH_TAPS BENCH_CARDS BENCH_DEVICES set the size of that day.
+# First the programs in $O/bench, then whole processes: what-if, tests/bench_day.sh for ingest, starts, clear, backup and
+# packing, tests/bench_memory.sh. BENCH_TAPS BENCH_CARDS BENCH_DEVICES set the size of that day.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-bin} O=${O:-build/gcc}
@@ -66,3 +66,4 @@ done
 rm -f "$work/day.ndjson"
 
 for alg in sm4 3des; do tests/bench_day.sh $alg || exit 1; done
+tests/bench_memory.sh || exit 1
