@@ -26,7 +26,6 @@
 #include "clearing/blocks.h"
 #include "clearing/deny_list.h"
 #include "clearing/device.h"
-#include "clearing/pending.h"
 #include "clearing/renewal.h"
 #include "clearing/trust.h"
 
@@ -297,34 +296,54 @@ static bool frame_take(struct conn *c, struct evbuffer *in, const uint8_t head[F
 	return go;
 }
 
-/* While a batch is with the writer what follows waits, here up to a frame, beyond it at the sender. TLS may have read
- * more than went into a full buffer, which the socket will not tell. */
+/* What TLS has read ahead, which the socket will not tell of again: libevent takes one record at a time. An end or an error
+ * of the connection libevent finds too. False: there was nothing. */
+static bool pending_take(struct conn *c, struct evbuffer *in)
+{
+	SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+	struct evbuffer_iovec space;
+	bool any = false;
+	int n = 1;
+
+	while (n > 0 && SSL_has_pending(ssl) && evbuffer_get_length(in) < INPUT_BYTES_MAX) {
+		if (evbuffer_reserve_space(in, SSL3_RT_MAX_PLAIN_LENGTH, &space, 1) != 1)
+			return any;
+		ERR_clear_error();
+		n = SSL_read(ssl, space.iov_base, SSL3_RT_MAX_PLAIN_LENGTH);
+		space.iov_len = n > 0 ? (size_t)n : 0;
+		any = any || n > 0;
+		if (n > 0)
+			evbuffer_commit_space(in, &space, 1);
+	}
+	return any;
+}
+
+/* While a batch is with the writer what follows waits, here up to a frame, beyond it at the sender. */
 void conn_read(struct conn *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
-	bool full = evbuffer_get_length(in) >= INPUT_BYTES_MAX;
 	uint8_t head[FRAME_HEAD_BYTES];
 	ssize_t whole;
 
-	while (c->item == NULL && (whole = frame_whole(in, head)) != 0) {
-		if (whole < 0) {
-			send_refuse(c, 0, TAP_E_FRAME, tap_strerror(TAP_E_FRAME), false);
-			conn_close_after_flush(c, "impossible frame");
-			return;
+	do {
+		while (c->item == NULL && (whole = frame_whole(in, head)) != 0) {
+			if (whole < 0) {
+				send_refuse(c, 0, TAP_E_FRAME, tap_strerror(TAP_E_FRAME), false);
+				conn_close_after_flush(c, "impossible frame");
+				return;
+			}
+			deadline_set(c, c->front->daemon->conf.idle_s);
+			if (!frame_take(c, in, head, (size_t)whole)) {
+				conn_close_after_flush(c, "frame refused");
+				return;
+			}
 		}
-		deadline_set(c, c->front->daemon->conf.idle_s);
-		if (!frame_take(c, in, head, (size_t)whole)) {
-			conn_close_after_flush(c, "frame refused");
-			return;
-		}
-	}
-	if (full && evbuffer_get_length(in) < INPUT_BYTES_MAX)
-		pending_look(c->bev);
+	} while (pending_take(c, in));
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
 {
-	pending_look(bev);	/* libevent takes what one TLS record has */
+	(void)bev;
 	conn_read(arg);
 }
 
@@ -353,7 +372,7 @@ static void on_end(struct bufferevent *bev, short what, void *arg)
 		if (why != NULL)
 			conn_close(c, why);
 		else
-			pending_look(bev);	/* the hello may have come with the end of the handshake */
+			conn_read(c);	/* the hello may have come with the end of the handshake */
 		return;
 	}
 	code = bufferevent_get_openssl_error(bev);
