@@ -87,7 +87,9 @@ struct unpacked;
 struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block;	/* block: rows.c, read last */
 	struct unpacked *unpacked;	/* packed.c: bundles read last */
 	bool keep;			/* what is read of packed days from here on stays to the end, 160 bytes a record; see inbox_open() */
-	bool rising; MDB_cursor *last_at[DB_COUNT_]; };	/* txn_get_last_at() is asked of rising keys: cursors that stay where they are. Not while writing */
+	bool rising; MDB_cursor *last_at[DB_COUNT_];	/* txn_get_last_at() is asked of rising keys: cursors that stay where they are. Not while writing */
+	uint64_t asked, any;		/* reading only: databases that were asked about, those of them that have a row */
+	uint64_t rows; int rows_db; };	/* the same of the one counted last, and which that is, from 1; 0: none */
 int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
 uint64_t txn_rows(struct txn *t, enum db db);	/* how many a database has */
 /* 0 only when everything since begin is durable. An I/O error here is final: the caller stops. */

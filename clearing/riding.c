@@ -149,7 +149,7 @@ int riding_room_of(struct riding *r, uint64_t persons) { return table_room(&r->e
 
 void riding_put(struct riding *r, uint64_t person, const struct rider_state *state)
 {
-	uint64_t word[WORDS], kept[WORDS + 1] = { 0 };
+	uint64_t word[WORDS], kept[WORDS + 1], mask = 0;
 	unsigned n = 0, units;
 	struct entry *e;
 	bool new;
@@ -157,9 +157,10 @@ void riding_put(struct riding *r, uint64_t person, const struct rider_state *sta
 	memcpy(word, state, sizeof(word));
 	for (unsigned i = 0; i < WORDS; i++)
 		if (word[i] != 0) {
-			kept[0] |= UINT64_C(1) << i;
+			mask |= UINT64_C(1) << i;
 			kept[++n] = word[i];
 		}
+	kept[0] = mask;
 	units = (n + 2) / 2;
 	e = table_at(&r->entry, &person, &new);
 	if (!new && e->units != units)

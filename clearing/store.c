@@ -309,7 +309,13 @@ uint64_t txn_rows(struct txn *t, enum db db)
 {
 	MDB_stat stat;
 
-	return t->error == 0 && mdb_stat(t->mdb, t->store->dbi[db], &stat) == 0 ? stat.ms_entries : 0;
+	if (t->error == 0 && !t->write && t->rows_db == (int)db + 1)
+		return t->rows;
+	if (t->error != 0 || mdb_stat(t->mdb, t->store->dbi[db], &stat) != 0)
+		return 0;
+	t->rows = stat.ms_entries;
+	t->rows_db = (int)db + 1;
+	return t->rows;
 }
 
 bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes)
@@ -332,11 +338,18 @@ bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const
 
 bool txn_any(struct txn *t, enum db db)
 {
+	const uint64_t bit = UINT64_C(1) << db;
 	MDB_stat stat;
 
+	if (t->error == 0 && !t->write && (t->asked & bit) != 0)
+		return (t->any & bit) != 0;
 	if (t->error == 0)
 		t->error = store_code(mdb_stat(t->mdb, t->store->dbi[db], &stat));
-	return t->error == 0 && stat.ms_entries > 0;
+	if (t->error != 0)
+		return false;
+	t->asked |= bit;
+	t->any = stat.ms_entries > 0 ? t->any | bit : t->any & ~bit;
+	return stat.ms_entries > 0;
 }
 
 void iter_open(struct txn *t, enum db db, const void *prefix, size_t prefix_bytes, struct iter *ret_iter)

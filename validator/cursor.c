@@ -63,7 +63,7 @@ uint32_t cursor_array(struct reader_cursor *c)
 	return c->error == 0 ? (uint32_t)n : 0;
 }
 
-int64_t cursor_int(struct reader_cursor *c)
+int64_t cursor_int_any(struct reader_cursor *c)
 {
 	uint8_t b = (uint8_t)take(c, 1);
 	uint64_t v;
@@ -95,7 +95,7 @@ int64_t cursor_int(struct reader_cursor *c)
 
 uint64_t cursor_uint_any(struct reader_cursor *c, uint64_t max)
 {
-	int64_t v = cursor_int(c);
+	int64_t v = cursor_int_any(c);
 
 	if (c->error == 0 && (v < 0 || (uint64_t)v > max))
 		fail(c, TAP_E_RANGE);
@@ -137,7 +137,15 @@ void cursor_bin_any(struct reader_cursor *c, uint8_t *out, uint32_t n)
 
 bool utf8_valid(const uint8_t *p, size_t n)
 {
-	for (size_t i = 0; i < n;) {
+	size_t i = 0;
+	uint64_t v;
+
+	for (; n - i >= sizeof(v); i += sizeof(v)) {	/* eight bytes of ASCII, none of them NUL */
+		memcpy(&v, p + i, sizeof(v));
+		if (((v | (v - 0x0101010101010101)) & 0x8080808080808080) != 0)
+			break;
+	}
+	while (i < n) {
 		uint8_t b = p[i];
 		unsigned more;
 
