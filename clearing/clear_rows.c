@@ -4,6 +4,7 @@
  */
 #include "clearing/clear.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,10 +106,12 @@ static int text_add(struct block_tool *t, const char *day, const struct row_new 
 
 static int row_make(struct job *own, struct block_tool *t, const char *day, const struct work *w, struct block_piece *p)
 {
-	struct row_new row = { .result = w->result->same, .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq,
+	struct row_new row = { .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq,
 			       .device = w->from->device, .raw_at = w->raw_at, .raw_bytes = w->raw_bytes, .decides = decides(w) };
 	int ret;
 
+	assert(w->result != NULL && w->result->same != NULL);	/* rated, or said by others_say() */
+	row.result = w->result->same;
 	row_key(own->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth, row.key);
 	if (p->rows == 0)
 		memcpy(p->key, row.key, sizeof(p->key));

@@ -2,7 +2,7 @@
  * bench_clear [TAPS [CARDS [DAYS]]] - a day or more of so many taps (a million) of so many cards (half as many), put into the inbox of
  * a store of its own as if received and verified, then cut and cleared: taps a second, CPU nanoseconds and bytes a tap, and
  * what each stage took of the clock.
- * CLEAR_THREADS says how many threads clear; else one a processor does.
+ * CLEAR_THREADS says how many threads clear, else one a processor does; CLEAR_MEMORY_MIB what memory records may take.
  * bench_clear STORE DAY - the same of the open day of a store that is there. It is written to: give a copy.
  */
 #include <inttypes.h>
@@ -220,6 +220,8 @@ int main(int argc, char **argv)
 
 	if (getenv("CLEAR_THREADS") != NULL)
 		clear_threads((unsigned)atoi(getenv("CLEAR_THREADS")));
+	if (getenv("CLEAR_MEMORY_MIB") != NULL)
+		clear_memory(strtoull(getenv("CLEAR_MEMORY_MIB"), NULL, 10) << 20);
 	if (argc == 3 && day_parse(argv[2], &day)) {
 		must(store_open(argv[1], false, 128ULL << 30, &s) == 0);
 		cleared(s, day, 0, 0);
