@@ -150,7 +150,7 @@ static void bench(const char *name, uint32_t taps, struct tap (*make)(uint32_t),
 
 	for (int i = 0; i < ROUNDS; i++) {
 		char dir[] = P_tmpdir "/bench_files.XXXXXX";
-		struct store *s;
+		struct store *s = NULL;
 
 		must(mkdtemp(dir) != NULL && store_open(dir, false, 8ULL << 30, &s) == 0);
 		day_made(s, taps, make, check);

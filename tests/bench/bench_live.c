@@ -117,8 +117,8 @@ static void image_read(struct file *f)
 {
 	uint8_t event[IMAGE_DIGEST_BYTES];
 	struct image_head head;
-	struct image_in *in;
-	struct live *l;
+	struct image_in *in = NULL;
+	struct live *l = NULL;
 	uint64_t seq;
 
 	must(lseek(f->fd, 0, SEEK_SET) == 0 && live_new(&l) == 0 && image_open(f->fd, &head, &in) == NULL);
