@@ -24,7 +24,8 @@
 #define PART_BYTES_MAX 65536u	/* stays in the second cache while it is cut */
 #define BITS_MAX 30
 
-struct head { uint32_t count, bits; };	/* of a part: entries; bits of the hash that all of them share */
+/* Of a part: entries; bits of the hash that all of them share; at how many entries it is cut. */
+struct head { uint32_t count, bits, full, unused; };
 
 static uint64_t secret;
 
@@ -42,6 +43,15 @@ static uint8_t *part_at(const struct table *t, size_t i) { return t->chunk[i / c
 
 static struct head *head_of(uint8_t *part) { return (struct head *)(void *)part; }
 
+/* Parts fill alike, and would all be cut within a few hundredths of a day's entries, which receipts notice as well. So each
+ * is full at a number of its own between a half and three quarters of its places. */
+static void full_set(const struct table *t, struct head *head, uint64_t hash)
+{
+	uint64_t first = head->bits > 0 ? hash >> (64 - head->bits) : 0;
+
+	head->full = (uint32_t)(t->slots / 2 + ((first << 6 | head->bits) * 0x9E3779B97F4A7C15u >> 32) % (t->slots / 4));
+}
+
 /* The first is where entries wait while their part is cut. Both are touched here, not under the first receipt. */
 static void part_first(struct table *t)
 {
@@ -51,6 +61,7 @@ static void part_first(struct table *t)
 	t->bits = 0;
 	t->count = 0;
 	t->place[0] = part_at(t, 1);
+	full_set(t, head_of(t->place[0]), 0);
 }
 
 static int chunk_add(struct table *t)
@@ -155,8 +166,6 @@ static uint8_t *slot_of(const struct table *t, uint8_t *part, uint64_t hash, con
 	}
 }
 
-static bool part_full(const struct table *t, uint8_t *part) { return head_of(part)->count >= t->slots / 8 * 5; }
-
 /* Every other place is a copy of the one before it. */
 static void places_double(struct table *t)
 {
@@ -182,6 +191,8 @@ static void part_cut(struct table *t, uint8_t *part, uint64_t hash)
 	memcpy(from, part, t->part_bytes);
 	memset(part, 0, t->part_bytes);
 	head_of(part)->bits = head_of(other)->bits = bits;
+	full_set(t, head_of(part), hash & ~(UINT64_C(1) << (64 - bits)));
+	full_set(t, head_of(other), hash | UINT64_C(1) << (64 - bits));
 	for (size_t i = 0; i < t->slots; i++) {
 		slot = slot_at(t, from, i);
 		if (slot[t->key_bytes] == 0)
@@ -193,10 +204,10 @@ static void part_cut(struct table *t, uint8_t *part, uint64_t hash)
 	}
 }
 
-/* Each entry may find its part full, and a part that was cut is half empty. */
+/* Each entry may find its part full, and a part that was cut takes an eighth of its places more at least. */
 int table_room(struct table *t, size_t entries)
 {
-	size_t cuts = (entries < t->parts ? entries : t->parts) + entries / (t->slots / 4) + 1;
+	size_t cuts = (entries < t->parts ? entries : t->parts) + entries / (t->slots / 8) + 1;
 	int ret = 0;
 
 	while (ret == 0 && t->parts + cuts > t->chunks * chunk_parts(t))
@@ -220,7 +231,7 @@ void *table_at(struct table *t, const void *key, bool *ret_new)
 	*ret_new = slot[t->key_bytes] == 0;
 	if (!*ret_new)
 		return slot;
-	if (part_full(t, part)) {
+	if (head_of(part)->count >= head_of(part)->full) {
 		part_cut(t, part, hash);
 		part = t->place[place_of(t, hash)];
 		slot = slot_of(t, part, hash, key);

@@ -133,6 +133,30 @@ static void test_growing_moves_a_few_thousand_entries_at_most(void **state)
 	table_close(&t);
 }
 
+/* Else all parts are cut within a few hundredths of the entries, and receipts notice that too. */
+static void test_parts_are_not_cut_all_at_once(void **state)
+{
+	enum { ENTRIES = 400000, WINDOW = ENTRIES / 40 };
+	struct table t;
+	size_t parts = 0, most = 0;
+	uint64_t id = 0;
+	bool new;
+
+	(void)state;
+	assert_int_equal(table_open(&t, sizeof(id), sizeof(id) + 8), 0);
+	for (uint64_t n = 0; n < ENTRIES; n++, id = n * 0x9E3779B97F4A7C15u) {
+		assert_int_equal(table_room(&t, 1), 0);
+		table_at(&t, &id, &new);
+		if (n % WINDOW != WINDOW - 1)
+			continue;
+		if (n > ENTRIES / 4 && t.parts - parts > most)
+			most = t.parts - parts;
+		parts = t.parts;
+	}
+	assert_in_range(most, 1, t.parts / 8);
+	table_close(&t);
+}
+
 static void test_a_chunk_is_zeroed_whether_one_was_ready_or_not(void **state)
 {
 	static const uint8_t zero[4096];
@@ -306,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_a_table_finds_what_was_put_and_nothing_else),
 		cmocka_unit_test(test_a_walk_a_few_at_a_time_comes_to_every_entry_while_others_come_in),
 		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
+		cmocka_unit_test(test_parts_are_not_cut_all_at_once),
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
