@@ -3,7 +3,7 @@
 # 1.3 with its certificate, received durably with every code verified; then the day is cleared. Load
 # generator and daemon share the machine; cpu_s is the daemon's without handshakes, own_cpu_s the generator's.
 # At half load a batch is due at its time: the wait for its receipt counts from then on, own_late_us_* of it is the
-# generator's. For sm4 also twice as many taps over BENCH_CONNECTIONS (10000) connections, handshakes apart.
+# generator's. ready_s: how long threads of the daemon were ready and had no processor, whoever had it. For sm4 also twice as many taps over BENCH_CONNECTIONS (10000) connections, handshakes apart.
 set -u
 . "$(dirname "$0")/bench_lib.sh"
 alg=${1:-sm4}
@@ -15,13 +15,27 @@ ingest() { # NAME LANES [--pace N]
 	daemon_start "verify_lanes: $lanes"
 	upload "$@"
 	line "$name" taps/s "$rate" "$used" "$sent" \
-		"\"own_cpu_s\":$own,$(stages),$(asked connections handshakes_ms held_batches own_late_us_p99 own_late_us_max),\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
+		"\"own_cpu_s\":$own,\"ready_s\":$ready,$(stages),$(asked connections handshakes_ms held_batches own_late_us_p99 own_late_us_max),\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
 }
 ingest "ingest-$alg-openssl" 0
 full=$rate
 daemon_stop
 ingest "ingest-$alg-half-load" 0 --pace $((full / 2 + 1))
 daemon_stop
+# The disk alone: as many bytes appended and synced as often as half a load of 200,000 taps/s does, by a program that does nothing else.
+python3 - "$work/disk" <<'P'
+import os, sys, time
+fd, part, took = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), bytes(160000), []
+for i in range(500):
+    start = time.monotonic()
+    os.write(fd, part)
+    os.fdatasync(fd)
+    took.append(int((time.monotonic() - start) * 1e6))
+    time.sleep(max(0, 0.004 - took[-1] / 1e6))
+took.sort()
+os.unlink(sys.argv[1])
+print('{"bench":"disk-append-sync","unit":"us","value":%d,"cpu_s":0,"n":%d,"bytes":%d,"p99_us":%d,"max_us":%d}' % (took[len(took) // 2], len(took), len(part), took[len(took) * 99 // 100], took[-1]))
+P
 ingest "ingest-$alg-lanes" 1
 read -r cpu members < <(cpu_stages)
 line "cpu-$alg-lanes" s/Mtaps "$cpu" "$(cpu_s $pid)" "$sent" "$members"

@@ -25,6 +25,9 @@ line() { # bench unit value cpu_s n [more members]
 cpu_s() { # processor seconds of a process so far, its threads included
 	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f", ($12 + $13) / hz }' "/proc/$1/stat"
 }
+ready_s() { # seconds that threads of a process were ready to run and had no processor, of all threads together
+	cat "/proc/$1"/task/*/schedstat | awk '{ s += $2 } END { printf "%.2f", s / 1e9 }'
+}
 sum() { awk "BEGIN { printf \"$1\", $2 }"; } # FORMAT EXPRESSION
 field() { # FILE NAME: a member of a JSON object
 	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"
@@ -91,15 +94,16 @@ again() { # the daemon anew over the same store; what it says is in $work/again.
 }
 replayed() { sed -n "s/.*event=replayed.* $1=\([^ ]*\).*/\1/p" "$work/again.log"; } # NAME
 # Every device on a connection of its own sends its day; the answers lie in $work/upload.json. used: the daemon's
-# processor seconds from the last handshake on.
+# processor seconds from the last handshake on; ready: seconds its threads waited for a processor meanwhile.
 upload() { # [--pace N]
 	local before
 	rm -f "$work/mark" "$work/cpu"
-	(until [ -e "$work/mark" ]; do sleep 0.005; done; cpu_s $pid >"$work/cpu") & watch=$!
+	(until [ -e "$work/mark" ]; do sleep 0.005; done; cpu_s $pid >"$work/cpu"; ready_s $pid >"$work/ready") & watch=$!
 	timeout 1800 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --bench --limit 1800 --mark "$work/mark" --mark-at 0 --json "$@" \
 		>"$work/upload.json" 2>"$work/upload.log" || fail "sim validators"
-	before=$(cpu_s $pid)
+	before=$(cpu_s $pid) ready=$(ready_s $pid)
 	wait $watch
+	ready=$(sum %.2f "$ready - $(cat "$work/ready")")
 	used=$(sum %.2f "$before - $(cat "$work/cpu")")
 	sent=$(field "$work/upload.json" sent) ms=$(field "$work/upload.json" ms)
 	own=$(sum %.2f "$(field "$work/upload.json" own_cpu_us) / 1000000")
