@@ -43,7 +43,7 @@ for what in "tariff tariffs/packs/ganzhou" "terminals $dir/terminals.csv" "issue
 	# shellcheck disable=SC2086
 	"$B/qingfen" load $what >/dev/null || exit 1
 done
-for round in 1 2 3 4; do
+for round in 1 2 3; do
 	[ $pid -ne 0 ] || { conf 500; start; }
 	"$B/qingfen" sim validators --city "$dir" --connect "127.0.0.1:$port" --bench --limit 60 --pace 6000 >/dev/null 2>&1 & sender=$!
 	sleep "0.$((2 + round * 2))"

@@ -10,7 +10,7 @@
 
 #include <xxhash.h>
 
-#define STEPS 200
+#define STEPS 150
 
 /* ---- a writer without threads ------------------------------------------------------------------------------- */
 
