@@ -18,7 +18,7 @@ struct block_piece {
 	size_t rows;
 	struct { struct row_result *result; bool decides; uint8_t key[TAP_KEY_BYTES]; } row[ROWS_PER_BLOCK];
 };
-struct block_tool { struct block_writer *writer; struct row_packer *packer; struct said_text *said; size_t space; };
+struct block_tool { struct block_writer *writer; struct row_packer *packer; struct said_list said; };
 struct taking { struct job *job; struct decided_list decided; struct row_result **seen; size_t seens; size_t blocks; };
 
 static int buffer_room(struct buffer *b, size_t n)
@@ -54,9 +54,7 @@ static void tool_free(void *tool)
 
 	if (t == NULL)
 		return;
-	for (size_t i = 0; i < t->space; i++)
-		free(t->said[i].p);
-	free(t->said);
+	said_free(&t->said);
 	block_writer_free(t->writer);
 	row_packer_free(t->packer);
 	free(t);
@@ -76,26 +74,10 @@ static bool decides(const struct work *w)
 	return w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE;
 }
 
-static int said_of(struct block_tool *t, const struct row_result *r, const struct said_text **ret)
-{
-	if (r->place >= t->space) {
-		size_t space = r->place + 256u;
-		struct said_text *wide = realloc(t->said, space * sizeof(*wide));
-
-		if (wide == NULL)
-			return -ENOMEM;
-		memset(wide + t->space, 0, (space - t->space) * sizeof(*wide));
-		t->said = wide;
-		t->space = space;
-	}
-	*ret = &t->said[r->place];
-	return t->said[r->place].p == NULL ? said_make(&r->row, &t->said[r->place]) : 0;
-}
-
 static int text_add(struct block_tool *t, const char *day, const struct row_new *row, const struct work *w, struct buffer *text)
 {
 	const struct said_text *said;
-	int ret = said_of(t, row->result, &said);
+	int ret = said_text_of(&t->said, row->result->place, &row->result->row, &said);
 
 	if (ret == 0)
 		ret = buffer_room(text, ROW_TEXT_BYTES + said->n);

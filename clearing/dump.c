@@ -53,9 +53,9 @@ static void dump_fare(struct jsonw *j, const struct cleared *c)
 }
 
 /* What rows say of their records, made once for all rows of a block that say it. */
-struct rows_dump { struct said_text *text; size_t space; uint32_t block; };
+struct rows_dump { struct said_list said; uint32_t block; };
 
-int said_make(const struct cleared *row, struct said_text *ret)
+static int said_make(const struct cleared *row, struct said_text *ret)
 {
 	FILE *out = open_memstream(&ret->p, &ret->n);
 	struct jsonw json, *j = &json;
@@ -82,27 +82,28 @@ int said_make(const struct cleared *row, struct said_text *ret)
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
-static int said_of(struct rows_dump *d, const struct row_iter *it, const struct said_text **ret)
+int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret)
 {
-	if (d->block != it->blocks) {
-		for (size_t i = 0; i < d->space; i++) {
-			free(d->text[i].p);
-			d->text[i] = (struct said_text){ 0 };
-		}
-		d->block = it->blocks;
-	}
-	if (it->result >= d->space) {
-		size_t space = it->result + 64u;
-		struct said_text *wide = realloc(d->text, space * sizeof(*wide));
+	if (place >= l->space) {
+		size_t space = place + 256u;
+		struct said_text *wide = realloc(l->text, space * sizeof(*wide));
 
 		if (wide == NULL)
 			return -ENOMEM;
-		memset(wide + d->space, 0, (space - d->space) * sizeof(*wide));
-		d->text = wide;
-		d->space = space;
+		memset(wide + l->space, 0, (space - l->space) * sizeof(*wide));
+		l->text = wide;
+		l->space = space;
 	}
-	*ret = &d->text[it->result];
-	return d->text[it->result].p == NULL ? said_make(&it->row, &d->text[it->result]) : 0;
+	*ret = &l->text[place];
+	return l->text[place].p == NULL ? said_make(row, &l->text[place]) : 0;
+}
+
+void said_free(struct said_list *l)
+{
+	for (size_t i = 0; i < l->space; i++)
+		free(l->text[i].p);
+	free(l->text);
+	*l = (struct said_list){ 0 };
 }
 
 static char *text_put(char *p, const char *text, size_t n) { return (char *)memcpy(p, text, n) + n; }
@@ -140,8 +141,12 @@ static int dump_cleared(struct rows_dump *d, const struct row_iter *it, FILE *ou
 {
 	const struct said_text *said;
 	char day[11], *text;
-	int ret = said_of(d, it, &said);
+	int ret;
 
+	if (d->block != it->blocks)
+		said_free(&d->said);
+	d->block = it->blocks;
+	ret = said_text_of(&d->said, it->result, &it->row, &said);
 	if (ret != 0)
 		return ret;
 	text = malloc(ROW_TEXT_BYTES + said->n);
@@ -259,9 +264,7 @@ static int dump_day(struct txn *t, int32_t day, FILE *out)
 	while (ret == 0 && rows_next(&it))
 		ret = dump_cleared(&d, &it, out);
 	rows_close(&it);
-	for (size_t i = 0; i < d.space; i++)
-		free(d.text[i].p);
-	free(d.text);
+	said_free(&d.said);
 	return ret != 0 ? ret : t->error;
 }
 

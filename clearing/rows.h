@@ -58,9 +58,12 @@ struct decided_list { struct decided_serials *list; size_t count, space; };
 int decided_add(struct decided_list *d, const uint8_t key[TAP_KEY_BYTES]) CLEARING_MUST_CHECK;
 int decided_write(const struct decided_list *d, struct sink *sink, int32_t day) CLEARING_MUST_CHECK;	/* DB_TAPKEY */
 
-/* A row as the canonical dump has it. day: as day_format(); said: what all rows of one result say alike, made once (malloc'ed). */
+/* A row as the canonical dump has it. day: as day_format(). said: what all rows of one result say alike, made once for its place in a
+ * list that is the caller's; zero at first. */
 struct said_text { char *p; size_t n; };
-int said_make(const struct cleared *row, struct said_text *ret) CLEARING_MUST_CHECK;
+struct said_list { struct said_text *text; size_t space; };
+int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret) CLEARING_MUST_CHECK;
+void said_free(struct said_list *l);
 #define ROW_TEXT_BYTES 256			/* beside what is said */
 size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out);
 

@@ -51,14 +51,19 @@ daemon_start() { # [line of configuration]...: a daemon with an empty store and 
 		"$B/qingfen" load $what >>"$work/load.log" 2>&1 || fail "load $what"
 	done
 }
-stages() { # nanoseconds a tap of each stage of the daemon so far, as members of a JSON object: clearingd(8), METRICS
-	python3 - "$QINGFEN_SOCKET" <<'P'
+counted() { # the Python on the standard input, with the daemon's metrics m and its taps so far
+	python3 -c "$(cat <<'P'
 import json, re, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
 s.sendall(b'{"cmd":"metrics"}\n')
 m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
 taps = max(1, m['qingfen_stage_taps_total{thread="writer"}'])
+P
+	cat)" "$QINGFEN_SOCKET"
+}
+stages() { # nanoseconds a tap of each stage of the daemon so far, as members of a JSON object: clearingd(8), METRICS
+	counted <<'P'
 print(",".join('"%s_ns":%d' % (re.search('"(.*)"', k).group(1), v // taps) for k, v in m.items() if "stage_ns" in k), end="")
 print(',"commits":%d,"commit_batches":%d' % (m["qingfen_commits_total"], m["qingfen_commit_batches_total"]), end="")
 P
@@ -71,13 +76,7 @@ asked() { # members of the load generator's answer, as members of a JSON object
 # Processor time of the daemon since its start, seconds a million taps: of each of its threads, and of each stage on the
 # clock, which on a machine of its own is the same. The sum of the threads, and members of a JSON object.
 cpu_stages() {
-	python3 - "$QINGFEN_SOCKET" <<'P'
-import json, re, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-s.sendall(b'{"cmd":"metrics"}\n')
-m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
-taps = max(1, m['qingfen_stage_taps_total{thread="writer"}'])
+	counted <<'P'
 per = lambda name: {re.search('"(.*)"', k).group(1): v / taps / 1000 for k, v in m.items() if name in k}
 threads, stages = per("thread_cpu_ns"), per("stage_ns")
 stages.pop("wait", None)	# in the queue: no processor's

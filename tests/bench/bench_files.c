@@ -3,13 +3,13 @@
  * taps, cleared; then it is built: items, files, statements and the day's reports, in one transaction. Lines of the partner's
  * file a second of processor time, median of three days in stores of their own. usage: bench_files [TAPS]
  */
-#include <dirent.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clearing/clearing.h"
 #include "tests/bench/bench.h"
+#include "tests/unit/dir_remove.h"
 #include "tests/unit/tap_sample.h"
 
 #define DAY 20395		/* 2025-11-03 */
@@ -124,22 +124,6 @@ static uint64_t lines_of(struct store *s, uint64_t *ret_bytes)
 	iter_close(&it);
 	txn_abort(&t);
 	return lines;
-}
-
-static void dir_remove(const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	char path[320];
-
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d != NULL)
-		closedir(d);
-	rmdir(dir);
 }
 
 static void bench(const char *name, uint32_t taps, struct tap (*make)(uint32_t), enum key_check check)

@@ -9,18 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clearing/clearing.h"
-#include "tests/bench/bench.h"
+#include "tests/bench/bench_city.h"
+#include "tests/unit/dir_remove.h"
 #include "tests/unit/tap_sample.h"
 
-#define DAY 20395		/* 2025-11-03 */
 #define DAYS 2
-#define TERMINALS 500
-#define RECORDS 100		/* of a batch */
+#define BUSES 500
+#define BATCH_RECORDS 100
 
-struct terminal { struct batch batch; uint32_t serial; uint8_t record[RECORDS][192]; };
 struct card { uint16_t counter; int32_t balance; uint8_t terminal[6]; int64_t time_ms; };
-struct city { struct store *store; struct txn txn; struct tariff *tariff; struct terminal terminal[TERMINALS]; struct card *card; uint64_t cards, batches; char line[LINE_BYTES_MAX + 1]; };
+struct making { struct city city; struct card *card; uint64_t cards; };
 
 static uint64_t ns_now(void)
 {
@@ -30,75 +28,10 @@ static uint64_t ns_now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void commit(struct city *c) { must(txn_commit(&c->txn) == 0 && txn_begin(c->store, true, &c->txn) == 0); }
-
-static void event_put(struct city *c, uint8_t type, const void *head, size_t head_bytes, const void *body, size_t n)
+static void tap_make(struct making *m, int32_t day, unsigned at, int64_t time_ms, struct tap *tap)
 {
-	must(inbox_append(&c->txn, type, (int64_t)DAY * 86400000, (const void *[]){ head, body }, (const size_t[]){ head_bytes, n }, 2) > 0);
-}
-
-static void reference_put(struct city *c)
-{
-	static const char issuers[] = "issuer,ours,valid_from,valid_to,name\n02184280,yes,2000-01-01,,ours\n";
-	struct tariff_line where;
-	uint8_t head[8];
-	char *csv = NULL;
-	size_t n = 0, bytes = 0;
-	void *blob = NULL;
-	FILE *f = open_memstream(&csv, &n);
-
-	must(f != NULL && tariff_compile("tariffs/packs/ganzhou", NULL, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &c->tariff) == 0);
-	be64_put(head, (uint64_t)tariff_valid_from_ms(c->tariff));
-	event_put(c, EVENT_TARIFF, head, sizeof(head), blob, bytes);
-	fprintf(f, "terminal,psam,device,operator,valid_from,valid_to\n");
-	for (int i = 0; i < TERMINALS; i++)
-		fprintf(f, "42800000%04d,42800000%04d,V-%04d,101,2000-01-01,\n", i, i, i);
-	must(fclose(f) == 0);
-	event_put(c, EVENT_TERMINALS, "", 0, csv, n);
-	event_put(c, EVENT_ISSUERS, "", 0, issuers, strlen(issuers));
-	must(tariff_line_at(c->tariff, 0, (int64_t)DAY * 86400000, &where));
-	snprintf(c->line, sizeof(c->line), "%s", where.line);
-	free(csv);
-}
-
-static void batch_put(struct city *c, struct terminal *t)
-{
-	static uint8_t out[BATCH_BYTES_MAX];
-	uint8_t head[EVENT_BATCH_HEAD_BYTES + 2 * RECORDS] = "";
-	int n;
-
-	t->batch.file_serial++;
-	must(batch_seal(&t->batch) == 0 && (n = batch_encode(&t->batch, out, sizeof(out))) > 0);
-	memcpy(head, t->batch.device, sizeof(t->batch.device));
-	be32_put(head + 16, t->batch.file_serial);
-	be16_put(head + 20, (uint16_t)t->batch.count);
-	for (uint32_t i = 0; i < t->batch.count; i++)
-		head[EVENT_BATCH_HEAD_BYTES + 2 * i] = KEY_CHECK_GOOD;
-	event_put(c, EVENT_BATCH, head, EVENT_BATCH_HEAD_BYTES + 2 * t->batch.count, out, (size_t)n);
-	t->batch.count = 0;
-	if (++c->batches % 256 == 0)
-		commit(c);
-}
-
-/* What the terminal takes, which knows of no earlier ride. */
-static void price_put(const struct city *c, struct tap *tap)
-{
-	const struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE };
-	struct rider_state state = { 0 };
-	struct ride ride;
-	struct fare fare;
-
-	tap_ride(tap, c->tariff, &ride);
-	rate(c->tariff, &rider, &state, &ride, &state, &fare, NULL);
-	tap->list_fen = (uint32_t)fare.published.fen;
-	tap->amount_fen = (uint32_t)fare.paid.fen;
-	tap->balance_after = tap->balance_before - fare.paid.fen;
-}
-
-static void tap_make(struct city *c, int32_t day, unsigned at, int64_t time_ms, struct tap *tap)
-{
-	uint64_t number = sample_random() % c->cards;
-	struct card *card = &c->card[number];
+	uint64_t number = sample_random() % m->cards;
+	struct card *card = &m->card[number];
 	char text[24];
 
 	*tap = sample_tap();
@@ -107,9 +40,7 @@ static void tap_make(struct city *c, int32_t day, unsigned at, int64_t time_ms, 
 	if (card->counter == 0)
 		*card = (struct card){ (uint16_t)(1 + sample_below(4000)), (int32_t)sample_below(20000), { 0x42, 0x80, 0, 0, (uint8_t)(sample_below(5) << 4), (uint8_t)(sample_below(10) << 4) },
 				       (int64_t)day * 86400000 - (int64_t)sample_below(5 * 86400) * 1000 };
-	tap->terminal[4] = tap->psam[4] = (uint8_t)(at / 1000 << 4 | at / 100 % 10);
-	tap->terminal[5] = tap->psam[5] = (uint8_t)(at % 100 / 10 << 4 | at % 10);
-	tap->terminal_serial = ++c->terminal[at].serial;
+	city_terminal(at, tap);
 	tap->prev_counter = card->counter;
 	tap->card_counter = ++card->counter;
 	tap->prev_time_ms = card->time_ms;
@@ -121,42 +52,35 @@ static void tap_make(struct city *c, int32_t day, unsigned at, int64_t time_ms, 
 	tap->stop = 1 + at % 7 + sample_below(20);
 	tap->driver = 7000 + at;
 	snprintf(tap->vehicle, sizeof(tap->vehicle), "赣B%05u", at * 37);
-	snprintf(tap->line, sizeof(tap->line), "%s", c->line);
-	price_put(c, tap);
+	snprintf(tap->line, sizeof(tap->line), "%s", m->city.line);
+	city_price(&m->city, &(const struct rider){ .birth = DAY_NONE, .issued = DAY_NONE }, tap);
 	card->balance = (int32_t)tap->balance_after;
 	card->time_ms = time_ms;
 	memcpy(card->terminal, tap->terminal, 6);
 }
 
 /* From six to twenty-two. */
-static void taps_put(struct city *c, int32_t day, uint64_t taps)
+static void taps_put(struct making *m, uint64_t taps)
 {
-	for (uint64_t i = 0; i < taps; i++) {
-		unsigned at = sample_below(TERMINALS);
-		struct terminal *t = &c->terminal[at];
-		struct tap tap;
-		int n;
+	struct city *c = &m->city;
 
-		tap_make(c, day, at, (int64_t)day * 86400000 - CIVIL_OFFSET_MS + 6 * 3600000 + (int64_t)(i * (16.0 * 3600) / (double)taps) * 1000, &tap);
-		snprintf(t->batch.device, sizeof(t->batch.device), "V-%04u", at);
-		n = tap_encode(&tap, t->record[t->batch.count], sizeof(t->record[0]));
-		must(n > 0);
-		t->batch.tap[t->batch.count].p = t->record[t->batch.count];
-		t->batch.tap[t->batch.count++].n = (uint32_t)n;
-		if (t->batch.count == RECORDS)
-			batch_put(c, t);
+	for (uint64_t i = 0; i < taps; i++) {
+		unsigned at = sample_below(BUSES);
+		struct tap tap;
+
+		tap_make(m, c->day, at, (int64_t)c->day * 86400000 - CIVIL_OFFSET_MS + 6 * 3600000 + (int64_t)(i * (16.0 * 3600) / (double)taps) * 1000, &tap);
+		city_tap(c, at, &tap, BATCH_RECORDS);
 	}
-	for (unsigned at = 0; at < TERMINALS; at++)
-		if (c->terminal[at].batch.count > 0)
-			batch_put(c, &c->terminal[at]);
+	city_send(c);
 }
 
-static void day_end(struct city *c, int32_t day)
+static void day_end(struct city *c)
 {
 	struct clear_stats stats;
 
-	must(day_cut(&c->txn, day, (int64_t)(day + 1) * 86400000) == 0 && txn_commit(&c->txn) == 0);
-	must(day_clear(c->store, day, &stats) == 0 && txn_begin(c->store, true, &c->txn) == 0);
+	must(txn_begin(c->store, true, &c->txn) == 0 && day_cut(&c->txn, c->day, (int64_t)(c->day + 1) * 86400000) == 0);
+	city_commit(c);
+	must(day_clear(c->store, c->day++, &stats) == 0);
 }
 
 /* ---- measured ---------------------------------------------------------------------------------------------------------- */
@@ -164,18 +88,14 @@ static void day_end(struct city *c, int32_t day)
 /* Bytes of the store when nothing is free in it. */
 static uint64_t copied_bytes(struct store *s)
 {
-	char dir[] = P_tmpdir "/bench_pack.XXXXXX", path[64];
+	char dir[] = P_tmpdir "/bench_pack.XXXXXX";
 	struct store *copy = NULL;
 	uint64_t bytes;
 
 	must(mkdtemp(dir) != NULL && store_copy(s, dir) == 0 && store_open(dir, true, 64ULL << 30, &copy) == 0);
 	bytes = store_used_bytes(copy);
 	store_close(copy);
-	for (int i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, i == 0 ? "data.mdb" : "lock.mdb");
-		unlink(path);
-	}
-	rmdir(dir);
+	dir_remove(dir);
 	return bytes;
 }
 
@@ -255,40 +175,30 @@ static void measure(struct store *s, uint64_t taps, const uint64_t day_bytes[DAY
 
 int main(int argc, char **argv)
 {
-	char dir[] = P_tmpdir "/bench_pack.XXXXXX", path[64];
+	char dir[] = P_tmpdir "/bench_pack.XXXXXX";
 	uint64_t taps = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000, loaded, day_bytes[DAYS];
-	static struct city c;
+	struct making m = { .cards = argc > 2 ? strtoull(argv[2], NULL, 10) : taps / 2 };
 
-	c.cards = argc > 2 ? strtoull(argv[2], NULL, 10) : taps / 2;
-	if (taps == 0 || c.cards == 0 || mkdtemp(dir) == NULL) {
+	if (taps == 0 || m.cards == 0 || mkdtemp(dir) == NULL) {
 		fprintf(stderr, "usage: bench_pack [TAPS [CARDS]]\n");
 		return 2;
 	}
-	c.card = calloc(c.cards, sizeof(*c.card));
-	must(c.card != NULL && store_open(dir, false, 64ULL << 30, &c.store) == 0 && txn_begin(c.store, true, &c.txn) == 0);
-	day_open_init(&c.txn, DAY);
-	reference_put(&c);
-	commit(&c);
-	loaded = copied_bytes(c.store);
-	for (int32_t day = DAY; day < DAY + DAYS; day++) {
-		uint64_t used = store_used_bytes(c.store);
+	m.card = calloc(m.cards, sizeof(*m.card));
+	must(m.card != NULL);
+	city_open(&m.city, dir);
+	city_commit(&m.city);
+	loaded = copied_bytes(m.city.store);
+	for (int i = 0; i < DAYS; i++) {
+		uint64_t used = store_used_bytes(m.city.store);
 
-		taps_put(&c, day, taps);
-		day_end(&c, day);
-		day_bytes[day - DAY] = store_used_bytes(c.store) - used;
+		taps_put(&m, taps);
+		day_end(&m.city);
+		day_bytes[i] = store_used_bytes(m.city.store) - used;
 	}
-	day_end(&c, DAY + DAYS);	/* nothing: the days before it may be packed */
-	txn_abort(&c.txn);
-	measure(c.store, taps, day_bytes, loaded);
-	store_close(c.store);
-	for (size_t i = 0; i < 3; i++) {
-		static const char *const file[] = { "data.mdb", "lock.mdb", "writer.lock" };
-
-		snprintf(path, sizeof(path), "%s/%s", dir, file[i]);
-		unlink(path);
-	}
-	rmdir(dir);
-	tariff_close(c.tariff);
-	free(c.card);
+	day_end(&m.city);	/* nothing: the days before it may be packed */
+	measure(m.city.store, taps, day_bytes, loaded);
+	city_close(&m.city);
+	dir_remove(dir);
+	free(m.card);
 	return 0;
 }

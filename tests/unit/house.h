@@ -5,7 +5,6 @@
 #ifndef TESTS_UNIT_HOUSE_H
 #define TESTS_UNIT_HOUSE_H
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "clearing/packed.h"
 #include "clearing/rows.h"
+#include "tests/unit/dir_remove.h"
 #include "tests/unit/tap_sample.h"
 
 #define DAY0 20395			/* 2025-11-03 */
@@ -56,22 +56,6 @@ static inline void file_write(const char *dir, const char *name, const char *for
 	assert_non_null(f);
 	fprintf(f, format, a, b);
 	fclose(f);
-}
-
-static inline void dir_remove(const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	char path[320];
-
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.')
-			unlink(path);
-	}
-	if (d != NULL)
-		closedir(d);
-	rmdir(dir);
 }
 
 static inline int packs_make(void **state)
