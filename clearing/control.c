@@ -261,6 +261,7 @@ static void do_day_settle(struct daemon *d, const struct request *q, FILE *out)
 static void do_status(struct daemon *d, FILE *out)
 {
 	const struct live_totals *l;
+	int64_t cap_fen, terminals, list_version;
 	struct told told;
 	char day[11];
 	struct jsonw j;
@@ -268,6 +269,11 @@ static void do_status(struct daemon *d, FILE *out)
 	writer_told(d, &told);
 	l = &told.totals;
 	day_format(told.open_day, day);
+	pthread_rwlock_rdlock(&d->ref_lock);
+	cap_fen = refdata_cap_fen(d->ref);
+	terminals = (int64_t)refdata_terminal_count(d->ref);
+	list_version = (int64_t)refdata_list_version(d->ref);
+	pthread_rwlock_unlock(&d->ref_lock);
 	answer_begin(&j, out);
 	jsonw_kstr(&j, "schema", "qingfen.status");
 	jsonw_kint(&j, "version", 1);
@@ -281,7 +287,7 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "provisional_published_fen", l->published_fen);
 	jsonw_kint(&j, "provisional_rated_fen", l->rated_fen);
 	jsonw_kint(&j, "provisional_subsidy_fen", l->subsidy_fen);
-	jsonw_kint(&j, "unproven_cap_fen", refdata_cap_fen(d->ref));
+	jsonw_kint(&j, "unproven_cap_fen", cap_fen);
 	jsonw_kint(&j, "unproven_fen", l->unproven_fen);
 	jsonw_kint(&j, "devices_beyond_cap", (int64_t)l->devices_beyond);
 	jsonw_key(&j, "verdicts");
@@ -298,8 +304,8 @@ static void do_status(struct daemon *d, FILE *out)
 	jsonw_kint(&j, "replay_ms", (int64_t)(told.stat.replay_ns / 1000000));
 	jsonw_kint(&j, "replayed_taps", (int64_t)told.stat.replay_taps);
 	kerb_status(d->kerb, &j);
-	jsonw_kint(&j, "terminals", (int64_t)refdata_terminal_count(d->ref));
-	jsonw_kint(&j, "list_version", refdata_list_version(d->ref));
+	jsonw_kint(&j, "terminals", terminals);
+	jsonw_kint(&j, "list_version", list_version);
 	jsonw_kint(&j, "store_bytes", (int64_t)store_used_bytes(d->store));
 	control_pack_status(d, &j);
 	control_keys_status(d, &j);

@@ -225,14 +225,17 @@ static int group_judge(struct daemon *d, struct item *group)
 /* After a failed group the memory of it must go too: rebuild it from what is durable. */
 static int memory_rebuild(struct daemon *d)
 {
+	int ret;
+
 	checkpoint_cancel(d);
 	live_free(d->live);
 	d->live = NULL;
-	pthread_rwlock_wrlock(&d->ref_lock);
+	pthread_rwlock_wrlock(&d->ref_lock);	/* until it is whole again: fronts and people ask for it meanwhile */
 	refdata_free(d->ref);
 	d->ref = NULL;
+	ret = writer_open(d);
 	pthread_rwlock_unlock(&d->ref_lock);
-	return writer_open(d);
+	return ret;
 }
 
 /* Everything handed over is durable, or its devices were told to come back and memory knows nothing of it. */
