@@ -12,6 +12,7 @@
 #define ORDER 0x01020304u	/* how this machine lays numbers */
 #define ROW_HEAD_BYTES 4	/* kind u16 | bytes u16 */
 #define READ_BYTES (1u << 20)
+#define AHEAD_BYTES 2048u	/* some thirty rows: what memory needs to answer */
 
 static const char magic[8] = "qfimage\n";
 
@@ -51,6 +52,7 @@ struct image_in {
 	int fd;
 	uint64_t bytes, left;		/* of the file; not yet read of what the digest is over */
 	size_t at, n;			/* read and not taken yet: p[at..n) */
+	size_t ahead;			/* looked at up to here by image_ahead */
 	bool ended;
 	XXH3_state_t *digest;
 	uint8_t p[READ_BYTES];
@@ -81,6 +83,7 @@ static const uint8_t *take(struct image_in *in, size_t bytes)
 	if (in->n - in->at < bytes) {
 		memmove(in->p, in->p + in->at, in->n - in->at);
 		in->n -= in->at;
+		in->ahead -= in->ahead < in->at ? in->ahead : in->at;
 		in->at = 0;
 		more = in->left < READ_BYTES - in->n ? (size_t)in->left : READ_BYTES - in->n;
 		if (in->n + more < bytes || read_whole(in->fd, in->p + in->n, more) < 0)
@@ -187,4 +190,22 @@ int image_next(struct image_in *in, uint8_t *ret_kind, const uint8_t **ret_body,
 	*ret_bytes = head[1];
 	*ret_why = NULL;
 	return 1;
+}
+
+bool image_ahead(struct image_in *in, uint8_t *ret_kind, const uint8_t **ret_body, size_t *ret_bytes)
+{
+	uint16_t head[2];
+
+	if (in->ahead < in->at)
+		in->ahead = in->at;
+	if (in->ahead > in->at + AHEAD_BYTES || in->n - in->ahead < ROW_HEAD_BYTES)
+		return false;
+	memcpy(head, in->p + in->ahead, sizeof(head));
+	if (head[1] > in->n - in->ahead - ROW_HEAD_BYTES)
+		return false;
+	*ret_kind = (uint8_t)head[0];
+	*ret_body = in->p + in->ahead + ROW_HEAD_BYTES;
+	*ret_bytes = head[1];
+	in->ahead += ROW_HEAD_BYTES + head[1];
+	return true;
 }

@@ -429,6 +429,26 @@ static int row_read(struct live *l, uint8_t kind, const uint8_t *p, size_t n, in
 	return CLEARING_E_STORE;
 }
 
+/* Where rows further on will go is fetched meanwhile: they come in an order that the tables do not have. */
+static void fetch_ahead(struct live *l, struct image_in *in)
+{
+	const uint8_t *p;
+	uint64_t person;
+	uint8_t kind;
+	size_t n;
+
+	while (image_ahead(in, &kind, &p, &n)) {
+		if (kind == IMAGE_RIDER && n >= sizeof(person)) {
+			get(p, &person, sizeof(person));
+			riding_prefetch(l->riding, person);
+		} else if (kind == IMAGE_COUNTER && n >= COUNTER_BYTES) {
+			table_prefetch(&l->counted, p);
+		} else if (kind == IMAGE_CODE && n >= TAP_CODE_BYTES) {
+			table_prefetch(&l->coded, p);
+		}
+	}
+}
+
 const char *live_image_read(struct live *l, struct image_in *in, int32_t day, uint64_t *ret_seq, uint8_t ret_event[IMAGE_DIGEST_BYTES])
 {
 	const char *why = NULL;
@@ -438,6 +458,7 @@ const char *live_image_read(struct live *l, struct image_in *in, int32_t day, ui
 	int got, ret;
 
 	while ((got = image_next(in, &kind, &p, &n, &why)) == 1) {
+		fetch_ahead(l, in);
 		ret = row_read(l, kind, p, n, day, image_bytes(in));
 		if (ret != 0)
 			return ret == -ENOMEM ? "no memory" : "it has a row that does not hold what its kind demands";
