@@ -117,15 +117,24 @@ static int replay(struct daemon *d, struct txn *t, uint64_t from)
 	return ret != 0 ? ret : t->error;
 }
 
+/* Written once in a store's life: memory that is built again must not wait for whoever writes to the store. */
 static int first_day(struct daemon *d)
 {
 	struct txn t;
-	int ret = txn_begin(d->store, true, &t);
+	int ret = txn_begin(d->store, false, &t);
+	bool there;
 
 	if (ret != 0)
 		return ret;
-	if (day_open_get(&t) == DAY_NONE)
-		day_open_init(&t, d->conf.open_day != DAY_NONE ? d->conf.open_day : service_day_of_ms(clock_ms(), DAY_CUT_S_DEFAULT));
+	there = day_open_get(&t) != DAY_NONE;
+	ret = t.error;
+	txn_abort(&t);
+	if (ret != 0 || there)
+		return ret;
+	ret = txn_begin(d->store, true, &t);
+	if (ret != 0)
+		return ret;
+	day_open_init(&t, d->conf.open_day != DAY_NONE ? d->conf.open_day : service_day_of_ms(clock_ms(), DAY_CUT_S_DEFAULT));
 	return txn_commit(&t);
 }
 
