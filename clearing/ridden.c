@@ -266,11 +266,11 @@ bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *r
 
 int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state)
 {
-	struct txn look = *t;		/* what is damaged here is the caller's to judge, not the end of his transaction */
+	int before = t->error, ret;	/* what is damaged here is the caller's to judge, not the end of his transaction */
 	struct ridden row;
 
 	*ret_state = (struct rider_state){ 0 };
-	while (ridden_before(&look, person, day, &row)) {
+	while (ridden_before(t, person, day, &row)) {
 		if (row.state_at != 0) {
 			rider_state_unpack(row.val + row.state_at, row.bytes - row.state_at, ridden_near_ms(row.day), ret_state);
 			return 0;
@@ -279,7 +279,9 @@ int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state
 			break;
 		day = row.day - 1;
 	}
-	return look.error;
+	ret = t->error;
+	t->error = before;
+	return ret;
 }
 
 int card_handles(struct txn *t, const uint8_t pan[10], uint64_t seq, handle_fn fn, void *arg)
