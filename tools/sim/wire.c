@@ -186,9 +186,10 @@ static bool left_flush(struct wire *w)
 	if (sent < 0)
 		return false;
 	w->left_bytes -= (size_t)sent;
-	memmove(w->left, w->left + sent, w->left_bytes);
-	if (w->left_bytes > 0)
+	if (w->left_bytes > 0) {
+		memmove(w->left, w->left + sent, w->left_bytes);
 		return true;
+	}
 	free(w->left);
 	w->left = NULL;
 	watch(w, EPOLL_CTL_MOD, false);
