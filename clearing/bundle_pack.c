@@ -11,6 +11,8 @@
 
 #include <zstd.h>
 
+#include "clearing/grown.h"
+
 #define LEVEL 3
 
 struct buffer { uint8_t *p; size_t n, space; };
@@ -88,15 +90,12 @@ void bundle_seal(const uint8_t *packed, size_t n, uint8_t ret_digest[DIGEST_BYTE
 
 static bool room(struct bundler *b, struct buffer *to, size_t n)
 {
-	size_t space = (to->n + n) * 2 + 256;
-	uint8_t *wide = to->n + n <= to->space ? to->p : realloc(to->p, space);
+	uint8_t *wide = grown(to->p, &to->space, to->n + n, 1);
 
 	if (wide == NULL) {
 		b->error = -ENOMEM;
 		return false;
 	}
-	if (wide != to->p || to->n + n > to->space)
-		to->space = space;
 	to->p = wide;
 	return b->error == 0;
 }
@@ -176,17 +175,13 @@ static size_t pieces_find(const uint8_t *p, size_t n, struct piece ret[BUNDLE_CO
 
 static void column_add(struct bundler *b, struct column *c, const struct piece *piece)
 {
-	if (c->count == c->space) {
-		size_t space = c->space ? c->space * 2 : 1024;
-		struct piece *wide = realloc(c->list, space * sizeof(*wide));
+	struct piece *wide = grown(c->list, &c->space, c->count + 1, sizeof(*wide));
 
-		if (wide == NULL) {
-			b->error = -ENOMEM;
-			return;
-		}
-		c->list = wide;
-		c->space = space;
+	if (wide == NULL) {
+		b->error = -ENOMEM;
+		return;
 	}
+	c->list = wide;
 	c->list[c->count++] = *piece;
 }
 

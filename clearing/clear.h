@@ -6,6 +6,7 @@
 #define CLEARING_CLEAR_H
 
 #include "clearing/fold.h"
+#include "clearing/grown.h"
 #include "clearing/rows.h"
 
 #define PARTS_MAX 8

@@ -67,15 +67,11 @@ static int past_each(struct job *j, const uint64_t *person, past_fn fn, void *ar
 
 static int past_add(struct replay *r, const struct past *p)
 {
-	if (r->count == r->space) {
-		size_t space = r->space ? r->space * 2 : 64;
-		struct past *wide = realloc(r->ride, space * sizeof(*wide));
+	struct past *wide = grown(r->ride, &r->space, r->count + 1, sizeof(*wide));
 
-		if (wide == NULL)
-			return -ENOMEM;
-		r->ride = wide;
-		r->space = space;
-	}
+	if (wide == NULL)
+		return -ENOMEM;
+	r->ride = wide;
 	r->ride[r->count++] = *p;
 	return 0;
 }
@@ -278,21 +274,17 @@ static int adjust_add(struct replay *r, const struct past *p, struct adjustment 
 				   .charged_fen = a->charged_fen, .refund_fen = a->refund_fen, .scheme = (enum scheme)a->scheme,
 				   .operator_id = a->operator_id, .kept_fen = kept_fen, .shown_fen = shown_fen };
 	struct job *j = r->job;
+	struct adjustment *wide;
 
 	a->cause = p->known == j->day.day ? p->cause : r->late_key != NULL ? ADJUST_LATE_TAP : r->asked_cause;
 	if (a->cause == ADJUST_LATE_TAP)
 		memcpy(a->cause_key, r->late_key, TAP_KEY_BYTES);
 	in.policy = policy_of(t, (enum adjust_cause)a->cause);
 	a->posting_count = post_adjust(&in, a->posting, &a->refund_fen);
-	if (j->adjust_count == j->adjust_space) {
-		size_t space = j->adjust_space ? j->adjust_space * 2 : 256;
-		struct adjustment *wide = realloc(j->adjust, space * sizeof(*wide));
-
-		if (wide == NULL)
-			return -ENOMEM;
-		j->adjust = wide;
-		j->adjust_space = space;
-	}
+	wide = grown(j->adjust, &j->adjust_space, j->adjust_count + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	j->adjust = wide;
 	j->adjust[j->adjust_count++] = *a;
 	return 0;
 }
@@ -425,17 +417,14 @@ static int person_compare(const void *pa, const void *pb)
 
 static int person_add(struct job *j, uint64_t person)
 {
+	uint64_t *wide;
+
 	if (j->asked_count > 0 && j->asked[j->asked_count - 1] == person)
 		return 0;
-	if (j->asked_count == j->asked_space) {
-		size_t space = j->asked_space ? j->asked_space * 2 : 64;
-		uint64_t *wide = realloc(j->asked, space * sizeof(*wide));
-
-		if (wide == NULL)
-			return -ENOMEM;
-		j->asked = wide;
-		j->asked_space = space;
-	}
+	wide = grown(j->asked, &j->asked_space, j->asked_count + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	j->asked = wide;
 	j->asked[j->asked_count++] = person;
 	return 0;
 }

@@ -19,15 +19,11 @@ int answers_collect(struct job *j, const struct event *e)
 	struct code_answer a;
 
 	for (size_t i = 0; code_event_answer(e->body, e->bytes, i, &a, &r); i++) {
-		if (j->said_count == j->said_space) {
-			size_t space = j->said_space ? j->said_space * 2 : 256;
-			struct said *wide = realloc(j->said, space * sizeof(*wide));
+		struct said *wide = grown(j->said, &j->said_space, j->said_count + 1, sizeof(*wide));
 
-			if (wide == NULL)
-				return -ENOMEM;
-			j->said = wide;
-			j->said_space = space;
-		}
+		if (wide == NULL)
+			return -ENOMEM;
+		j->said = wide;
 		j->said[j->said_count++] = (struct said){ .answer = a, .route = r, .seq = e->seq, .nth = (uint16_t)i };
 	}
 	return 0;

@@ -70,18 +70,15 @@ static int codes_list(struct job *j)
 	size_t space = 0;
 
 	for (size_t i = 0; i < j->count; i++) {
+		struct coded *wide;
 		struct tap tap;
 
 		if (!speaks_for_code(&j->work[i]) || !work_tap(&j->work[i], &tap))
 			continue;
-		if (j->coded_count == space) {
-			struct coded *wide = realloc(j->coded, (space * 2 + 64) * sizeof(*wide));
-
-			if (wide == NULL)
-				return -ENOMEM;
-			j->coded = wide;
-			space = space * 2 + 64;
-		}
+		wide = grown(j->coded, &space, j->coded_count + 1, sizeof(*wide));
+		if (wide == NULL)
+			return -ENOMEM;
+		j->coded = wide;
 		j->coded[j->coded_count].work = &j->work[i];
 		if (tap_code_key(&tap, j->coded[j->coded_count].code))
 			j->coded_count++;

@@ -52,19 +52,14 @@ static int work_fill(struct work *w, const struct source *from, const struct rec
 static int batch_list(struct collecting *c, const struct event *e)
 {
 	struct event_batch b;
-	struct source *s;
+	struct source *wide;
 
 	if (!event_batch_read(e, &b))
 		return CLEARING_E_STORE;
-	if (c->count == c->space) {
-		size_t space = c->space ? c->space * 2 : 256;
-
-		s = realloc(c->source, space * sizeof(*s));
-		if (s == NULL)
-			return -ENOMEM;
-		c->source = s;
-		c->space = space;
-	}
+	wide = grown(c->source, &c->space, c->count + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	c->source = wide;
 	c->source[c->count++] = (struct source){ .seq = e->seq, .raw_seq = e->seq, .body = e->body, .device = (const char *)e->body, .arrived = c->job->day.day,
 						 .count = b.count, .marks = b.marks, .batch = b.batch, .batch_bytes = b.batch_bytes, .first = c->job->count };
 	c->job->count += b.count;

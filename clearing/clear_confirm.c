@@ -22,17 +22,16 @@ static int confirms_list(const struct job *j, const struct confirm ***ret_list, 
 	size_t count = 0, space = 0;
 
 	for (size_t at = 0; (c = refdata_confirm_next(j->ref, &at)) != NULL;) {
+		const struct confirm **wide;
+
 		if (c->seq <= j->day.first_seq || c->seq > j->day.cut_seq)
 			continue;
-		if (count == space) {
-			const struct confirm **wide = realloc(list, (space = space ? space * 2 : 64) * sizeof(*list));
-
-			if (wide == NULL) {
-				free(list);
-				return -ENOMEM;
-			}
-			list = wide;
+		wide = grown(list, &space, count + 1, sizeof(*list));
+		if (wide == NULL) {
+			free(list);
+			return -ENOMEM;
 		}
+		list = wide;
 		list[count++] = c;
 	}
 	if (count > 1)

@@ -240,20 +240,16 @@ static int runs_find(const struct job *j, compare_fn compare, struct runs *r)
 {
 	for (size_t i = 0; i < j->count; i++) {
 		struct work *w = &j->work[i], *before = w - 1;
+		struct run *wide;
 
 		if (i > 0 && compare(&before, &w) < 0) {
 			r->list[r->count - 1].last = w;
 			continue;
 		}
-		if (r->count == r->space) {
-			size_t space = r->space ? r->space * 2 : 1024;
-			struct run *wide = realloc(r->list, space * sizeof(*wide));
-
-			if (wide == NULL)
-				return -ENOMEM;
-			r->list = wide;
-			r->space = space;
-		}
+		wide = grown(r->list, &r->space, r->count + 1, sizeof(*wide));
+		if (wide == NULL)
+			return -ENOMEM;
+		r->list = wide;
 		r->list[r->count++] = (struct run){ w, w };
 	}
 	return 0;

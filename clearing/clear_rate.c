@@ -64,18 +64,12 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 	uint8_t bytes[RIDER_STATE_BYTES_MAX];
 	size_t n = rider_state_pack(s, ridden_near_ms(j->day.day), bytes);
 	const uint8_t *kept = arena_copy(j, bytes, n);
+	void *wide = grown(j->state, &j->state_space, j->state_count + 1, sizeof(j->state[0]));
 
-	if (kept == NULL)
-		return -ENOMEM;
-	if (j->state_count == j->state_space) {
-		size_t space = j->state_space ? j->state_space * 2 : 4096;
-		void *wide = realloc(j->state, space * sizeof(j->state[0]));
-
-		if (wide == NULL)
-			return -ENOMEM;
+	if (wide != NULL)
 		j->state = wide;
-		j->state_space = space;
-	}
+	if (kept == NULL || wide == NULL)
+		return -ENOMEM;
 	j->state[j->state_count].person = person;
 	j->state[j->state_count].p = kept;
 	j->state[j->state_count++].n = (uint16_t)n;

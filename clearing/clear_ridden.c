@@ -217,23 +217,6 @@ struct maker {				/* a thread's own */
 };
 struct ridden_piece { uint8_t *p; size_t n, space; };	/* rows: key, length 4, value */
 
-static int room(void **p, size_t *space, size_t count, size_t bytes)
-{
-	size_t wide = *space > 0 ? *space : 16;
-	void *q;
-
-	if (count <= *space)
-		return 0;
-	while (wide < count)
-		wide *= 2;
-	q = realloc(*p, wide * bytes);
-	if (q == NULL)
-		return -ENOMEM;
-	*p = q;
-	*space = wide;
-	return 0;
-}
-
 static bool holds_counter(const struct work *w) { return counts_for_counter(w) && w->verdict != VERDICT_COUNTER_REPEATED; }
 
 /* What is no ride but counts comes between the rides. Its row in the day's list names no person. */
@@ -299,26 +282,30 @@ static int pieces_cut(struct writing *m)
 
 static int cards_carry(struct maker *m, const struct ridden *before)
 {
-	int ret = room((void **)&m->card, &m->card_space, before != NULL ? before->cards : 0, sizeof(m->card[0]));
+	struct ridden_card *wide = grown(m->card, &m->card_space, before != NULL ? before->cards + 1u : 1, sizeof(*wide));
 
+	if (wide == NULL)
+		return -ENOMEM;
+	m->card = wide;
 	m->cards = 0;
-	for (uint32_t i = 0; ret == 0 && before != NULL && i < before->cards; i++)
+	for (uint32_t i = 0; before != NULL && i < before->cards; i++)
 		m->card[m->cards++] = ridden_card_at(before, i);
-	return ret;
+	return 0;
 }
 
 static int card_count(struct maker *m, const struct work *w, uint32_t *ret_card)
 {
 	uint16_t before = m->j->bearer[w->bearer - 1].highest, highest = before > w->counter ? before : w->counter;
+	struct ridden_card *wide;
 	size_t i = 0;
-	int ret;
 
 	while (i < m->cards && memcmp(m->card[i].pan, w->pan, sizeof(w->pan)) != 0)
 		i++;
 	if (i == m->cards) {
-		ret = room((void **)&m->card, &m->card_space, i + 1, sizeof(m->card[0]));
-		if (ret != 0)
-			return ret;
+		wide = grown(m->card, &m->card_space, i + 1, sizeof(*wide));
+		if (wide == NULL)
+			return -ENOMEM;
+		m->card = wide;
 		m->card[m->cards++] = (struct ridden_card){ 0 };
 		memcpy(m->card[i].pan, w->pan, sizeof(w->pan));
 	}
@@ -331,8 +318,12 @@ static int card_count(struct maker *m, const struct work *w, uint32_t *ret_card)
 
 static int rides_make(struct maker *m, struct work *const *list, size_t count)
 {
-	int ret = room((void **)&m->ride, &m->ride_space, count, sizeof(m->ride[0]));
+	struct ridden_ride *wide = grown(m->ride, &m->ride_space, count + 1, sizeof(*wide));
+	int ret = 0;
 
+	if (wide == NULL)
+		return -ENOMEM;
+	m->ride = wide;
 	for (size_t i = 0; ret == 0 && i < count; i++) {
 		const struct work *w = list[i];
 		struct ridden_ride *r = &m->ride[i];
@@ -356,6 +347,7 @@ static int person_make(struct maker *m, uint64_t person, struct work *const *lis
 	bool any = count > 0 ? bearer_row(j, list[0], &before) : ridden_before(&j->txn, person, j->day.day - 1, &before);
 	struct ridden_row row = { .person = person, .day = j->day.day, .state = state, .state_bytes = state_bytes, .rides = count };
 	int ret = j->txn.error;
+	uint8_t *wide;
 	size_t n;
 
 	if (ret == 0)
@@ -365,10 +357,12 @@ static int person_make(struct maker *m, uint64_t person, struct work *const *lis
 	row.card = m->card;
 	row.cards = m->cards;
 	row.ride = m->ride;
-	if (ret == 0)
-		ret = room((void **)&p->p, &p->space, p->n + RIDDEN_KEY_BYTES + 4 + ridden_bytes_max(&row), 1);
 	if (ret != 0)
 		return ret;
+	wide = grown(p->p, &p->space, p->n + RIDDEN_KEY_BYTES + 4 + ridden_bytes_max(&row), 1);
+	if (wide == NULL)
+		return -ENOMEM;
+	p->p = wide;
 	ridden_key(person, j->day.day, p->p + p->n);
 	n = ridden_encode(&row, p->p + p->n + RIDDEN_KEY_BYTES + 4);
 	be32_put(p->p + p->n + RIDDEN_KEY_BYTES, (uint32_t)n);

@@ -23,16 +23,11 @@ struct taking { struct job *job; struct decided_list decided; struct row_result 
 
 static int buffer_room(struct buffer *b, size_t n)
 {
-	size_t space = (b->n + n) * 2;
-	char *wide;
+	char *wide = grown(b->p, &b->space, b->n + n, 1);
 
-	if (b->n + n <= b->space)
-		return 0;
-	wide = realloc(b->p, space);
 	if (wide == NULL)
 		return -ENOMEM;
 	b->p = wide;
-	b->space = space;
 	return 0;
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/grown.h"
+
 static void hex_str(struct jsonw *j, const char *key, const uint8_t *p, size_t n)
 {
 	char text[2 * DIGEST_BYTES + 1];
@@ -84,16 +86,13 @@ static int said_make(const struct cleared *row, struct said_text *ret)
 
 int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret)
 {
-	if (place >= l->space) {
-		size_t space = place + 256u;
-		struct said_text *wide = realloc(l->text, space * sizeof(*wide));
+	size_t before = l->space;
+	struct said_text *wide = grown(l->text, &l->space, place + 1, sizeof(*wide));
 
-		if (wide == NULL)
-			return -ENOMEM;
-		memset(wide + l->space, 0, (space - l->space) * sizeof(*wide));
-		l->text = wide;
-		l->space = space;
-	}
+	if (wide == NULL)
+		return -ENOMEM;
+	l->text = wide;
+	memset(wide + before, 0, (l->space - before) * sizeof(*wide));
 	*ret = &l->text[place];
 	return l->text[place].p == NULL ? said_make(row, &l->text[place]) : 0;
 }

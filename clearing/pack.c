@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/grown.h"
+
 /* A batch that is not packed yet; terminal: the lowest that a batch of its device begins with. */
 struct todo { uint8_t terminal[6]; char device[DEVICE_BYTES_MAX]; uint64_t seq; uint32_t bytes; };
 struct packing {
@@ -56,17 +58,14 @@ static void terminal_of(const struct event *e, uint8_t ret[6])
 
 static int todo_add(struct packing *p, const struct event *e)
 {
+	struct todo *wide;
+
 	if (e->bytes < EVENT_BATCH_HEAD_BYTES || e->bytes > BUNDLE_BYTES_MAX)
 		return 0;
-	if (p->count == p->space) {
-		size_t space = p->space ? p->space * 2 : 1024;
-		struct todo *wide = realloc(p->todo, space * sizeof(*wide));
-
-		if (wide == NULL)
-			return -ENOMEM;
-		p->todo = wide;
-		p->space = space;
-	}
+	wide = grown(p->todo, &p->space, p->count + 1, sizeof(*wide));
+	if (wide == NULL)
+		return -ENOMEM;
+	p->todo = wide;
 	p->todo[p->count] = (struct todo){ .seq = e->seq, .bytes = (uint32_t)e->bytes };
 	memcpy(p->todo[p->count].device, e->body, DEVICE_BYTES_MAX);
 	terminal_of(e, p->todo[p->count++].terminal);

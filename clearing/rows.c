@@ -8,6 +8,8 @@
 
 #include "clearing/packed.h"
 
+#include "clearing/grown.h"
+
 /* ---- keys ---------------------------------------------------------------------------------------------------- */
 
 void row_key(int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, uint8_t ret[CLEARED_KEY_BYTES])
@@ -433,21 +435,18 @@ static bool days_read(struct txn *t, struct decided *d, const uint8_t terminal[6
 	d->known = false;
 	iter_open(t, DB_TAPKEY, terminal, 6, &it);
 	while (iter_next(&it) && row_day(it.key + 6) < before_day) {
+		void *wide;
+
 		if (it.key_bytes != DECIDED_KEY_BYTES || it.val_bytes != DECIDED_VALUE_BYTES) {
 			t->error = CLEARING_E_STORE;
 			break;
 		}
-		if (d->count == d->space) {
-			size_t space = d->space ? d->space * 2 : 16;
-			void *wide = realloc(d->day, space * sizeof(d->day[0]));
-
-			if (wide == NULL) {
-				t->error = -ENOMEM;
-				break;
-			}
-			d->day = wide;
-			d->space = space;
+		wide = grown(d->day, &d->space, d->count + 1, sizeof(d->day[0]));
+		if (wide == NULL) {
+			t->error = -ENOMEM;
+			break;
 		}
+		d->day = wide;
 		d->day[d->count].day = row_day(it.key + 6);
 		d->day[d->count].serial_min = be32_get(it.val);
 		d->day[d->count++].serial_max = be32_get(it.val + 4);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/grown.h"
+
 #define RESULT_BYTES_MAX 1024
 #define ROW_BYTES_MAX (1 + 3 + TAP_KEY_BYTES + 2 * 10 + 3 + DEVICE_BYTES_MAX + 5 * 10)
 
@@ -167,17 +169,13 @@ static uint8_t *differs32_put(uint8_t *p, uint32_t v, uint32_t before) { return 
 
 static int said_room(struct block_writer *w, uint32_t place)
 {
-	size_t space = place + 256u;
-	void *wide;
+	size_t before = w->said_space;
+	void *wide = grown(w->said, &w->said_space, place + 1u, sizeof(w->said[0]));
 
-	if (place < w->said_space)
-		return 0;
-	wide = realloc(w->said, space * sizeof(w->said[0]));
 	if (wide == NULL)
 		return -ENOMEM;
 	w->said = wide;
-	memset(w->said + w->said_space, 0, (space - w->said_space) * sizeof(w->said[0]));
-	w->said_space = space;
+	memset(w->said + before, 0, (w->said_space - before) * sizeof(w->said[0]));
 	return 0;
 }
 
@@ -189,14 +187,11 @@ static int result_say(struct block_writer *w, const struct row_result *r, uint32
 	if (ret != 0)
 		return ret;
 	if (w->said[r->place].mark != w->mark) {
-		if (need > w->result_space) {
-			uint8_t *wide = realloc(w->result, need * 2);
+		uint8_t *wide = grown(w->result, &w->result_space, need, 1);
 
-			if (wide == NULL)
-				return -ENOMEM;
-			w->result = wide;
-			w->result_space = need * 2;
-		}
+		if (wide == NULL)
+			return -ENOMEM;
+		w->result = wide;
 		be16_put(w->result + w->result_bytes, (uint16_t)r->n);
 		memcpy(w->result + w->result_bytes + 2, r->head.key, r->n);
 		w->result_bytes = need;
@@ -298,15 +293,10 @@ int decided_add(struct decided_list *d, const uint8_t key[TAP_KEY_BYTES])
 		last->serial_max = serial;		/* rows rise by serial within a terminal */
 		return 0;
 	}
-	if (d->count == d->space) {
-		size_t space = d->space ? d->space * 2 : 256;
-		struct decided_serials *wide = realloc(d->list, space * sizeof(*wide));
-
-		if (wide == NULL)
-			return -ENOMEM;
-		d->list = wide;
-		d->space = space;
-	}
+	last = grown(d->list, &d->space, d->count + 1, sizeof(*last));
+	if (last == NULL)
+		return -ENOMEM;
+	d->list = last;
 	last = &d->list[d->count++];
 	*last = (struct decided_serials){ .serial_min = serial, .serial_max = serial };
 	memcpy(last->terminal, key, 6);

@@ -26,6 +26,8 @@ static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey
 	"rider", "posting", "cube", "outbox", "file", "item", "adjust", "adjusted", "rerate",
 	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract", "other", "bundle" };
 
+static_assert(DB_COUNT_ <= 64, "a bit each in txn.asked");
+
 struct store {
 	MDB_env *env;
 	MDB_dbi dbi[DB_COUNT_];

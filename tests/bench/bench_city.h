@@ -66,12 +66,12 @@ static inline void city_reference(struct city *c)
 	snprintf(c->line, sizeof(c->line), "%s", where.line);
 }
 
-/* A store in a folder that is there, its first day open. */
-static inline void city_open(struct city *c, const char *dir)
+/* A store in a folder that is there, for so many taps in all, its first day open. */
+static inline void city_open(struct city *c, const char *dir, uint64_t taps)
 {
 	c->day = DAY;
 	c->terminal = calloc(TERMINALS, sizeof(c->terminal[0]));
-	must(c->terminal != NULL && store_open(dir, false, 128ULL << 30, &c->store) == 0 && refdata_new(&c->ref) == 0);
+	must(c->terminal != NULL && store_open(dir, false, (4ULL << 30) + taps * 1024, &c->store) == 0 && refdata_new(&c->ref) == 0);
 	must(txn_begin(c->store, true, &c->txn) == 0);
 	day_open_init(&c->txn, DAY);
 	city_reference(c);

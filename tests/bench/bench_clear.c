@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 	}
 	m.counter = calloc(cards, sizeof(m.counter[0]));
 	must(m.counter != NULL);
-	city_open(&m.city, dir);
+	city_open(&m.city, dir, taps * (uint64_t)days);
 	riders_put(&m.city, cards);
 	for (; m.city.day < DAY + days; m.city.day++) {
 		taps_put(&m, taps, cards);

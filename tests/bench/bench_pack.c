@@ -185,7 +185,7 @@ int main(int argc, char **argv)
 	}
 	m.card = calloc(m.cards, sizeof(*m.card));
 	must(m.card != NULL);
-	city_open(&m.city, dir);
+	city_open(&m.city, dir, taps * DAYS);
 	city_commit(&m.city);
 	loaded = copied_bytes(m.city.store);
 	for (int i = 0; i < DAYS; i++) {

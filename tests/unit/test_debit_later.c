@@ -147,6 +147,17 @@ static int contract_add(const char *rows)
 	return event_try(&h, EVENT_RISK, head, sizeof(head), csv, strlen(csv));
 }
 
+/* Both ride, and what was to be debited for them is refused. */
+static void both_refused(const struct tap *a, const struct tap *b)
+{
+	send(a);
+	send(b);
+	day_end(&h);
+	build(DAY0);
+	answer(DAY0, "AM04");
+	day_end(&h);
+}
+
 static void a_cards_first_debit_that_is_refused_is_borne_as_the_contract_says(void **state)
 {
 	static char line[8][LAYOUT_BYTES_MAX + 1];
@@ -159,12 +170,7 @@ static void a_cards_first_debit_that_is_refused_is_borne_as_the_contract_says(vo
 
 	(void)state;
 	assert_int_equal(contract_add(",300,3000003,首乘协议,2025-01-01,\n"), 0);
-	send(&a);
-	send(&b);
-	day_end(&h);
-	build(DAY0);
-	answer(DAY0, "AM04");
-	day_end(&h);
+	both_refused(&a, &b);
 	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_BANK, 1)), 0);
 	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_BANK, 2)), 0);	/* no arrears: it is lost */
 	assert_int_equal(balance_of(&h, BEARER), -300);			/* the first ride whole, of the second what is left */
@@ -228,12 +234,7 @@ static void a_lost_first_ride_that_is_paid_after_all_goes_back_to_those_who_bore
 
 	(void)state;
 	assert_int_equal(contract_add(",300,3000003,首乘协议,,\n"), 0);
-	send(&a);
-	send(&b);
-	day_end(&h);
-	build(DAY0);
-	answer(DAY0, "AM04");
-	day_end(&h);
+	both_refused(&a, &b);
 	assert_int_equal(lines_of(DAY0, line), 1);
 	item_of(line[0], id);
 	snprintf(csv, sizeof(csv), "action,pan,item,fen\npaid,,%s,500\n", id);
