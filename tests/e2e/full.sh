@@ -45,7 +45,7 @@ start 256
 "$B/qingfen" load tariff tariffs/packs/ganzhou >/dev/null
 for f in terminals issuers riders; do "$B/qingfen" load $f "$dir/$f.csv" >/dev/null; done
 python3 - "$dir" "$port" >"$dir/out" 2>&1 <<'P'
-import socket, ssl, struct, sys, threading, time
+import select, socket, ssl, struct, sys, time
 dir, port = sys.argv[1], int(sys.argv[2])
 data, at, of = open(dir + "/upload.qfu", "rb").read(), 8, {}
 while at < len(data):
@@ -63,11 +63,16 @@ s = context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
 all = frame(1, hello) + b"".join(frame(3, b) for b in batches)
 print(len(batches), "batches", len(all), "bytes")
 assert len(all) > 400000
-s.settimeout(20)
-threading.Thread(target=s.sendall, args=(all,), daemon=True).start()
-got, kinds = b"", []
-while kinds.count(4) < len(batches):
-    more = s.recv(65536)
+s.setblocking(False)		# one thread: a TLS connection of OpenSSL is not for two at once
+left, got, kinds, until = memoryview(all), b"", [], time.time() + 20
+while kinds.count(4) < len(batches) and time.time() < until:
+    select.select([s], [s] if left else [], [], 0.1)
+    try:
+        left = left[s.send(left[:16384]):] if left else left
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError): pass
+    try:
+        more = s.recv(65536)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError): continue
     if not more: break
     got += more
     while len(got) >= 5 and len(got) >= 4 + struct.unpack(">I", got[:4])[0]:
