@@ -21,6 +21,7 @@ void job_done(struct job *j)
 	results_free(j->results);
 	span_free(j, &j->works);
 	span_free(j, &j->orders);
+	span_free(j, &j->numbers);
 	span_free(j, &j->rides);
 	span_free(j, &j->bearers);
 	spares_free(j);

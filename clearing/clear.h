@@ -61,7 +61,7 @@ struct job {
 	struct work **order;			/* canonical */
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct span spare[SPARES];	/* freed, kept for the next stage */
-	struct span works, orders, rides, bearers;	/* the memory of work, order, ride, bearer */
+	struct span works, orders, numbers, rides, bearers;	/* the memory of work, order, number, ride, bearer */
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
@@ -71,8 +71,9 @@ struct job {
 	struct sink *sink;
 	struct clear_stats stats;
 	struct { uint64_t person; const uint8_t *p; uint16_t n; } *state; size_t state_count, state_space;	/* at the close, by person, in the arena */
-	struct bearer *bearer;		/* by card number, each at the place of its first record among all by number; the others are empty */
+	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
+	struct work **number; size_t number_count;	/* those keyed, by card number; gone when the rides are listed */
 	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
 	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
 	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
@@ -105,7 +106,7 @@ static inline const uint8_t *work_raw(const struct work *w) { return w->from->bo
 static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
-struct rank { uint64_t high, low; };
+struct rank { uint64_t high; uint32_t low; };
 typedef struct rank (*rank_fn)(const struct work *w);
 typedef int (*compare_fn)(const void *, const void *);
 int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
@@ -140,6 +141,7 @@ int confirms_write(struct job *j, posting_fn emit, void *arg);
 /* clear_persons.c: fares by person and time, by several threads. */
 int clear_rate(struct job *j);
 /* clear_rate.c: what is to be rated, by person and time; some persons' rides, and those asked for between them. */
+static inline bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPTED || w->verdict == VERDICT_PENDING; }
 int rides_collect(struct job *j);
 int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */

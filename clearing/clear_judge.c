@@ -87,7 +87,7 @@ static int canonical_compare(const void *pa, const void *pb)
 
 static struct rank key_rank(const struct work *w)
 {
-	return w->verdict == VERDICT_MALFORMED ? (struct rank){ UINT64_MAX, UINT64_MAX } : (struct rank){ be64_get(w->key), be64_get(w->key + 8) };
+	return w->verdict == VERDICT_MALFORMED ? (struct rank){ UINT64_MAX, UINT32_MAX } : (struct rank){ be64_get(w->key), be32_get(w->key + 8) };
 }
 
 static enum seen_before seen_in_group(const struct work *first, const struct work *w, bool earlier)
@@ -147,7 +147,7 @@ bool counts_for_counter(const struct work *w)
 /* A number without its first digit, then what orders the records of one. */
 static struct rank number_rank(const struct work *w)
 {
-	return (struct rank){ card_person(w->pan), (uint64_t)w->generation << 56 | (uint64_t)w->counter << 40 };
+	return (struct rank){ card_person(w->pan), (uint32_t)w->generation << 16 | w->counter };
 }
 
 static int counter_compare(const void *pa, const void *pb)
@@ -185,16 +185,18 @@ static void judge_number(struct job *j, struct work *const *list, size_t count)
 
 static bool same_number(const struct work *a, const struct work *b) { return memcmp(a->pan, b->pan, sizeof(a->pan)) == 0; }
 
+/* The numbers of a part have their places side by side. */
 static int numbers_part(struct job *own, void *arg, unsigned part)
 {
 	const struct cut *c = arg;
+	uint32_t place = (uint32_t)c->at[part];
 	int ret = 0;
 
 	for (size_t i = c->at[part], n, end = c->at[part + 1]; ret == 0 && i < end; i += n) {
 		works_prefetch(c->list, i, end);
 		for (n = 1; i + n < end && same_number(c->list[i + n], c->list[i]); n++)
 			works_prefetch(c->list, i + n, end);
-		ret = bearer_look(own, &c->list[i], n, (uint32_t)i + 1);
+		ret = bearer_look(own, &c->list[i], n, ++place);
 		if (ret == 0)
 			judge_number(own, &c->list[i], n);
 	}
@@ -204,27 +206,21 @@ static int numbers_part(struct job *own, void *arg, unsigned part)
 /* The second key: card and counter. */
 static int judge_counters(struct job *j)
 {
-	struct work **list;
-	struct span memory;
 	struct cut cut;
-	size_t n = 0;
-	int ret = span_new(j, j->count * sizeof(struct work *), &memory);
+	int ret = span_new(j, j->count * sizeof(struct work *), &j->numbers);
 
 	if (ret != 0)
 		return ret;
-	list = memory.p;
+	j->number = j->numbers.p;
 	for (size_t i = 0; i < j->count; i++)
 		if (j->work[i].keyed)
-			list[n++] = &j->work[i];
-	ret = works_sort(j, list, n, number_rank, counter_compare);
+			j->number[j->number_count++] = &j->work[i];
+	ret = works_sort(j, j->number, j->number_count, number_rank, counter_compare);
 	if (ret == 0)
-		ret = span_new(j, n * sizeof(struct bearer), &j->bearers);
+		ret = span_new(j, j->number_count * sizeof(struct bearer), &j->bearers);
 	j->bearer = j->bearers.p;
-	list_cut(list, n, parts_wanted(n, PART_RECORDS_MIN), same_number, &cut);
-	if (ret == 0)
-		ret = parts_run(j, cut.parts, numbers_part, &cut);
-	span_free(j, &memory);
-	return ret;
+	list_cut(j->number, j->number_count, parts_wanted(j->number_count, PART_RECORDS_MIN), same_number, &cut);
+	return ret == 0 ? parts_run(j, cut.parts, numbers_part, &cut) : ret;
 }
 
 int clear_judge(struct job *j)

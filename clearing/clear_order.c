@@ -2,9 +2,11 @@
  * clear_order - the records of a day put in an order. Records lie all over memory and a comparison of two looks at both;
  * so they are sorted by two numbers of each, side by side, and only those whose numbers are the same are looked at. The
  * numbers go into buckets first, each small enough for the processor's cache, and the buckets are sorted by several threads.
+ * A page the system gives anew costs more than reading a record twice: so the numbers lie in memory once.
  */
 #include "clearing/clear.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,59 +14,75 @@
 #define RUN 16			/* sorted by insertion */
 #define PART_MIN 256
 #define BUCKET_RECORDS 512
-#define BUCKETS_MAX 1024
-#define SAMPLES 4096		/* from which the bounds are chosen */
+#define BUCKETS_MAX 4096
+#define SAMPLES_PER_BUCKET 8	/* from which the bounds are chosen */
 
-struct ranked { struct rank rank; struct work *work; };
+struct ranked { uint64_t high; uint32_t low, place; };	/* place: among the day's records */
+static_assert(sizeof(struct ranked) == 16, "as small as can be");
+struct by { struct work *work; compare_fn compare; };
 
-static int rank_compare(const struct rank *a, const struct rank *b)
+static struct ranked ranked_of(const struct by *by, struct work *w, rank_fn rank)
 {
-	if (a->high != b->high)
-		return a->high < b->high ? -1 : 1;
-	return a->low < b->low ? -1 : a->low > b->low;
+	const struct rank r = rank(w);
+
+	return (struct ranked){ r.high, r.low, (uint32_t)(w - by->work) };
 }
 
-static bool below(const struct ranked *a, const struct ranked *b, compare_fn compare)
+static bool below_looked(const struct ranked *a, const struct ranked *b, const struct by *by)
 {
-	int order = rank_compare(&a->rank, &b->rank);
+	const struct work *wa = by->work + a->place, *wb = by->work + b->place;
 
-	return order != 0 ? order < 0 : compare(&a->work, &b->work) < 0;
+	return by->compare(&wa, &wb) < 0;
 }
 
-static void insertion(struct ranked *e, size_t n, compare_fn compare)
+/* Without a branch where the numbers differ: which is below is not to be foreseen. */
+static inline bool below(const struct ranked *a, const struct ranked *b, const struct by *by)
+{
+	__extension__ typedef unsigned __int128 wide;
+	const wide x = (wide)a->high << 32 | a->low, y = (wide)b->high << 32 | b->low;
+
+	return __builtin_expect(x == y, 0) ? below_looked(a, b, by) : x < y;
+}
+
+static void insertion(struct ranked *e, size_t n, const struct by *by)
 {
 	for (size_t i = 1; i < n; i++) {
 		struct ranked x = e[i];
 		size_t k = i;
 
-		for (; k > 0 && below(&x, &e[k - 1], compare); k--)
+		for (; k > 0 && below(&x, &e[k - 1], by); k--)
 			e[k] = e[k - 1];
 		e[k] = x;
 	}
 }
 
-static void merge(const struct ranked *a, size_t n, const struct ranked *b, size_t m, struct ranked *to, compare_fn compare)
+static void merge(const struct ranked *a, size_t n, const struct ranked *b, size_t m, struct ranked *to, const struct by *by)
 {
-	size_t i = 0, k = 0;
+	const struct ranked *a_end = a + n, *b_end = b + m;
 
-	while (i < n && k < m)
-		*to++ = below(&b[k], &a[i], compare) ? b[k++] : a[i++];
-	memcpy(to, a + i, (n - i) * sizeof(*a));
-	memcpy(to + (n - i), b + k, (m - k) * sizeof(*b));
+	while (a < a_end && b < b_end) {
+		bool second = below(b, a, by);
+
+		*to++ = *(second ? b : a);
+		b += second;
+		a += !second;
+	}
+	memcpy(to, a, (size_t)(a_end - a) * sizeof(*a));
+	memcpy(to + (a_end - a), b, (size_t)(b_end - b) * sizeof(*b));
 }
 
 /* Runs, then runs twice as long, from one half of the memory into the other. Returns the half that is sorted. */
-static struct ranked *runs_sort(struct ranked *from, struct ranked *to, size_t n, compare_fn compare)
+static struct ranked *runs_sort(struct ranked *from, struct ranked *to, size_t n, const struct by *by)
 {
 	for (size_t i = 0; i < n; i += RUN)
-		insertion(from + i, n - i < RUN ? n - i : RUN, compare);
+		insertion(from + i, n - i < RUN ? n - i : RUN, by);
 	for (size_t run = RUN; run < n; run *= 2) {
 		struct ranked *was = from;
 
 		for (size_t i = 0; i < n; i += 2 * run) {
 			size_t left = n - i < run ? n - i : run, right = n - i - left < run ? n - i - left : run;
 
-			merge(from + i, left, from + i + left, right, to + i, compare);
+			merge(from + i, left, from + i + left, right, to + i, by);
 		}
 		from = to;
 		to = was;
@@ -75,56 +93,44 @@ static struct ranked *runs_sort(struct ranked *from, struct ranked *to, size_t n
 /* ---- buckets ------------------------------------------------------------------------------------------------------- */
 
 struct sorting {
+	struct by by;
 	struct work **list; size_t count; unsigned parts;
-	rank_fn rank; compare_fn compare;
-	struct ranked *from, *to; uint16_t *bucket;	/* as listed; in buckets; which bucket each is in */
-	struct rank split[BUCKETS_MAX]; size_t buckets;	/* split: the least that is above a bucket */
+	rank_fn rank;
+	struct ranked *to; uint16_t *bucket;		/* in buckets; which bucket each of the list goes to */
+	uint64_t split[BUCKETS_MAX]; size_t buckets;	/* split: the least high number that is above a bucket */
 	size_t (*place)[BUCKETS_MAX];			/* by part: how many of each bucket, then where they go */
-	size_t end[BUCKETS_MAX];
+	size_t end[BUCKETS_MAX], largest;
+	struct ranked *beside;				/* by part, as much as the largest bucket */
 };
 
 static size_t slice(size_t count, unsigned parts, unsigned part) { return part == parts ? count : count / parts * part; }
 
-static int ranks_part(struct job *own, void *arg, unsigned part)
-{
-	struct sorting *s = arg;
-	size_t end = slice(s->count, s->parts, part + 1);
-
-	(void)own;
-	for (size_t i = slice(s->count, s->parts, part); i < end; i++) {
-		works_prefetch(s->list, i, end);
-		s->from[i] = (struct ranked){ s->rank(s->list[i]), s->list[i] };
-	}
-	return 0;
-}
-
-/* The numbers of some, evenly spread, sorted: of them the bounds. */
+/* The numbers of some, evenly spread, sorted: of them the bounds. Called while nothing is in the buckets yet. */
 static void splits_choose(struct sorting *s)
 {
-	struct ranked sample[2 * SAMPLES], *sorted;
-	size_t each = SAMPLES / s->buckets, n = each * s->buckets;
+	size_t n = s->buckets * SAMPLES_PER_BUCKET < s->count / 2 ? s->buckets * SAMPLES_PER_BUCKET : s->count / 2, each = n / s->buckets;
+	struct ranked *sample = s->to, *sorted;
 
 	for (size_t i = 0; i < n; i++)
-		sample[i] = s->from[s->count / n * i];
-	sorted = runs_sort(sample, sample + n, n, s->compare);
+		sample[i] = ranked_of(&s->by, s->list[s->count / n * i], s->rank);
+	sorted = runs_sort(sample, sample + n, n, &s->by);
 	for (size_t i = 0; i + 1 < s->buckets; i++)
-		s->split[i] = sorted[(i + 1) * each].rank;
-	s->split[s->buckets - 1] = (struct rank){ UINT64_MAX, UINT64_MAX };
+		s->split[i] = sorted[(i + 1) * each].high;
+	s->split[s->buckets - 1] = UINT64_MAX;
 }
 
-static size_t bucket_of(const struct sorting *s, const struct rank *r)
+/* How many bounds are not above it: all of one high number are in one bucket. */
+static size_t bucket_of(const struct sorting *s, uint64_t high)
 {
-	size_t low = 0, high = s->buckets - 1;
+	const uint64_t *from = s->split;
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
+	for (size_t n = s->buckets - 1; n > 0; ) {
+		size_t half = (n + 1) / 2;
 
-		if (rank_compare(&s->split[mid], r) <= 0)
-			low = mid + 1;
-		else
-			high = mid;
+		from += from[half - 1] <= high ? half : 0;
+		n -= half;
 	}
-	return low;
+	return (size_t)(from - s->split);
 }
 
 static int buckets_part(struct job *own, void *arg, unsigned part)
@@ -134,11 +140,14 @@ static int buckets_part(struct job *own, void *arg, unsigned part)
 
 	(void)own;
 	for (size_t i = slice(s->count, s->parts, part); i < end; i++) {
-		s->bucket[i] = (uint16_t)bucket_of(s, &s->from[i].rank);
+		works_prefetch(s->list, i, end);
+		s->bucket[i] = (uint16_t)bucket_of(s, s->rank(s->list[i]).high);
 		s->place[part][s->bucket[i]]++;
 	}
 	return 0;
 }
+
+static size_t bucket_from(const struct sorting *s, size_t b) { return b > 0 ? s->end[b - 1] : 0; }
 
 static void places_count(struct sorting *s)
 {
@@ -151,6 +160,7 @@ static void places_count(struct sorting *s)
 			s->place[p][b] = at;
 			at += n;
 		}
+		s->largest = at - bucket_from(s, b) > s->largest ? at - bucket_from(s, b) : s->largest;
 		s->end[b] = at;
 	}
 }
@@ -161,9 +171,20 @@ static int scatter_part(struct job *own, void *arg, unsigned part)
 	size_t end = slice(s->count, s->parts, part + 1);
 
 	(void)own;
-	for (size_t i = slice(s->count, s->parts, part); i < end; i++)
-		s->to[s->place[part][s->bucket[i]]++] = s->from[i];
+	for (size_t i = slice(s->count, s->parts, part); i < end; i++) {
+		works_prefetch(s->list, i, end);
+		s->to[s->place[part][s->bucket[i]]++] = ranked_of(&s->by, s->list[i], s->rank);
+	}
 	return 0;
+}
+
+static void bucket_sort(struct sorting *s, size_t b, struct ranked *beside)
+{
+	size_t from = bucket_from(s, b), n = s->end[b] - from;
+	const struct ranked *sorted = runs_sort(s->to + from, beside, n, &s->by);
+
+	for (size_t i = 0; i < n; i++)
+		s->list[from + i] = s->by.work + sorted[i].place;
 }
 
 /* The buckets that begin in the part's share of the list. */
@@ -173,48 +194,66 @@ static int sort_part(struct job *own, void *arg, unsigned part)
 	size_t share = slice(s->count, s->parts, part), share_end = slice(s->count, s->parts, part + 1);
 
 	(void)own;
-	for (size_t b = 0; b < s->buckets; b++) {
-		size_t from = b > 0 ? s->end[b - 1] : 0, n = s->end[b] - from;
-		const struct ranked *sorted;
-
-		if (from < share || from >= share_end)
-			continue;
-		sorted = runs_sort(s->to + from, s->from + from, n, s->compare);
-		for (size_t i = 0; i < n; i++)
-			s->list[from + i] = sorted[i].work;
-	}
+	for (size_t b = 0; b < s->buckets; b++)
+		if (bucket_from(s, b) >= share && bucket_from(s, b) < share_end)
+			bucket_sort(s, b, s->beside + part * s->largest);
 	return 0;
+}
+
+static int buckets_sort(struct job *j, struct sorting *s)
+{
+	struct span memory;
+	int ret = span_new(j, s->parts * s->largest * sizeof(struct ranked), &memory);
+
+	s->beside = memory.p;
+	if (ret == 0)
+		ret = parts_run(j, s->parts, sort_part, s);
+	span_free(j, &memory);
+	return ret;
 }
 
 static int sort_run(struct job *j, struct sorting *s)
 {
-	int ret = parts_run(j, s->parts, ranks_part, s);
+	int ret;
 
-	if (ret != 0)
-		return ret;
 	splits_choose(s);
 	ret = parts_run(j, s->parts, buckets_part, s);
-	if (ret == 0) {
-		places_count(s);
-		ret = parts_run(j, s->parts, scatter_part, s);
+	if (ret != 0)
+		return ret;
+	places_count(s);
+	ret = parts_run(j, s->parts, scatter_part, s);
+	return ret == 0 ? buckets_sort(j, s) : ret;
+}
+
+/* A few: by insertion, where they lie. */
+static void few_sort(struct work **list, size_t count, compare_fn compare)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct work *x = list[i];
+		size_t k = i;
+
+		for (; k > 0 && compare(&x, &list[k - 1]) < 0; k--)
+			list[k] = list[k - 1];
+		list[k] = x;
 	}
-	return ret == 0 ? parts_run(j, s->parts, sort_part, s) : ret;
 }
 
 int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare)
 {
-	struct sorting s = { .list = list, .count = count, .parts = parts_wanted(count, PART_MIN), .rank = rank, .compare = compare };
+	struct sorting s = { .by = { j->work, compare }, .list = list, .count = count, .parts = parts_wanted(count, PART_MIN), .rank = rank };
 	struct span memory;
 	int ret;
 
-	if (count < 2)
+	if (count <= RUN) {
+		few_sort(list, count, compare);
 		return 0;
+	}
+	assert(j->count <= UINT32_MAX);
 	s.buckets = count / BUCKET_RECORDS + 1 < BUCKETS_MAX ? count / BUCKET_RECORDS + 1 : BUCKETS_MAX;
-	ret = span_new(j, count * (2 * sizeof(struct ranked) + sizeof(uint16_t)), &memory);
+	ret = span_new(j, count * (sizeof(struct ranked) + sizeof(uint16_t)), &memory);
 	if (ret != 0)
 		return ret;
-	s.from = memory.p;
-	s.to = s.from + count;
+	s.to = memory.p;
 	s.bucket = (uint16_t *)(s.to + count);
 	s.place = calloc(s.parts, sizeof(*s.place));
 	ret = s.place == NULL ? -ENOMEM : sort_run(j, &s);

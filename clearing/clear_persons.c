@@ -5,6 +5,7 @@
  */
 #include "clearing/clear.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static int others_say(struct job *own, size_t from, size_t end)
 
 		if (w->rated)
 			continue;
+		assert(!rateable(w));
 		if (work_tap(w, &read))
 			tap = &read;
 		row = row_start(own, w, tap);

@@ -45,11 +45,9 @@ int ride_compare(const void *pa, const void *pb)
 	return memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
-static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint64_t)work_time(w) ^ 1ULL << 63 }; }
+static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint32_t)(work_time(w) / 1000) }; }
 
 int rides_sort(struct job *j, struct work **list, size_t count) { return works_sort(j, list, count, person_rank, ride_compare); }
-
-static bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPTED || w->verdict == VERDICT_PENDING; }
 
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret)
 {
@@ -237,25 +235,50 @@ static int asked_rate(struct job *j, uint64_t person)
 	return ret == 0 && done ? state_keep(j, person, &state) : ret;
 }
 
+/* The rides of one card number lie in the order of its counter, which is that of time but for clocks that differ. */
+static int number_sort(struct job *j, struct work **list, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (ride_compare(&list[i - 1], &list[i]) > 0)
+			return rides_sort(j, list, count);
+	return 0;
+}
+
+/* A card that nobody registered is its own person: such rides, by card number, are by person already. Those of registered persons,
+ * whose handles are above, are sorted behind them. */
 int rides_collect(struct job *j)
 {
+	size_t registered = 0, from = 0;
 	int ret = span_new(j, j->count * sizeof(struct work *), &j->rides);
 
-	if (ret != 0)
-		return ret;
 	j->ride = j->rides.p;
-	for (size_t i = 0; i < j->count; i++) {
-		struct work *w = &j->work[i];
+	for (size_t i = 0; ret == 0 && i < j->number_count; i++) {
+		struct work *w = j->number[i];
 
+		works_prefetch(j->number, i, j->number_count);
 		if (!rateable(w))
 			continue;
-		if (w->bearer == 0)
-			w->person = card_bearer(&j->txn, w->pan, j->day.cut_seq);
 		w->rated = true;
 		w->alone = is_alone(j, w);
+		if (w->person >> 63 != 0) {
+			j->number[registered++] = w;
+			continue;
+		}
+		if (from < j->ride_count && j->ride[from]->person != w->person) {
+			ret = number_sort(j, j->ride + from, j->ride_count - from);
+			from = j->ride_count;
+		}
 		j->ride[j->ride_count++] = w;
 	}
-	return rides_sort(j, j->ride, j->ride_count);
+	if (ret == 0)
+		ret = number_sort(j, j->ride + from, j->ride_count - from);
+	if (ret == 0 && registered > 0) {
+		memcpy(j->ride + j->ride_count, j->number, registered * sizeof(struct work *));
+		ret = rides_sort(j, j->ride + j->ride_count, registered);
+		j->ride_count += registered;
+	}
+	span_free(j, &j->numbers);
+	return ret;
 }
 
 int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end)
