@@ -18,6 +18,8 @@ void job_done(struct job *j)
 	free(j->arena.chunk);
 	for (size_t i = 0; i < PARTS_MAX; i++)
 		results_free(j->part[i]);
+	for (size_t i = 0; i < PARTS_MAX; i++)
+		alikes_free(j->alikes[i]);
 	results_free(j->results);
 	span_free(j, &j->works);
 	span_free(j, &j->orders);

@@ -26,7 +26,10 @@ struct source {				/* an event that brought records */
 };
 struct work {				/* one record of the day */
 	const struct source *from;
-	struct row_result *result;	/* of the part that made it */
+	union {
+		const struct alike *alike;	/* until it is rated; NULL: what it says is read from its bytes */
+		struct row_result *result;	/* then: of the part that made it */
+	};
 	uint64_t person;
 	uint32_t raw_at, raw_bytes;	/* in from->body */
 	uint32_t bearer;		/* of its card number: place in the job's, from 1; 0: not looked up */
@@ -66,6 +69,7 @@ struct job {
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
 	struct arena arena;		/* of states */
+	struct alikes *alikes[PARTS_MAX];	/* of each part that collected */
 	struct results *results, *part[PARTS_MAX];	/* of all; of each part that rated: a record names its part's, which names the same of all */
 	struct fold *fold;
 	struct sink *sink;
@@ -105,6 +109,13 @@ bool work_tap(const struct work *w, struct tap *ret);
 static inline const uint8_t *work_raw(const struct work *w) { return w->from->body + w->raw_at; }
 static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
+/* clear_alike.c: what many records say alike, kept once: of a list of so many. *ret NULL: it is not kept, and nothing is wrong. */
+int alikes_new(size_t records, struct alikes **ret) CLEARING_MUST_CHECK;
+void alikes_free(struct alikes *a);		/* NULL is fine */
+int alike_find(struct alikes *l, const struct tap *tap, const struct alike **ret) CLEARING_MUST_CHECK;
+/* A record that can be read, as rating sees it: without counters, codes, balances. Before it is rated. */
+bool work_ride_tap(const struct work *w, struct tap *ret);
+void rides_prefetch(struct work *const *list, size_t i, size_t n);	/* in a walk over what is to be rated */
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
 struct rank { uint64_t high; uint32_t low; };
 typedef struct rank (*rank_fn)(const struct work *w);

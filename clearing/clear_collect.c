@@ -66,7 +66,7 @@ static int batch_list(struct collecting *c, const struct event *e)
 	return 0;
 }
 
-static int batch_read(struct job *own, const struct source *s)
+static int batch_read(struct job *own, const struct source *s, struct alikes *alikes)
 {
 	static _Thread_local struct batch batch;
 	int ret = 0;
@@ -80,8 +80,10 @@ static int batch_read(struct job *own, const struct source *s)
 		bool read;
 
 		ret = work_fill(w, s, &r, i, &tap, &read);
-		if (read)
-			judge_alone(own, w, &tap);
+		if (!read)
+			continue;
+		ret = alike_find(alikes, &tap, &w->alike);
+		judge_alone(own, w, &tap);
 	}
 	return ret;
 }
@@ -96,7 +98,7 @@ static int batches_part(struct job *own, void *arg, unsigned part)
 
 	for (size_t i = 0; ret == 0 && i < c->count; i++)
 		if (own->source[i].first >= from && own->source[i].first < to)
-			ret = batch_read(own, &own->source[i]);
+			ret = batch_read(own, &own->source[i], own->alikes[part]);
 	return ret != 0 ? ret : own->txn.error;
 }
 
@@ -314,6 +316,16 @@ static int memory_take(struct collecting *c)
 	return ret;
 }
 
+static int alikes_take(struct job *j)
+{
+	unsigned parts = parts_wanted(j->count, PART_RECORDS_MIN);
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < parts; i++)
+		ret = alikes_new(j->count / parts, &j->alikes[i]);
+	return ret;
+}
+
 int clear_collect(struct job *j)
 {
 	struct collecting c = { .job = j };
@@ -326,6 +338,8 @@ int clear_collect(struct job *j)
 	if (ret == 0)
 		ret = memory_take(&c);
 	j->source = c.source;		/* the job's to free */
+	if (ret == 0)
+		ret = alikes_take(j);
 	if (ret == 0)
 		ret = parts_run(j, parts_wanted(j->count, PART_RECORDS_MIN), batches_part, &c);
 	if (ret == 0)

@@ -135,7 +135,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct r
 	struct cleared c;
 	struct tap tap;
 
-	if (!work_tap(w, &tap))
+	if (!work_ride_tap(w, &tap))
 		return CLEARING_E_STORE;
 	t = refdata_tariff(j->ref, tap.time_ms);
 	if (t == NULL)
@@ -288,9 +288,9 @@ int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size
 	for (size_t i = ride, n; ret == 0 && i < ride_end; i += n) {
 		uint64_t person = j->ride[i]->person;
 
-		works_prefetch_raw(j->ride, i, ride_end);
+		rides_prefetch(j->ride, i, ride_end);
 		for (n = 1; i + n < ride_end && j->ride[i + n]->person == person; n++)
-			works_prefetch_raw(j->ride, i + n, ride_end);
+			rides_prefetch(j->ride, i + n, ride_end);
 		for (; ret == 0 && asked < asked_end && j->asked[asked] < person; asked++)
 			ret = asked_rate(j, j->asked[asked]);
 		if (ret == 0)

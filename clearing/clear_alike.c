@@ -1,0 +1,126 @@
+/*
+ * clear_alike - what many records of a day say alike. Of what rating asks of a record most is said by many: the terminal, its
+ * vehicle and line, the kind of card, the amount. It is kept once, found by its bytes while records are collected in the order
+ * they lie in; rating, which takes them by person, puts a record together from it and reads none a second time.
+ */
+#include "clearing/clear.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clearing/keyed.h"
+
+#define RECORDS_PER_ALIKE 8		/* on the average at least: those beyond are read again */
+#define ALIKES_MIN 1024
+
+struct alike { struct keyed head; struct tap tap; };	/* the tap without what is its own: the card, the times, counters and codes */
+struct alikes { struct keyed_list list; size_t max; };
+
+int alikes_new(size_t records, struct alikes **ret)
+{
+	struct alikes *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return -ENOMEM;
+	a->max = records / RECORDS_PER_ALIKE + ALIKES_MIN;
+	*ret = a;
+	return 0;
+}
+
+void alikes_free(struct alikes *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < a->list.count; i++)
+		free(a->list.item[i]);
+	keyed_done(&a->list);
+	free(a);
+}
+
+#define FIELDS_UINT(X) X(kind) X(medium) X(flags) X(card_class) X(card_subtype) X(list_fen) X(amount_fen) X(operator_id) X(direction) \
+	X(stop) X(stop_on) X(tariff_version) X(distance_m)
+#define FIELDS_BIN(X) X(terminal) X(issuer)
+#define FIELDS_STR(X) X(line) X(vehicle) X(series)
+#define KEY_BYTES_MAX sizeof(struct tap)
+
+/* What rating asks of a record, as bytes; the texts with their ends. */
+static uint32_t key_make(const struct tap *tap, uint8_t *out)
+{
+	uint8_t *p = out;
+
+#define UINT(name) memcpy(p, &tap->name, sizeof(tap->name)); p += sizeof(tap->name);
+#define STR(name) p = (uint8_t *)stpcpy((char *)p, tap->name) + 1;
+	FIELDS_UINT(UINT)
+	FIELDS_BIN(UINT)
+	FIELDS_STR(STR)
+#undef STR
+#undef UINT
+	return (uint32_t)(p - out);
+}
+
+static struct alike *alike_new(const struct tap *tap, const struct keyed *key)
+{
+	struct alike *a = calloc(1, sizeof(*a) + key->key_bytes);
+
+	if (a == NULL)
+		return NULL;
+	a->head = (struct keyed){ memcpy(a + 1, key->key, key->key_bytes), key->key_bytes, key->hash };
+#define UINT(name) a->tap.name = tap->name;
+#define BIN(name) memcpy(a->tap.name, tap->name, sizeof(tap->name));
+#define STR(name) strcpy(a->tap.name, tap->name);
+	FIELDS_UINT(UINT)
+	FIELDS_BIN(BIN)
+	FIELDS_STR(STR)
+#undef STR
+#undef BIN
+#undef UINT
+	return a;
+}
+
+int alike_find(struct alikes *l, const struct tap *tap, const struct alike **ret)
+{
+	uint8_t bytes[KEY_BYTES_MAX];
+	struct keyed key = { .key = bytes };
+	struct alike *a;
+	int code;
+
+	*ret = NULL;
+	if (tap->start_ms != 0 || tap->end_ms != 0)
+		return 0;
+	key.key_bytes = key_make(tap, bytes);
+	key.hash = keyed_hash(bytes, key.key_bytes);
+	*ret = (const struct alike *)keyed_find(&l->list, key.key, key.key_bytes, key.hash);
+	if (*ret != NULL || l->list.count >= l->max)
+		return 0;
+	a = alike_new(tap, &key);
+	code = a == NULL ? -ENOMEM : keyed_add(&l->list, &a->head);
+	if (code == 0)
+		*ret = a;
+	else
+		free(a);
+	return code;
+}
+
+bool work_ride_tap(const struct work *w, struct tap *ret)
+{
+	if (w->alike == NULL)
+		return work_tap(w, ret);
+	*ret = w->alike->tap;
+	memcpy(ret->pan, w->pan, sizeof(ret->pan));
+	ret->time_ms = work_time(w);
+	return true;
+}
+
+void rides_prefetch(struct work *const *list, size_t i, size_t n)
+{
+	const struct work *soon = i + 8 < n ? list[i + 8] : NULL;
+
+	if (soon == NULL || soon->alike == NULL) {
+		works_prefetch_raw(list, i, n);
+		return;
+	}
+	works_prefetch(list, i, n);
+	for (size_t at = 0; at < sizeof(struct tap); at += 64)
+		__builtin_prefetch((const char *)&soon->alike->tap + at);
+}
