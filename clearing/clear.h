@@ -156,13 +156,13 @@ static inline bool rateable(const struct work *w) { return w->verdict == VERDICT
 int rides_collect(struct job *j);
 int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */
-int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state);
+int ride_rate(struct job *j, struct work *w, const struct rider *rider, const struct rider_state *state, struct rider_state *ret_state);	/* two states */
 struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day);
 /* tariff_differ() with the pack the record names, where that is another one. */
 struct difference tap_differ(const struct refdata *ref, const struct tap *tap, const struct difference_ask *ask);
 enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated);
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret);	/* at the close of a day or the last before */
-struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap);
+void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret);
 /* clear_adjust.c: who is asked for in this day; a person's rides rated again, new ones among them, when a settled ride
  * has another past (*ret_done). */
 int clear_asked(struct job *j);

@@ -332,6 +332,7 @@ static int rides_rate(struct replay *r, size_t begin, struct rider_state *state)
 
 	for (size_t i = begin; ret == 0 && i < r->count; i++) {
 		struct past *p = &r->ride[i];
+		struct rider_state before;
 		struct rider rider;
 
 		if (p->work == NULL) {
@@ -341,7 +342,8 @@ static int rides_rate(struct replay *r, size_t begin, struct rider_state *state)
 			continue;
 		}
 		rider_find(&r->job->txn, p->work->pan, r->job->day.cut_seq, &rider);
-		ret = ride_rate(r->job, p->work, &rider, state);
+		before = *state;
+		ret = ride_rate(r->job, p->work, &rider, &before, state);
 		r->late_key = p->key;
 	}
 	return ret;

@@ -31,7 +31,7 @@ static int others_say(struct job *own, size_t from, size_t end)
 		assert(!rateable(w));
 		if (work_tap(w, &read))
 			tap = &read;
-		row = row_start(own, w, tap);
+		row_start(own, w, tap, &row);
 		ret = results_add(own->results, &row, tap, &w->result);
 	}
 	return ret;

@@ -74,20 +74,21 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 	return 0;
 }
 
-struct cleared row_start(const struct job *j, const struct work *w, const struct tap *tap)
+void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret)
 {
-	struct cleared c = { .verdict = w->verdict, .check = w->check };
 	const struct terminal_row *terminal;
 	const struct issuer_row *issuer;
 
+	memset(ret, 0, sizeof(*ret));
+	ret->verdict = w->verdict;
+	ret->check = w->check;
 	if (tap == NULL)
-		return c;
+		return;
 	terminal = refdata_terminal(j->ref, tap->terminal, tap->time_ms);
 	issuer = refdata_issuer(j->ref, tap->issuer, tap->time_ms);
-	c.operator_id = terminal != NULL ? terminal->operator_id : tap->operator_id;
-	c.scheme = (uint8_t)scheme_of_tap(tap, issuer != NULL && issuer->ours);
-	c.priced.charged = money_of_fen(tap->amount_fen);
-	return c;
+	ret->operator_id = terminal != NULL ? terminal->operator_id : tap->operator_id;
+	ret->scheme = (uint8_t)scheme_of_tap(tap, issuer != NULL && issuer->ours);
+	ret->priced.charged = money_of_fen(tap->amount_fen);
 }
 
 /* Rules published after the day, and after the ride, are not known to it. */
@@ -127,34 +128,44 @@ static void difference_post(const struct refdata *ref, const struct tap *tap, co
 	post_fare(&c->fare, tap, (enum scheme)c->scheme, c->pending, c->operator_id, &policy, &c->priced);
 }
 
-int ride_rate(struct job *j, struct work *w, const struct rider *rider, struct rider_state *state)
+/* By the pack of its time. */
+static void ride_price(struct job *j, struct work *w, const struct tap *tap, const struct difference_ask *ask, struct rider_state *ret_state, struct cleared *c)
 {
-	const struct rider_state before = *state;
-	const struct tariff *t;
-	struct ride ride;
+	const struct ride ride = ride_of(tap, ask->t, c->operator_id, j->day.day);
+	struct difference_ask whole;
+
+	c->tariff_version = tariff_version(ask->t);
+	rate(ask->t, ask->rider, ask->state, &ride, ret_state, &c->fare, NULL);
+	w->verdict = (uint8_t)verdict_of_fare(&c->fare, (enum verdict)w->verdict);
+	if (!rateable(w))
+		return;
+	c->pending = w->verdict == VERDICT_PENDING;
+	post_fare(&c->fare, tap, (enum scheme)c->scheme, c->pending, c->operator_id, NULL, &c->priced);
+	if (c->priced.difference == DIFF_NONE)
+		return;
+	whole = *ask;
+	whole.ride = &ride;
+	whole.charged_fen = c->priced.charged.fen;
+	difference_post(j->ref, tap, &whole, c);
+}
+
+int ride_rate(struct job *j, struct work *w, const struct rider *rider, const struct rider_state *state, struct rider_state *ret_state)
+{
+	struct difference_ask ask = { .rider = rider, .state = state };
 	struct cleared c;
 	struct tap tap;
 
 	if (!work_ride_tap(w, &tap))
 		return CLEARING_E_STORE;
-	t = refdata_tariff(j->ref, tap.time_ms);
-	if (t == NULL)
+	row_start(j, w, &tap, &c);
+	ask.t = refdata_tariff(j->ref, tap.time_ms);
+	if (ask.t != NULL) {
+		ride_price(j, w, &tap, &ask, ret_state, &c);
+	} else {
+		*ret_state = *state;
 		w->verdict = VERDICT_NO_TARIFF;
-	c = row_start(j, w, &tap);
-	if (t != NULL) {
-		ride = ride_of(&tap, t, c.operator_id, j->day.day);
-		c.tariff_version = tariff_version(t);
-		rate(t, rider, state, &ride, state, &c.fare, NULL);
-		w->verdict = (uint8_t)verdict_of_fare(&c.fare, (enum verdict)w->verdict);
 	}
 	c.verdict = w->verdict;
-	if (rateable(w)) {
-		c.pending = w->verdict == VERDICT_PENDING;
-		post_fare(&c.fare, &tap, (enum scheme)c.scheme, c.pending, c.operator_id, NULL, &c.priced);
-		if (c.priced.difference != DIFF_NONE)
-			difference_post(j->ref, &tap, &(struct difference_ask){ .t = t, .rider = rider, .state = &before, .ride = &ride,
-										.charged_fen = c.priced.charged.fen }, &c);
-	}
 	return results_add(j->results, &c, &tap, &w->result);
 }
 
@@ -171,10 +182,10 @@ static bool is_alone(const struct job *j, const struct work *w)
 /* With the state of its day, and into none. */
 static int alone_rate(struct job *j, struct work *w, const struct rider *rider)
 {
-	struct rider_state state;
+	struct rider_state state, after;
 
 	state_load(j, w->person, service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT) - 1, &state);
-	return ride_rate(j, w, rider, &state);
+	return ride_rate(j, w, rider, &state, &after);
 }
 
 /* A settled ride may lie behind the first new one. */
@@ -198,7 +209,7 @@ static int person_rate(struct job *j, struct work *const *list, size_t count, bo
 {
 	const struct work *last = NULL;
 	struct work *first = NULL;
-	struct rider_state state;
+	struct rider_state states[2], *now = &states[0], *after = &states[1];
 	struct rider rider;
 	bool done = false;
 	int ret = 0;
@@ -213,17 +224,21 @@ static int person_rate(struct job *j, struct work *const *list, size_t count, bo
 	}
 	if (ret != 0 || (first == NULL && !asked))
 		return ret;
-	ret = bearer_state(j, list[0], &state);
+	ret = bearer_state(j, list[0], now);
 	if (ret != 0)
 		return ret;
-	if (asked || may_be_late(j, first, &state))
-		ret = clear_replay(j, list[0]->person, list, count, &state, &done);
+	if (asked || may_be_late(j, first, now))
+		ret = clear_replay(j, list[0]->person, list, count, now, &done);
 	for (size_t i = 0; !done && ret == 0 && i < count; i++)
 		if (!list[i]->alone) {
+			struct rider_state *before = now;
+
 			rider_of_card(j, list[i], &last, &rider);
-			ret = ride_rate(j, list[i], &rider, &state);
+			ret = ride_rate(j, list[i], &rider, before, after);
+			now = after;
+			after = before;
 		}
-	return ret != 0 || (first == NULL && !done) ? ret : state_keep(j, list[0]->person, &state);
+	return ret != 0 || (first == NULL && !done) ? ret : state_keep(j, list[0]->person, now);
 }
 
 static int asked_rate(struct job *j, uint64_t person)

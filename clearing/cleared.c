@@ -180,6 +180,38 @@ int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes)
 	return o.full ? TAP_E_SPACE : (int)(o.p - out);
 }
 
+static bool fare_same(const struct fare *a, const struct fare *b)
+{
+	bool same = a->reject == b->reject && a->published.fen == b->published.fen && a->paid.fen == b->paid.fen && a->absorbed.fen == b->absorbed.fen &&
+		    a->line == b->line && a->group == b->group && a->rule == b->rule && a->fund_rule == b->fund_rule && a->transfer == b->transfer &&
+		    a->funder_count == b->funder_count && a->step_count == b->step_count;
+
+	for (uint8_t i = 0; same && i < a->funder_count; i++)
+		same = a->funder[i].treasury == b->funder[i].treasury && a->funder[i].amount.fen == b->funder[i].amount.fen;
+	for (uint8_t i = 0; same && i < a->step_count; i++)
+		same = a->step[i].kind == b->step[i].kind && a->step[i].rule == b->step[i].rule && a->step[i].delta_fen == b->step[i].delta_fen;
+	return same;
+}
+
+static bool priced_same(const struct priced *a, const struct priced *b)
+{
+	bool same = a->charged.fen == b->charged.fen && a->overcharge.fen == b->overcharge.fen && a->undercharge.fen == b->undercharge.fen &&
+		    a->difference == b->difference && a->posting_count == b->posting_count && a->hold.fen == b->hold.fen && a->reason == b->reason &&
+		    a->kept.fen == b->kept.fen;
+
+	for (uint8_t i = 0; same && i < a->posting_count; i++)
+		same = a->posting[i].debit == b->posting[i].debit && a->posting[i].credit == b->posting[i].credit &&
+		       a->posting[i].amount.fen == b->posting[i].amount.fen && a->posting[i].reason == b->posting[i].reason &&
+		       a->posting[i].rule == b->posting[i].rule;
+	return same;
+}
+
+bool cleared_same(const struct cleared *a, const struct cleared *b)
+{
+	return a->verdict == b->verdict && a->check == b->check && a->scheme == b->scheme && a->pending == b->pending && a->operator_id == b->operator_id &&
+	       a->tariff_version == b->tariff_version && fare_same(&a->fare, &b->fare) && priced_same(&a->priced, &b->priced);
+}
+
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 {
 	struct in i = { p, p + n, false };

@@ -15,7 +15,8 @@
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-struct results { struct keyed_list list; };
+#define RECENT_BITS 12
+struct results { struct keyed_list list; struct row_result *recent[1 << RECENT_BITS]; };	/* recent: by recent_at() the last one found there */
 
 int results_new(struct results **ret)
 {
@@ -75,7 +76,8 @@ static int result_of(struct results *r, const struct keyed *key, uint32_t n, con
 	return code;
 }
 
-int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret)
+/* By their bytes. */
+static int results_look(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret)
 {
 	uint8_t bytes[RESULT_BYTES_MAX + 2 + LINE_BYTES_MAX];
 	int n = cleared_encode(c, bytes, RESULT_BYTES_MAX);
@@ -86,6 +88,42 @@ int results_add(struct results *r, const struct cleared *c, const struct tap *ta
 	key.key_bytes = (uint32_t)n + summed_put(tap, bytes + n);
 	key.hash = keyed_hash(bytes, key.key_bytes);
 	return result_of(r, &key, (uint32_t)n, c, ret);
+}
+
+/* Of what tells most results from each other. */
+static size_t recent_at(const struct cleared *c, const struct tap *tap)
+{
+	const uint64_t odd = 0x9E3779B97F4A7C15;
+	uint64_t said = c->verdict | (uint64_t)c->check << 8 | (uint64_t)c->scheme << 16 | (uint64_t)c->fare.rule << 32 | (uint64_t)c->fare.fund_rule << 48;
+	uint64_t fen = (uint64_t)c->priced.charged.fen << 32 ^ (uint64_t)c->fare.paid.fen ^ (uint64_t)c->fare.published.fen << 16, line = 0;
+
+	if (tap != NULL)
+		line = (uint64_t)tap->medium << 56 ^ (uint64_t)tap->card_class << 48 ^ (uint64_t)(uint8_t)tap->line[0] << 16 ^
+		       (uint64_t)(uint8_t)tap->line[tap->line[0] != '\0'] << 8;
+	return (((said * odd ^ fen) * odd ^ c->operator_id ^ line ^ (uint64_t)c->fare.line << 24) * odd) >> (64 - RECENT_BITS);
+}
+
+static bool summed_same(const struct row_result *r, const struct tap *tap)
+{
+	const uint8_t *rest = r->head.key + r->n;
+	size_t n = r->head.key_bytes - r->n;
+
+	if (tap == NULL || n == 0)
+		return tap == NULL && n == 0;
+	return rest[0] == (uint8_t)tap->medium && rest[1] == (uint8_t)tap->card_class && strnlen(tap->line, LINE_BYTES_MAX) == n - 2 &&
+	       memcmp(rest + 2, tap->line, n - 2) == 0;
+}
+
+int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret)
+{
+	struct row_result **recent = &r->recent[recent_at(c, tap)];
+	int code = 0;
+
+	if (*recent == NULL || !cleared_same(&(*recent)->row, c) || !summed_same(*recent, tap))
+		code = results_look(r, c, tap, recent);
+	if (code == 0)
+		*ret = *recent;
+	return code;
 }
 
 size_t results_count(const struct results *r) { return r->list.count; }

@@ -452,11 +452,15 @@ static enum fare_reject ride_finish(struct rating *r)
 void rate(const struct tariff *t, const struct rider *rider, const struct rider_state *state, const struct ride *ride,
 	  struct rider_state *ret_state, struct fare *ret_fare, struct rate_notes *notes)
 {
-	const struct rider_state before = *state;	/* the one copy: *ret_state may be *state, and is written as the ride is rated */
-	struct rating r = { .t = t, .rider = rider, .ride = ride, .before = &before, .after = ret_state, .fare = ret_fare, .notes = notes };
+	struct rider_state copy;
+	const struct rider_state *before = state;
+	struct rating r = { .t = t, .rider = rider, .ride = ride, .after = ret_state, .fare = ret_fare, .notes = notes };
 
 	if (ret_state != state)
-		*ret_state = before;
+		*ret_state = *state;
+	else
+		before = memcpy(&copy, state, sizeof(copy));	/* *ret_state is written as the ride is rated */
+	r.before = before;
 	*ret_fare = (struct fare){ 0 };
 	if (notes != NULL)
 		notes->count = 0;
@@ -465,7 +469,7 @@ void rate(const struct tariff *t, const struct rider *rider, const struct rider_
 		ret_fare->reject = ride_finish(&r);
 	if (ret_fare->reject != FARE_OK) {
 		*ret_fare = (struct fare){ .reject = ret_fare->reject, .rule = ret_fare->rule, .line = ret_fare->line };
-		*ret_state = before;
+		*ret_state = *before;
 		return;
 	}
 	assert(ret_fare->published.fen == ret_fare->paid.fen + funded_fen(ret_fare) + ret_fare->absorbed.fen);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 account_t receivable_of(enum scheme scheme)
 {
@@ -61,33 +62,37 @@ void post_fare(const struct fare *fare, const struct tap *tap, enum scheme schem
 	account_t payee = ACCOUNT(pending ? ACCOUNT_OPERATOR_PENDING : ACCOUNT_OPERATOR, operator_id);
 	account_t payer = pending ? ACCOUNT(ACCOUNT_PENDING, scheme) : receivable_of(scheme);
 	int64_t rated = fare->paid.fen, due = fare->moved.fen, charged = charged_of(tap, due), back, kept, subsidy = 0;
-	struct priced p = { .published = fare->published, .charged = money_of_fen(charged), .rated = fare->paid, .absorbed = fare->absorbed,
-			    .hold = money_of_fen((pending && due < 0 ? 0 : due) - rated) };
+	struct priced *p = ret_priced;
 
+	memset(p, 0, sizeof(*p));
+	p->published = fare->published;
+	p->charged = money_of_fen(charged);
+	p->rated = fare->paid;
+	p->absorbed = fare->absorbed;
+	p->hold = money_of_fen((pending && due < 0 ? 0 : due) - rated);
 	if (pending && due < 0)
 		due = 0;	/* what another centre's card is owed is not in our hands */
 	back = due < 0 ? -due : 0;
-	p.overcharge = money_of_fen(charged > due ? charged - due : 0);
-	p.undercharge = money_of_fen(charged < due ? due - charged : 0);
-	p.difference = charged > due ? DIFF_OVERCHARGE : charged < due ? DIFF_UNDERCHARGE : DIFF_NONE;
-	if (p.difference != DIFF_NONE && policy != NULL)
-		p.reason = policy->reason;
-	kept = kept_of(policy, p.overcharge.fen - back);
-	p.kept = money_of_fen(kept);
-	post(&p, payer, payee, charged + back - p.overcharge.fen + (pending ? kept : 0), pending ? POST_PENDING : POST_FARE, fare->rule);
-	post(&p, payer, payee, pending ? 0 : kept, POST_KEPT, fare->rule);
-	post(&p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p.overcharge.fen - back - kept, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
-	post(&p, payee, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), back, POST_HOLD_BACK, fare->rule);
+	p->overcharge = money_of_fen(charged > due ? charged - due : 0);
+	p->undercharge = money_of_fen(charged < due ? due - charged : 0);
+	p->difference = charged > due ? DIFF_OVERCHARGE : charged < due ? DIFF_UNDERCHARGE : DIFF_NONE;
+	if (p->difference != DIFF_NONE && policy != NULL)
+		p->reason = policy->reason;
+	kept = kept_of(policy, p->overcharge.fen - back);
+	p->kept = money_of_fen(kept);
+	post(p, payer, payee, charged + back - p->overcharge.fen + (pending ? kept : 0), pending ? POST_PENDING : POST_FARE, fare->rule);
+	post(p, payer, payee, pending ? 0 : kept, POST_KEPT, fare->rule);
+	post(p, payer, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), p->overcharge.fen - back - kept, pending ? POST_PENDING : POST_OVERCHARGE, fare->rule);
+	post(p, payee, ACCOUNT(ACCOUNT_RIDER_REFUND, scheme), back, POST_HOLD_BACK, fare->rule);
 	for (uint8_t i = 0; i < fare->funder_count; i++) {
 		account_t treasury = pending ? ACCOUNT(ACCOUNT_PENDING, PENDING_TREASURY + fare->funder[i].treasury)
 					     : ACCOUNT(ACCOUNT_TREASURY, fare->funder[i].treasury);
 
 		subsidy += fare->funder[i].amount.fen;
-		post(&p, treasury, payee, fare->funder[i].amount.fen, pending ? POST_PENDING : POST_SUBSIDY, fare->fund_rule);
+		post(p, treasury, payee, fare->funder[i].amount.fen, pending ? POST_PENDING : POST_SUBSIDY, fare->fund_rule);
 	}
 	assert(fare->published.fen == rated + subsidy + fare->absorbed.fen);
-	assert(posted_to(&p, payee) == charged + back - p.overcharge.fen + kept + subsidy);
-	*ret_priced = p;
+	assert(posted_to(p, payee) == charged + back - p->overcharge.fen + kept + subsidy);
 }
 
 uint8_t post_resolve(const struct priced *p, enum scheme scheme, bool good, struct posting ret_posting[RESOLVE_POSTINGS_MAX])

@@ -223,11 +223,84 @@ static void test_a_damaged_block_is_refused_or_read_as_rows_and_nothing_is_read_
 	book_close(&b);
 }
 
+/* One with something in every field of its bytes. */
+static struct cleared full_row(void)
+{
+	struct cleared c = { .verdict = VERDICT_ACCEPTED, .check = 1, .scheme = SCHEME_PURSE, .operator_id = 1001, .tariff_version = 7 };
+
+	c.fare = (struct fare){ .published = { 500 }, .paid = { 200 }, .absorbed = { 100 }, .line = 3, .group = 4, .rule = 5, .fund_rule = 6, .transfer = true,
+				.funder_count = FARE_FUNDERS_MAX, .step_count = FARE_STEPS_MAX };
+	for (int i = 0; i < FARE_FUNDERS_MAX; i++)
+		c.fare.funder[i].treasury = (uint16_t)(i + 1);
+	for (int i = 0; i < FARE_STEPS_MAX; i++)
+		c.fare.step[i] = (struct fare_step){ .kind = 1, .rule = (uint16_t)i, .delta_fen = -i };
+	c.priced = (struct priced){ .charged = { 250 }, .overcharge = { 50 }, .undercharge = { 1 }, .hold = { 9 }, .difference = DIFF_OVERCHARGE, .reason = 1,
+				    .kept = { 2 }, .posting_count = POSTINGS_PER_TAP_MAX };
+	for (int i = 0; i < POSTINGS_PER_TAP_MAX; i++)
+		c.priced.posting[i] = (struct posting){ 1, 2, { i }, 3, 4 };
+	return c;
+}
+
+static void test_rows_are_the_same_when_their_bytes_are_and_another_byte_is_another_row(void **state)
+{
+	uint8_t bytes[1024], other[1024];
+	struct cleared c = full_row(), d;
+	int n = cleared_encode(&c, bytes, sizeof(bytes)), read = 0;
+
+	(void)state;
+	assert_true(n > 200 && cleared_decode(bytes, (size_t)n, &c) && cleared_same(&c, &c));
+	for (int i = 0; i < n * 8; i++) {
+		bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+		if (cleared_decode(bytes, (size_t)n, &d)) {
+			int m = cleared_encode(&d, other, sizeof(other));
+
+			bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+			assert_int_equal(cleared_same(&c, &d), m == n && memcmp(bytes, other, (size_t)n) == 0);
+			read++;
+		} else {
+			bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+		}
+	}
+	assert_true(read > n * 7);
+}
+
+#define MANY 20000
+
+static void test_a_result_is_found_again_whatever_came_between_and_told_from_those_of_other_lines_and_cards(void **state)
+{
+	static struct row_result *first[MANY];
+	struct results *r;
+
+	(void)state;
+	assert_int_equal(results_new(&r), 0);
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0; i < MANY; i++) {
+			struct tap tap = { .medium = MEDIUM_PURSE, .card_class = 1 + i % 3 };
+			struct cleared c = full_row();
+			struct row_result *found;
+
+			snprintf(tap.line, sizeof(tap.line), "%s%zu", i % 2 ? "line" : "", i / 6 % 50);
+			c.priced.charged = money_of_fen((int64_t)(i / 300));
+			assert_int_equal(results_add(r, &c, i % 7 == 0 ? NULL : &tap, &found), 0);
+			first[i] = round == 0 ? found : first[i];
+			assert_ptr_equal(found, first[i]);
+			assert_int_equal(found->row.priced.charged.fen, i / 300);
+			if (i % 7 != 0) {
+				assert_string_equal(result_summed(found).line, tap.line);
+				assert_int_equal(result_summed(found).card_class, tap.card_class);
+			}
+			assert_int_equal(result_summed(found).any, i % 7 != 0);
+		}
+	results_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows_are_read_as_they_were_written_one_by_one_by_day_and_by_the_beginning_of_a_key),
 		cmocka_unit_test(test_a_damaged_block_is_refused_or_read_as_rows_and_nothing_is_read_beyond_it),
+		cmocka_unit_test(test_rows_are_the_same_when_their_bytes_are_and_another_byte_is_another_row),
+		cmocka_unit_test(test_a_result_is_found_again_whatever_came_between_and_told_from_those_of_other_lines_and_cards),
 	};
 
 	return cmocka_run_group_tests(tests, packs_make, packs_free);
