@@ -158,7 +158,7 @@ static int store_put(struct sink *sink, enum db db, const void *key, size_t key_
 
 	if (ret != 0)
 		return ret;
-	txn_put(&s->txn, db, key, key_bytes, val, val_bytes);
+	txn_put_next(&s->txn, db, key, key_bytes, val, val_bytes);	/* all but a few come in key order */
 	return s->txn.error;
 }
 

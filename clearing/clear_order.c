@@ -127,7 +127,7 @@ static size_t bucket_of(const struct sorting *s, uint64_t high)
 	for (size_t n = s->buckets - 1; n > 0; ) {
 		size_t half = (n + 1) / 2;
 
-		from += from[half - 1] <= high ? half : 0;
+		from += half & (0 - (size_t)(from[half - 1] <= high));	/* no branch: which way is not to be foreseen */
 		n -= half;
 	}
 	return (size_t)(from - s->split);

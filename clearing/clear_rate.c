@@ -194,14 +194,16 @@ static bool may_be_late(const struct job *j, const struct work *w, const struct 
 	return service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT) < j->day.day || work_time(w) <= state->last_ms || work_time(w) <= state->open_ms;
 }
 
-/* Of a person's cards one may be an escort's: a rider is looked up by the card, again when it is another. A card nobody
- * registered is its own person, of whom nothing is known. */
+/* Of a person's cards one may be an escort's: a rider is looked up by the card's registration, again when it is another. A card
+ * nobody registered is its own person, of whom nothing is known. */
 static void rider_of_card(struct job *j, const struct work *w, const struct work **last, struct rider *rider)
 {
+	const struct bearer *b = &j->bearer[w->bearer - 1];
+
 	if (w->person >> 63 == 0)
 		*rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-	else if (*last == NULL || memcmp((*last)->pan, w->pan, sizeof(w->pan)) != 0)
-		rider_find(&j->txn, w->pan, j->day.cut_seq, rider);
+	else if (*last == NULL || (*last)->bearer != w->bearer)
+		rider_registered(&j->txn, b->registration, b->registration_bytes, j->day.cut_seq, rider);
 	*last = w;
 }
 

@@ -188,9 +188,12 @@ int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t 
 	struct bearer *b = &j->bearer[place - 1];
 	struct look l = { j, b, list, count };
 	bool low = false;
+	size_t n = 0;
 	int ret = 0;
 
-	*b = (struct bearer){ .person = card_bearer(&j->txn, list[0]->pan, j->day.cut_seq) };
+	*b = (struct bearer){ 0 };
+	b->person = card_bearer(&j->txn, list[0]->pan, j->day.cut_seq, &b->registration, &n);
+	b->registration_bytes = (uint32_t)n;
 	memcpy(b->pan, list[0]->pan, sizeof(b->pan));
 	if (j->txn.error == 0 && j->ridden)
 		ret = bearer_before(j, b);

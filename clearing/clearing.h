@@ -87,7 +87,8 @@ struct unpacked;
 struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block;	/* block: rows.c, read last */
 	struct unpacked *unpacked;	/* packed.c: bundles read last */
 	bool keep;			/* what is read of packed days from here on stays to the end, 160 bytes a record; see inbox_open() */
-	bool rising; MDB_cursor *last_at[DB_COUNT_];	/* txn_get_last_at() is asked of rising keys: cursors that stay where they are. Not while writing */
+	bool rising; struct last_at *last_at[DB_COUNT_];	/* txn_get_last_at() is asked of rising keys: where it stands, kept. Not while writing */
+	MDB_cursor *next_at; enum db next_db; unsigned next_flags;	/* txn_put_next() */
 	uint64_t asked, any;		/* reading only: databases that were asked about, those of them that have a row */
 	uint64_t rows; int rows_db; };	/* the same of the one counted last, and which that is, from 1; 0: none */
 int txn_begin(struct store *s, bool write, struct txn *ret_txn) CLEARING_MUST_CHECK;
@@ -96,6 +97,8 @@ uint64_t txn_rows(struct txn *t, enum db db);	/* how many a database has */
 int txn_commit(struct txn *t) CLEARING_MUST_CHECK;
 void txn_abort(struct txn *t);
 void txn_put(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
+/* The same for keys that rise from call to call of one database: each is looked for from where the one before went. */
+void txn_put_next(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
 void txn_append(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes); /* keys rising */
 /* Append with the value left for the caller to fill before anything else is written; NULL: the error is set. */
 void *txn_reserve_append(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t val_bytes);
@@ -321,7 +324,9 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
  * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
-uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq);	/* only the person */
+/* Only the person; and the row that says so, NULL: none does, good until the transaction ends. The rider of such a row. */
+uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_registration, size_t *ret_bytes);
+void rider_registered(struct txn *t, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider);
 /* What rating remembers of a person at the close of a day or the last before that has something of his; all zero when none
  * has, and on error: CLEARING_E_STORE when the row cannot be read. */
 int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state) CLEARING_MUST_CHECK;

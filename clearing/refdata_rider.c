@@ -243,12 +243,21 @@ static bool registration_find(struct txn *t, const uint8_t pan[10], uint64_t seq
 	return txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, ret_val, ret_bytes) && *ret_bytes >= 8;
 }
 
-uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq)
+uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_registration, size_t *ret_bytes)
 {
-	const void *val;
-	size_t n;
+	*ret_registration = NULL;
+	if (!registration_find(t, pan, seq, ret_registration, ret_bytes)) {
+		*ret_registration = NULL;
+		return card_person(pan);
+	}
+	return be64_get(*ret_registration) | 1ULL << 63;
+}
 
-	return registration_find(t, pan, seq, &val, &n) ? be64_get(val) | 1ULL << 63 : card_person(pan);
+void rider_registered(struct txn *t, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider)
+{
+	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
+	rider_get(t, be64_get(registration), seq, ret_rider);
+	medium_escorts(registration, n, ret_rider);
 }
 
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
@@ -259,7 +268,6 @@ uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct r
 	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
 	if (!registration_find(t, pan, seq, &val, &n))
 		return card_person(pan);
-	rider_get(t, be64_get(val), seq, ret_rider);
-	medium_escorts(val, n, ret_rider);
+	rider_registered(t, val, n, seq, ret_rider);
 	return be64_get(val) | 1ULL << 63;
 }

@@ -26,7 +26,7 @@ int32_t row_day(const uint8_t key[CLEARED_KEY_BYTES]) { return (int32_t)(be32_ge
 
 #define PACKED_HEAD_BYTES 5	/* how it is packed 1: 1 zstd; bytes unpacked 4 */
 #define PACKED_ZSTD 1
-#define PACK_LEVEL 1
+#define PACK_LEVEL (-1)	/* a block takes two pages of the store at any */
 #define BLOCK_BYTES_MAX (1u << 20)
 
 struct row_packer { ZSTD_CCtx *compress; ZSTD_DCtx *expand; uint8_t *out; size_t space; };

@@ -232,6 +232,9 @@ int txn_begin(struct store *s, bool write, struct txn *ret_txn)
 	return ret;
 }
 
+/* Where txn_get_last_at() stands: the last entry found, and the first one above what was asked, NULL when there is none. */
+struct last_at { MDB_cursor *cursor; bool known; MDB_val key, val, above; };
+
 /* What was made of what was read. */
 static void read_drop(struct txn *t)
 {
@@ -246,6 +249,7 @@ int txn_commit(struct txn *t)
 	MDB_txn *mdb = t->mdb;
 
 	t->mdb = NULL;
+	t->next_at = NULL;
 	read_drop(t);
 	if (t->error != 0) {
 		mdb_txn_abort(mdb);
@@ -257,12 +261,15 @@ int txn_commit(struct txn *t)
 void txn_abort(struct txn *t)
 {
 	for (size_t i = 0; i < DB_COUNT_; i++)
-		if (t->last_at[i] != NULL)
-			mdb_cursor_close(t->last_at[i]);
-	memset(t->last_at, 0, sizeof(t->last_at));
+		if (t->last_at[i] != NULL) {
+			mdb_cursor_close(t->last_at[i]->cursor);
+			free(t->last_at[i]);
+			t->last_at[i] = NULL;
+		}
 	if (t->mdb != NULL)
 		mdb_txn_abort(t->mdb);
 	t->mdb = NULL;
+	t->next_at = NULL;
 	read_drop(t);
 }
 
@@ -279,6 +286,41 @@ static void put(struct txn *t, enum db db, const void *key, size_t key_bytes, co
 void txn_put(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
 {
 	put(t, db, key, key_bytes, val, val_bytes, 0);
+}
+
+/* Whether what follows goes behind all there is. The transaction's end closes the cursor. */
+static int next_open(struct txn *t, enum db db, const MDB_val *key)
+{
+	MDB_val last, val;
+	int rc;
+
+	if (t->next_at != NULL)
+		mdb_cursor_close(t->next_at);
+	t->next_at = NULL;
+	t->next_db = db;
+	rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &t->next_at);
+	if (rc == 0)
+		rc = mdb_cursor_get(t->next_at, &last, &val, MDB_LAST);
+	t->next_flags = rc == MDB_NOTFOUND || (rc == 0 && mdb_cmp(t->mdb, t->store->dbi[db], key, &last) > 0) ? MDB_APPEND : 0;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+void txn_put_next(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
+{
+	MDB_val k = val_of(key, key_bytes), v = val_of(val, val_bytes);
+	int rc = 0;
+
+	if (t->error != 0)
+		return;
+	if (t->next_at == NULL || t->next_db != db)
+		rc = next_open(t, db, &k);
+	if (rc == 0)
+		rc = mdb_cursor_put(t->next_at, &k, &v, t->next_flags);
+	if (rc == MDB_KEYEXIST && t->next_flags == MDB_APPEND) {	/* the keys do not rise */
+		t->next_flags = 0;
+		rc = mdb_cursor_put(t->next_at, &k, &v, 0);
+	}
+	t->error = store_code(rc);
 }
 
 void txn_append(struct txn *t, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
@@ -417,35 +459,87 @@ void iter_close(struct iter *it)
 	it->cursor = NULL;
 }
 
+/* The last entry that is not above the key, and the first that is: *ret_key NULL, *ret_above NULL: none. */
+static int last_seek(MDB_cursor *cursor, const MDB_val *key, MDB_val *ret_key, MDB_val *ret_val, MDB_val *ret_above)
+{
+	MDB_val k = *key, v;
+	int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+
+	*ret_above = (MDB_val){ 0 };
+	if (rc == MDB_NOTFOUND) {
+		rc = mdb_cursor_get(cursor, ret_key, ret_val, MDB_LAST);
+	} else if (rc == 0 && (k.mv_size != key->mv_size || memcmp(k.mv_data, key->mv_data, k.mv_size) != 0)) {
+		*ret_above = k;
+		rc = mdb_cursor_get(cursor, ret_key, ret_val, MDB_PREV);
+	} else if (rc == 0) {
+		*ret_key = k;
+		*ret_val = v;
+	}
+	if (rc == MDB_NOTFOUND)
+		*ret_key = (MDB_val){ 0 };
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int key_order(const MDB_val *a, const MDB_val *b)
+{
+	size_t n = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+	int order = memcmp(a->mv_data, b->mv_data, n);
+
+	return order != 0 ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
+}
+
+/* Between the entry found last and the one above it there is no other. */
+static bool last_stands(const struct last_at *l, const MDB_val *key)
+{
+	return l->known && l->key.mv_data != NULL && l->above.mv_data != NULL && key_order(key, &l->above) < 0 && key_order(&l->key, key) <= 0;
+}
+
+static int last_kept(struct txn *t, enum db db, const MDB_val *key)
+{
+	struct last_at *l = t->last_at[db];
+	int rc = 0;
+
+	if (l == NULL) {
+		l = calloc(1, sizeof(*l));
+		rc = l == NULL ? ENOMEM : mdb_cursor_open(t->mdb, t->store->dbi[db], &l->cursor);
+		if (rc != 0) {
+			free(l);
+			return rc;
+		}
+		t->last_at[db] = l;
+	}
+	if (last_stands(l, key))
+		return 0;
+	rc = last_seek(l->cursor, key, &l->key, &l->val, &l->above);
+	l->known = rc == 0;
+	return rc;
+}
+
 bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t prefix_bytes, const uint8_t **ret_key,
 		     const void **ret_val, size_t *ret_bytes)
 {
-	MDB_val k = val_of(key, key_bytes), v;
-	MDB_cursor *cursor = t->last_at[db];
+	MDB_val asked = val_of(key, key_bytes), above;
+	struct last_at once = { 0 };
+	const struct last_at *l = &once;
 	int rc;
 
 	if (t->error != 0)
 		return false;
-	rc = cursor == NULL ? mdb_cursor_open(t->mdb, t->store->dbi[db], &cursor) : 0;
+	if (t->rising && !t->write) {
+		rc = last_kept(t, db, &asked);
+		l = t->last_at[db];
+	} else if ((rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &once.cursor)) == 0) {
+		rc = last_seek(once.cursor, &asked, &once.key, &once.val, &above);
+		mdb_cursor_close(once.cursor);
+	}
 	if (rc != 0) {
 		t->error = store_code(rc);
 		return false;
 	}
-	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-	if (rc == MDB_NOTFOUND)
-		rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
-	else if (rc == 0 && (k.mv_size != key_bytes || memcmp(k.mv_data, key, key_bytes) != 0))
-		rc = mdb_cursor_get(cursor, &k, &v, MDB_PREV);
-	if (t->rising && !t->write)
-		t->last_at[db] = cursor;
-	else if (t->last_at[db] == NULL)
-		mdb_cursor_close(cursor);
-	if (rc != 0 && rc != MDB_NOTFOUND)
-		t->error = store_code(rc);
-	if (rc != 0 || k.mv_size < prefix_bytes || memcmp(k.mv_data, key, prefix_bytes) != 0)
+	if (l->key.mv_data == NULL || l->key.mv_size < prefix_bytes || memcmp(l->key.mv_data, key, prefix_bytes) != 0)
 		return false;
-	*ret_key = k.mv_data;
-	*ret_val = v.mv_data;
-	*ret_bytes = v.mv_size;
+	*ret_key = l->key.mv_data;
+	*ret_val = l->val.mv_data;
+	*ret_bytes = l->val.mv_size;
 	return true;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -322,6 +323,106 @@ static void riders_are_known_as_of_a_position(void **state)
 	refdata_free(r);
 }
 
+/* ---- many keys in order ------------------------------------------------------------------------------------------ */
+
+#define KEYS 3000
+
+static uint64_t draws;
+
+static uint32_t draw(uint32_t below)
+{
+	draws = draws * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(draws >> 33) % below;
+}
+
+static void key_of(uint32_t n, uint8_t key[8]) { be32_put(key, n / 4); be32_put(key + 4, n % 4); }
+
+static void same_tables(struct txn *t, enum db a, enum db b)
+{
+	struct iter x, y;
+	bool more;
+
+	iter_open(t, a, NULL, 0, &x);
+	iter_open(t, b, NULL, 0, &y);
+	while ((more = iter_next(&x)) && iter_next(&y)) {
+		assert_int_equal(x.key_bytes, y.key_bytes);
+		assert_memory_equal(x.key, y.key, x.key_bytes);
+		assert_int_equal(x.val_bytes, y.val_bytes);
+		assert_memory_equal(x.val, y.val, x.val_bytes);
+	}
+	assert_false(more || iter_next(&y));
+	iter_close(&x);
+	iter_close(&y);
+}
+
+/* Rising within a round, as a clear writes; a second round goes between and over the first; some keys fall. */
+static void what_is_put_in_order_lies_as_if_each_had_been_looked_for(void **state)
+{
+	struct txn t;
+
+	(void)state;
+	draws = (uint64_t)time(NULL);
+	print_message("# seed %llu\n", (unsigned long long)draws);
+	for (int round = 0; round < 4; round++) {
+		assert_int_equal(txn_begin(store, true, &t), 0);
+		for (uint32_t n = draw(9); n < KEYS * 40; n += 1 + draw(40 * (uint32_t)(round + 1))) {
+			uint32_t value = draw(1000000);
+			uint8_t key[8];
+
+			key_of(draw(200) == 0 ? draw(KEYS * 40) : n, key);
+			txn_put_next(&t, DB_RIDDEN, key, sizeof(key), &value, sizeof(value));
+			txn_put(&t, DB_CLEARED, key, sizeof(key), &value, sizeof(value));
+			if (draw(100) == 0)
+				txn_put_next(&t, DB_CUBE, key, sizeof(key), &value, sizeof(value));
+			if (draw(500) == 0) {
+				assert_int_equal(txn_commit(&t), 0);
+				assert_int_equal(txn_begin(store, true, &t), 0);
+			}
+		}
+		same_tables(&t, DB_RIDDEN, DB_CLEARED);
+		assert_int_equal(txn_commit(&t), 0);
+	}
+}
+
+static void the_last_at_a_key_is_the_same_whether_the_place_is_kept_or_not(void **state)
+{
+	struct txn t, kept;
+
+	(void)state;
+	draws = (uint64_t)time(NULL);
+	print_message("# seed %llu\n", (unsigned long long)draws);
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	for (uint32_t n = 40; n < KEYS; n += 1 + draw(30)) {
+		uint8_t key[8];
+
+		key_of(n, key);
+		txn_put(&t, DB_RIDDEN, key, sizeof(key), &n, sizeof(n));
+	}
+	assert_int_equal(txn_commit(&t), 0);
+	assert_int_equal(txn_begin(store, false, &t), 0);
+	assert_int_equal(txn_begin(store, false, &kept), 0);
+	kept.rising = true;
+	for (int round = 0; round < 3; round++)
+		for (uint32_t n = 0; n < KEYS + 100; n += 1 + draw(3)) {
+			uint8_t key[8];
+			const uint8_t *at, *at_kept;
+			const void *val, *val_kept;
+			size_t bytes, prefix = 4 * draw(3), bytes_kept;
+			bool found;
+
+			key_of(draw(50) == 0 ? draw(KEYS) : n, key);	/* now and then not rising */
+			found = txn_get_last_at(&t, DB_RIDDEN, key, sizeof(key), prefix, &at, &val, &bytes);
+			assert_int_equal(txn_get_last_at(&kept, DB_RIDDEN, key, sizeof(key), prefix, &at_kept, &val_kept, &bytes_kept), found);
+			if (found) {
+				assert_memory_equal(at, at_kept, sizeof(key));
+				assert_int_equal(bytes, bytes_kept);
+				assert_memory_equal(val, val_kept, bytes);
+			}
+		}
+	txn_abort(&t);
+	txn_abort(&kept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +436,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(terminals_are_known_within_their_dates, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reference_files_are_refused_whole_with_their_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(riders_are_known_as_of_a_position, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_put_in_order_lies_as_if_each_had_been_looked_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_last_at_a_key_is_the_same_whether_the_place_is_kept_or_not, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
