@@ -1,0 +1,207 @@
+/* thin_read - a thin batch back as it was. */
+#include "clearing/core/thin.h"
+
+#include "clearing/core/thin_form.h"
+
+/* ---- one record ------------------------------------------------------------------------------------------------------ */
+
+static size_t row_read(const uint8_t *p, const struct group *g, const uint8_t *own, uint8_t *out)
+{
+	const uint8_t *same = p + g->same;
+
+	for (const uint8_t *run = p + g->runs, *end = same; run < end; run += 2) {
+		copy_wide(out, same, run[0]);
+		out += run[0];
+		same += run[0];
+		copy_wide(out, own, run[1]);
+		out += run[1];
+		own += run[1];
+	}
+	return g->length;
+}
+
+/* A record of the first group, edited. */
+static size_t odd_read(const uint8_t *p, const uint8_t *odd, uint8_t *out)
+{
+	const struct group first = group_read(p, 0);
+	size_t n = be16_get(odd + 2), done = 0, from = 0;
+	uint8_t like[THIN_RECORD_ROOM];
+
+	row_read(p, &first, odd + ODD_HEAD_BYTES, like);
+	for (const uint8_t *edit = odd + ODD_HEAD_BYTES + first.stride - first.lead; done < n; edit += EDIT_BYTES + edit[1]) {
+		if (edit[0] > 0)
+			copy_wide(out + done, like + from, edit[0]);
+		copy_wide(out + done + edit[0], edit + EDIT_BYTES, edit[1]);
+		done += (size_t)edit[0] + edit[1];
+		from += (size_t)edit[0] + edit[2];
+	}
+	return n;
+}
+
+size_t thin_record(const void *bytes, uint16_t at, uint8_t out[THIN_RECORD_ROOM])
+{
+	const uint8_t *p = bytes;
+
+	for (unsigned k = 0; k < p[1]; k++) {
+		const struct group g = group_read(p, k);
+
+		if (at >= g.rows && at < g.rows + g.count * g.stride)
+			return row_read(p, &g, p + at + g.lead, out);
+	}
+	return odd_read(p, p + at, out);
+}
+
+/* ---- a form checked ----------------------------------------------------------------------------------------------------- */
+
+struct checking { struct thin *t; uint16_t odd, rest; bool taken[BATCH_TAPS_MAX]; };
+
+/* Runs, what is alike and rows lie one behind the other, and fit together. */
+static bool group_sound(const struct checking *c, const struct group *g, unsigned k, uint16_t from)
+{
+	const uint8_t *p = c->t->p;
+	size_t same = 0, own = 0, lead = g->lead - (k > 0 ? 2u : 0u);
+
+	if (g->runs != from || g->same <= g->runs || (g->same - g->runs) % 2 != 0 || g->same > c->odd || g->count == 0 || g->length > TAP_ENCODED_BYTES_MAX ||
+	    (lead != 0 && lead != 2))
+		return false;
+	for (uint32_t i = g->runs; i < g->same; i += 2) {
+		same += p[i];
+		own += p[i + 1];
+	}
+	return same + own == g->length && g->rows == g->same + same && g->stride > 0 && g->stride == g->lead + own && g->rows + (size_t)g->count * g->stride <= c->odd;
+}
+
+static bool place_take(struct checking *c, size_t place, uint16_t at, uint16_t bytes, const uint8_t marks[2])
+{
+	if (place >= c->t->count || c->taken[place])
+		return false;
+	c->taken[place] = true;
+	c->t->record[place] = (struct thin_place){ .at = at, .bytes = bytes, .marks = { marks[0], marks[1] } };
+	return true;
+}
+
+/* Rows of the first group take the places that are left. */
+static bool rows_take(struct checking *c, const struct group *g, unsigned k)
+{
+	const uint8_t *p = c->t->p;
+	size_t place = 0;
+
+	for (uint16_t i = 0; i < g->count; i++) {
+		uint16_t at = (uint16_t)(g->rows + i * g->stride);
+		const uint8_t *marks = g->lead - (k > 0 ? 2 : 0) > 0 ? p + at + g->lead - 2 : g->marks;
+
+		if (k > 0)
+			place = be16_get(p + at);
+		else
+			while (place < c->t->count && c->taken[place])
+				place++;
+		if (!place_take(c, place, at, g->length, marks))
+			return false;
+	}
+	return true;
+}
+
+/* One odd record from at on; where the next begins, 0: it is none. */
+static uint32_t odd_take(struct checking *c, const struct group *first, uint32_t at)
+{
+	const uint8_t *p = c->t->p;
+	uint32_t i = at + ODD_HEAD_BYTES + first->stride - first->lead, done = 0, from = 0, bytes;
+
+	if (i > c->rest)
+		return 0;
+	bytes = be16_get(p + at + 2);
+	if (bytes > TAP_ENCODED_BYTES_MAX || !place_take(c, be16_get(p + at), (uint16_t)at, (uint16_t)bytes, p + at + 4))
+		return 0;
+	while (done < bytes) {
+		if (i + EDIT_BYTES > c->rest)
+			return 0;
+		done += (uint32_t)p[i] + p[i + 1];
+		from += p[i];
+		if (done > bytes || (p[i] > 0 && from > first->length) || i + EDIT_BYTES + p[i + 1] > c->rest)
+			return 0;
+		from += p[i + 2];
+		i += EDIT_BYTES + p[i + 1];
+	}
+	return i;
+}
+
+static bool places_sound(struct checking *c, unsigned groups)
+{
+	struct group g[GROUPS_MAX];
+	uint32_t at = FORM_HEAD_BYTES + groups * GROUP_BYTES;
+
+	for (unsigned k = 0; k < groups; k++) {
+		g[k] = group_read(c->t->p, k);
+		if (!group_sound(c, &g[k], k, (uint16_t)at) || (k > 0 && !rows_take(c, &g[k], k)))
+			return false;
+		at = g[k].rows + (uint32_t)g[k].count * g[k].stride;
+	}
+	if (at != c->odd)
+		return false;
+	while (at != 0 && at < c->rest)
+		at = odd_take(c, &g[0], at);
+	return at == c->rest && rows_take(c, &g[0], 0) && memchr(c->taken, false, c->t->count) == NULL;
+}
+
+/* What went in had so many bytes as the form says. */
+static bool bytes_sound(struct thin *t, size_t rest)
+{
+	size_t at = t->head_bytes + 2u * t->count + t->prefix_bytes;
+
+	if ((size_t)t->head_bytes + t->prefix_bytes > rest)
+		return false;
+	for (uint16_t i = 0; i < t->count; i++) {
+		at += thin_length_bytes(t->record[i].bytes);
+		t->record[i].body_at = (uint32_t)at;
+		at += t->record[i].bytes;
+	}
+	return at + (rest - t->head_bytes - t->prefix_bytes) == t->body_bytes;
+}
+
+bool thin_open(const void *bytes, size_t n, struct thin *ret)
+{
+	const uint8_t *p = bytes;
+	struct checking c = { .t = ret };
+
+	if (n < FORM_HEAD_BYTES || n > THIN_BYTES_MAX || p[0] != THIN_VERSION || p[1] == 0 || p[1] > GROUPS_MAX || FORM_HEAD_BYTES + p[1] * (size_t)GROUP_BYTES > n)
+		return false;
+	ret->p = p;
+	ret->n = (uint16_t)n;
+	ret->count = be16_get(p + 2);
+	ret->body_bytes = be32_get(p + 4);
+	c.odd = be16_get(p + 8);
+	c.rest = be16_get(p + 10);
+	ret->prefix_bytes = be16_get(p + 12);
+	ret->head_bytes = p[14];
+	ret->head = p + c.rest;
+	return ret->count <= BATCH_TAPS_MAX && ret->head_bytes >= THIN_HEAD_BYTES_MIN && c.odd <= c.rest && c.rest <= n && places_sound(&c, p[1]) &&
+	       bytes_sound(ret, n - c.rest);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------------- */
+
+void thin_body(const struct thin *t, uint8_t *out)
+{
+	const uint8_t *prefix = t->head + t->head_bytes, *suffix = prefix + t->prefix_bytes;
+
+	memcpy(out, t->head, t->head_bytes);
+	out += t->head_bytes;
+	for (uint16_t i = 0; i < t->count; i++, out += 2)
+		memcpy(out, t->record[i].marks, 2);
+	memcpy(out, prefix, t->prefix_bytes);
+	out += t->prefix_bytes;
+	for (uint16_t i = 0; i < t->count; i++) {
+		uint16_t n = t->record[i].bytes;
+
+		if (n < 256) {
+			*out++ = 0xC4;
+		} else {
+			*out++ = 0xC5;
+			*out++ = (uint8_t)(n >> 8);
+		}
+		*out++ = (uint8_t)n;
+		thin_record(t->p, t->record[i].at, out);
+		out += n;
+	}
+	memcpy(out, suffix, (size_t)(t->p + t->n - suffix));
+}
