@@ -42,15 +42,12 @@ void storage_failed(const char *what, int code)
 
 static int batch_append(struct txn *t, const struct item *item)
 {
-	uint8_t head[EVENT_BATCH_HEAD_BYTES] = { 0 };
-	const void *part[3] = { head, item->marks, item->bytes };
-	const size_t bytes[3] = { sizeof(head), 2u * item->batch.count, item->bytes_count };
+	uint8_t head[EVENT_BATCH_HEAD_BYTES];
+	const struct batch_parts parts = { head, item->marks, item->bytes, item->bytes_count, (uint16_t)item->batch.count };
 	uint64_t seq;
 
-	memcpy(head, item->device, strlen(item->device));
-	be32_put(head + 16, item->batch.file_serial);
-	be16_put(head + 20, (uint16_t)item->batch.count);
-	seq = inbox_append(t, EVENT_BATCH, item->received_ms, part, bytes, 3);
+	event_batch_head(item->device, item->batch.file_serial, parts.count, head);
+	seq = inbox_append_batch(t, item->received_ms, &parts, item->thin, item->thin_bytes);
 	assert(t->error != 0 || seq == item->seq);
 	waiting_add(t, item->seq, item->marks, (uint16_t)item->batch.count);
 	return t->error;

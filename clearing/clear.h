@@ -5,6 +5,7 @@
 #ifndef CLEARING_CLEAR_H
 #define CLEARING_CLEAR_H
 
+#include "clearing/core/thin.h"
 #include "clearing/fold.h"
 #include "clearing/grown.h"
 #include "clearing/rows.h"
@@ -17,11 +18,12 @@ struct span { void *p; size_t bytes; bool on_file; };	/* clear_memory.c */
 
 struct source {				/* an event that brought records */
 	uint64_t seq, raw_seq;		/* the event; the one that has the records' bytes */
-	const uint8_t *body;		/* of that one */
+	const uint8_t *body;		/* of that one; NULL: thin is what there is of it */
+	const uint8_t *thin; size_t thin_bytes;	/* in the store */
 	const char *device;
 	int32_t arrived;		/* the day its batch belongs to: an earlier one, when its key was asked again after the cut */
 	uint32_t count;
-	const uint8_t *marks, *batch; size_t batch_bytes;	/* of a batch of this day */
+	const uint8_t *marks, *batch; size_t batch_bytes;	/* of a batch of this day that has a body */
 	size_t first;			/* of its records */
 };
 struct work {				/* one record of the day */
@@ -31,7 +33,8 @@ struct work {				/* one record of the day */
 		struct row_result *result;	/* then: of the part that made it */
 	};
 	uint64_t person;
-	uint32_t raw_at, raw_bytes;	/* in from->body */
+	uint32_t raw_at;		/* in the event's body, there or not */
+	uint16_t raw_bytes, thin_at;	/* thin_at: in from->thin */
 	uint32_t bearer;		/* of its card number: place in the job's, from 1; 0: not looked up */
 	uint16_t at, nth, counter;	/* at: place in its batch; nth: among records of one key */
 	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
@@ -107,7 +110,16 @@ void span_free(struct job *j, struct span *s);	/* empty is fine */
 void spares_free(struct job *j);		/* what was kept */
 /* clear_collect.c: the day's events as records, each judged alone. */
 bool work_tap(const struct work *w, struct tap *ret);
-static inline const uint8_t *work_raw(const struct work *w) { return w->from->body + w->raw_at; }
+/* Its raw_bytes bytes: in the store, or put together in room, which is the caller's. */
+static inline const uint8_t *work_raw(const struct work *w, uint8_t room[THIN_RECORD_ROOM])
+{
+	if (w->from->thin == NULL)
+		return w->from->body + w->raw_at;
+	thin_record(w->from->thin, w->thin_at, room);
+	return room;
+}
+/* Where in the store they are, or what only they have of them. */
+static inline const uint8_t *work_lies(const struct work *w) { return w->from->thin == NULL ? w->from->body + w->raw_at : w->from->thin + w->thin_at; }
 static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
 /* clear_alike.c: what many records say alike, kept once: of a list of so many. *ret NULL: it is not kept, and nothing is wrong. */

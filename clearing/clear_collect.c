@@ -1,6 +1,6 @@
 /*
- * clear_collect - the events of a day as a list of records, each judged by itself. Records stay in the store's map and are
- * decoded where they are needed; what sorting needs of them is copied out. The events are listed first: then it is known
+ * clear_collect - the events of a day as a list of records, each judged by itself. Records stay in the store's map, thin as they
+ * lie there, and are decoded where they are needed; what sorting needs of them is copied out. The events are listed first: then it is known
  * where each one's records go, and they are read by several threads.
  */
 #include "clearing/clear.h"
@@ -17,21 +17,22 @@ struct collecting {
 
 bool work_tap(const struct work *w, struct tap *ret)
 {
+	uint8_t room[THIN_RECORD_ROOM];
 	const char *field;
 
-	return tap_decode(work_raw(w), w->raw_bytes, ret, &field) == 0;
+	return tap_decode(work_raw(w, room), w->raw_bytes, ret, &field) == 0;
 }
 
 /* ---- a record ----------------------------------------------------------------------------------------------- */
 
-/* Of from, r's bytes in its body. Not judged yet. *ret_tap: what it says; false in ret_read: it cannot be read, and its verdict is that. */
-static int work_fill(struct work *w, const struct source *from, const struct record *r, uint16_t at, struct tap *ret_tap, bool *ret_read)
+/* Of from, r's bytes at raw_at in its body. Not judged yet. *ret_tap: what it says; false in ret_read: it cannot be read, and its verdict is that. */
+static int work_fill(struct work *w, const struct source *from, const struct record *r, uint32_t raw_at, uint16_t at, struct tap *ret_tap, bool *ret_read)
 {
 	uint8_t digest[DIGEST_BYTES], code[TAP_CODE_BYTES];
 	const char *field;
 	int ret;
 
-	*w = (struct work){ .from = from, .raw_at = (uint32_t)(r->raw - from->body), .raw_bytes = r->raw_bytes, .check = r->check, .bits = r->bits, .at = at };
+	*w = (struct work){ .from = from, .raw_at = raw_at, .raw_bytes = (uint16_t)r->raw_bytes, .check = r->check, .bits = r->bits, .at = at };
 	*ret_read = tap_decode(r->raw, r->raw_bytes, ret_tap, &field) == 0;
 	if (!*ret_read) {
 		ret = digest_sha256(r->raw, r->raw_bytes, digest);
@@ -49,21 +50,74 @@ static int work_fill(struct work *w, const struct source *from, const struct rec
 
 /* ---- batches ------------------------------------------------------------------------------------------------- */
 
-static int batch_list(struct collecting *c, const struct event *e)
+static bool source_read(const struct event *e, struct source *ret)
 {
 	struct event_batch b;
-	struct source *wide;
 
+	*ret = (struct source){ .seq = e->seq, .raw_seq = e->seq, .body = e->body, .thin = e->thin, .thin_bytes = e->thin_bytes };
+	if (e->thin != NULL) {
+		ret->device = (const char *)thin_head(e->thin, e->thin_bytes, EVENT_BATCH_HEAD_BYTES);
+		ret->count = e->taps;
+		return ret->device != NULL && ret->device[DEVICE_BYTES_MAX] == '\0' && ret->count <= BATCH_TAPS_MAX;
+	}
 	if (!event_batch_read(e, &b))
-		return CLEARING_E_STORE;
-	wide = grown(c->source, &c->space, c->count + 1, sizeof(*wide));
+		return false;
+	ret->device = (const char *)e->body;
+	ret->count = b.count;
+	ret->marks = b.marks;
+	ret->batch = b.batch;
+	ret->batch_bytes = b.batch_bytes;
+	return true;
+}
+
+static int batch_list(struct collecting *c, const struct event *e)
+{
+	struct source *wide = grown(c->source, &c->space, c->count + 1, sizeof(*wide)), *s;
+
 	if (wide == NULL)
 		return -ENOMEM;
 	c->source = wide;
-	c->source[c->count++] = (struct source){ .seq = e->seq, .raw_seq = e->seq, .body = e->body, .device = (const char *)e->body, .arrived = c->job->day.day,
-						 .count = b.count, .marks = b.marks, .batch = b.batch, .batch_bytes = b.batch_bytes, .first = c->job->count };
-	c->job->count += b.count;
+	s = &c->source[c->count++];
+	if (!source_read(e, s))
+		return CLEARING_E_STORE;
+	s->arrived = c->job->day.day;
+	s->first = c->job->count;
+	c->job->count += s->count;
 	return 0;
+}
+
+static int record_read(struct job *own, const struct source *s, const struct record *r, uint32_t raw_at, uint16_t thin_at, uint16_t i,
+		       struct alikes *alikes)
+{
+	struct work *w = &own->work[s->first + i];
+	struct tap tap;
+	bool read;
+	int ret = work_fill(w, s, r, raw_at, i, &tap, &read);
+
+	w->thin_at = thin_at;
+	if (!read)
+		return ret;
+	ret = alike_find(alikes, &tap, &w->alike);
+	judge_alone(own, w, &tap);
+	return ret;
+}
+
+static int thin_read(struct job *own, const struct source *s, struct alikes *alikes)
+{
+	static _Thread_local struct thin thin;
+	int ret = 0;
+
+	if (!thin_open(s->thin, s->thin_bytes, &thin) || thin.head_bytes != EVENT_BATCH_HEAD_BYTES || thin.count != s->count)
+		return CLEARING_E_STORE;
+	for (uint16_t i = 0; ret == 0 && i < thin.count; i++) {
+		const struct thin_place *place = &thin.record[i];
+		uint8_t room[THIN_RECORD_ROOM];
+		const struct record r = { .raw = room, .raw_bytes = place->bytes, .check = place->marks[0], .bits = place->marks[1] };
+
+		thin_record(s->thin, place->at, room);
+		ret = record_read(own, s, &r, place->body_at, place->at, i, alikes);
+	}
+	return ret;
 }
 
 static int batch_read(struct job *own, const struct source *s, struct alikes *alikes)
@@ -71,19 +125,14 @@ static int batch_read(struct job *own, const struct source *s, struct alikes *al
 	static _Thread_local struct batch batch;
 	int ret = 0;
 
+	if (s->thin != NULL)
+		return thin_read(own, s, alikes);
 	if (batch_decode(s->batch, s->batch_bytes, &batch) != 0 || batch.count != s->count)
 		return CLEARING_E_STORE;
 	for (uint16_t i = 0; ret == 0 && i < batch.count; i++) {
 		const struct record r = { .raw = batch.tap[i].p, .raw_bytes = batch.tap[i].n, .check = s->marks[2 * i], .bits = s->marks[2 * i + 1] };
-		struct work *w = &own->work[s->first + i];
-		struct tap tap;
-		bool read;
 
-		ret = work_fill(w, s, &r, i, &tap, &read);
-		if (!read)
-			continue;
-		ret = alike_find(alikes, &tap, &w->alike);
-		judge_alone(own, w, &tap);
+		ret = record_read(own, s, &r, (uint32_t)(r.raw - s->body), 0, i, alikes);
 	}
 	return ret;
 }
@@ -160,7 +209,7 @@ static int work_add(struct collecting *c, const struct source *from, const struc
 
 	*s = *from;
 	*ret = &j->work[j->count++];
-	return work_fill(*ret, s, r, at, &tap, &read);
+	return work_fill(*ret, s, r, (uint32_t)(r->raw - from->body), at, &tap, &read);
 }
 
 /* The body of the event that brought a record, and the device's name in it. */
@@ -283,7 +332,7 @@ static int events_list(struct collecting *c)
 	struct event e;
 	int ret = 0;
 
-	inbox_open(&j->txn, j->day.first_seq + 1, j->day.cut_seq, &it);
+	inbox_open_stored(&j->txn, j->day.first_seq + 1, j->day.cut_seq, &it);
 	while (ret == 0 && inbox_next(&it, &e)) {
 		if (e.type == EVENT_BATCH)
 			ret = batch_list(c, &e);

@@ -55,7 +55,8 @@ void judge_alone(struct job *j, struct work *w, const struct tap *tap)
 static int content_compare(const struct work *a, const struct work *b)
 {
 	size_t n = a->raw_bytes < b->raw_bytes ? a->raw_bytes : b->raw_bytes;
-	int order = memcmp(work_raw(a), work_raw(b), n);
+	uint8_t room[2][THIN_RECORD_ROOM];
+	int order = memcmp(work_raw(a, room[0]), work_raw(b, room[1]), n);
 
 	return order != 0 ? order : a->raw_bytes < b->raw_bytes ? -1 : a->raw_bytes > b->raw_bytes;
 }

@@ -342,6 +342,22 @@ void works_prefetch(struct work *const *list, size_t i, size_t n)
 	}
 }
 
+/* Of a thin record: what its batch's records have alike, which is said first, and its own. */
+static void lies_prefetch(const struct work *w)
+{
+	const struct source *s = w->from;
+
+	if (s->thin == NULL) {
+		for (uint32_t at = 0; at < w->raw_bytes; at += 64)
+			__builtin_prefetch(s->body + w->raw_at + at);
+		return;
+	}
+	for (uint32_t at = 0; at < 256; at += 64)
+		__builtin_prefetch(s->thin + at);
+	__builtin_prefetch(s->thin + w->thin_at);
+	__builtin_prefetch(s->thin + w->thin_at + 48);
+}
+
 /* Records lie in small pages all over the map, and the processor drops a prefetch into a page it does not know where to find: so
  * the first byte of eight to come is read, one search for a page beside the other. */
 void works_prefetch_raw(struct work *const *list, size_t i, size_t n)
@@ -349,10 +365,9 @@ void works_prefetch_raw(struct work *const *list, size_t i, size_t n)
 	works_prefetch(list, i, n);
 	if (i % 8 == 0)
 		for (size_t k = i + 12; k < i + 20 && k < n; k++)
-			(void)*(const volatile uint8_t *)work_raw(list[k]);
+			(void)*(const volatile uint8_t *)work_lies(list[k]);
 	if (i + 8 < n)
-		for (uint32_t at = 0; at < list[i + 8]->raw_bytes; at += 64)
-			__builtin_prefetch(work_raw(list[i + 8]) + at);
+		lies_prefetch(list[i + 8]);
 }
 
 void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn same, struct cut *ret)

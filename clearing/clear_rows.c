@@ -72,12 +72,13 @@ static bool decides(const struct work *w)
 static int text_add(struct block_tool *t, const char *day, const struct row_new *row, const struct work *w, struct buffer *text)
 {
 	const struct said_text *said;
+	uint8_t room[THIN_RECORD_ROOM];
 	int ret = said_text_of(&t->said, row->result->place, &row->result->row, &said);
 
 	if (ret == 0)
 		ret = buffer_room(text, ROW_TEXT_BYTES + said->n);
 	if (ret == 0)
-		text->n += row_text(day, row->key, said, work_raw(w), w->raw_bytes, text->p + text->n);
+		text->n += row_text(day, row->key, said, work_raw(w, room), w->raw_bytes, text->p + text->n);
 	return ret;
 }
 

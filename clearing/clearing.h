@@ -71,7 +71,7 @@ enum db {				/* named databases; keys in docs/store.md */
 };
 struct store;
 /* Creates when absent (unless read_only); fsyncs the directory. map_bytes: address space, 0 = 16 GiB. One of format 2 becomes one of
- * this format, by one walk over its inbox; read_only, it is refused (CLEARING_E_OLDER). */
+ * this format, by one walk over its inbox; read_only, it is refused (CLEARING_E_OLDER). One of format 3 is read as it is. */
 int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store) CLEARING_MUST_CHECK;
 void store_close(struct store *s);
 const char *store_path(const struct store *s);		/* the store's own */
@@ -84,9 +84,11 @@ uint64_t store_free_bytes(struct store *s);
 /* Transactions remember their first error: a run of puts is straight code with one look at commit. */
 struct row_block;
 struct unpacked;
+struct wholes;
 struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block;	/* block: rows.c, read last */
 	struct unpacked *unpacked;	/* packed.c: bundles read last */
-	bool keep;			/* what is read of packed days from here on stays to the end, 160 bytes a record; see inbox_open() */
+	struct wholes *wholes;		/* whole.c: thin batches read last */
+	bool keep;			/* bodies of batches read from here on stay to the end, 160 bytes a record; see inbox_open() */
 	bool rising; struct last_at *last_at[DB_COUNT_];	/* txn_get_last_at() is asked of rising keys: where it stands, kept. Not while writing */
 	MDB_cursor *next_at; enum db next_db; unsigned next_flags;	/* txn_put_next() */
 	uint64_t asked, any;		/* reading only: databases that were asked about, those of them that have a row */
@@ -123,7 +125,7 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 
 enum event_type {			/* on disk */
 	EVENT_BATCH = 1,		/* body: device 16 | file_serial u32 | count u16 | per tap: check u8 | bits u8;
-					 * then the batch bytes exactly as received */
+					 * then the batch bytes exactly as received. How it lies in the store, thin mostly: docs/store.md */
 	EVENT_TERMINALS = 2,		/* body: CSV text, terminal register: replaces or adds rows */
 	EVENT_ISSUERS = 3,		/* CSV: issuer white list, whole */
 	EVENT_BLACKLIST = 4,		/* version u32 | CSV: pan,from,to,action; whole list */
@@ -156,24 +158,32 @@ enum event_type {			/* on disk */
 #define EVENT_HEAD_BYTES 16		/* type u8 | version u8 | reserved 6 | received_ms i64, big-endian */
 #define EVENT_BIT_FUTURE 1		/* tap was ahead of our clock at arrival */
 struct event { uint64_t seq; uint8_t type; int64_t received_ms; const uint8_t *body; size_t bytes;
-	bool headed; uint16_t taps, unanswered; };	/* headed: read by inbox_open_heads(), without its body */
-/* Append in the caller's write transaction; the sequence number it got. */
+	bool headed, packed; uint16_t taps, unanswered;	/* headed: read by inbox_open_heads(), without its body; packed: which lies in a bundle */
+	const uint8_t *thin; size_t thin_bytes; };	/* read by inbox_open_stored(): instead of its body, as it lies there (core/thin.h) */
+/* Append in the caller's write transaction; the sequence number it got. A batch that becomes smaller is kept thin. */
 uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts);
+/* The same of a batch whose thin form is there already: 0 bytes, it has none. The three are what event_batch_read() gives again. */
+struct batch_parts { const uint8_t *head, *marks, *frame; size_t frame_bytes; uint16_t count; };
+uint64_t inbox_append_batch(struct txn *t, int64_t received_ms, const struct batch_parts *b, const void *thin, size_t thin_bytes);
 uint64_t inbox_last(struct txn *t);	/* 0: empty */
 void inbox_list(struct txn *t, uint64_t seq, uint8_t type);	/* into DB_OTHER, rising, unless it is a batch; inbox_append() does */
-/* Events from..to (both included) in order; body valid until the transaction ends. The body of a packed batch is so only while
- * the transaction is told to keep; else until many other bundles were read (a hundred), or the next call. */
-struct inbox_iter { struct iter it; uint64_t from, to; bool started, others, heads; };
+/* Events from..to (both included) in order; body valid until the transaction ends. The body of a batch, which mostly has to be put
+ * together, is so only while the transaction is told to keep; else until many others were read (thirty), or the next call. */
+struct inbox_iter { struct iter it; uint64_t from, to; bool started, others, heads, stored; };
 void inbox_open(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
 /* The same without the batches, none of which is looked at. */
 void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
-/* The same with all events, but nothing is unpacked: a packed batch has no body, only how many taps and unanswered marks it has. */
+/* The same with all events, but nothing is put together: a thin or packed batch has no body, only how many taps and unanswered marks
+ * it has. */
 void inbox_open_heads(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
+/* The same with all bodies but those of thin batches: of these what lies in the store, valid until the transaction ends. */
+void inbox_open_stored(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
 /* One event. False: there is none, or the transaction's error says why. */
 bool inbox_get(struct txn *t, uint64_t seq, struct event *ret_event);
 bool inbox_next(struct inbox_iter *it, struct event *ret_event);
 void inbox_close(struct inbox_iter *it);
 /* The parts of an EVENT_BATCH. false: damaged. */
+void event_batch_head(const char *device, uint32_t file_serial, uint16_t count, uint8_t out[EVENT_BATCH_HEAD_BYTES]);
 struct event_batch { char device[DEVICE_BYTES_MAX + 1]; uint32_t file_serial; uint16_t count; const uint8_t *marks; const uint8_t *batch; size_t batch_bytes; };
 bool event_batch_read(const struct event *e, struct event_batch *ret);
 /* Taps of an EVENT_BATCH, and how many of them are marked KEY_CHECK_UNAVAILABLE; also of one without its body. */

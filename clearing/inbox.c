@@ -4,6 +4,7 @@
  */
 #include "clearing/packed.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 uint64_t inbox_last(struct txn *t)
@@ -16,22 +17,34 @@ uint64_t inbox_last(struct txn *t)
 	return txn_get_last_at(t, DB_INBOX, last, 8, 0, &key, &val, &n) ? be64_get(key) : 0;
 }
 
-uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts)
+/* The next event, with room for a body of so many bytes; NULL: the error is set. */
+static uint8_t *event_reserve(struct txn *t, uint8_t type, enum batch_version version, int64_t received_ms, size_t n, uint64_t *ret_seq)
 {
-	uint64_t seq = inbox_last(t) + 1;
-	size_t n = EVENT_HEAD_BYTES;
 	uint8_t key[8], *p;
+
+	*ret_seq = inbox_last(t) + 1;
+	be64_put(key, *ret_seq);
+	p = txn_reserve_append(t, DB_INBOX, key, sizeof(key), EVENT_HEAD_BYTES + n);
+	if (p == NULL)
+		return NULL;
+	memset(p, 0, EVENT_HEAD_BYTES);
+	p[0] = type;
+	p[1] = (uint8_t)version;
+	be64_put(p + 8, (uint64_t)received_ms);
+	return p;
+}
+
+static uint64_t plain_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts)
+{
+	size_t n = 0;
+	uint64_t seq;
+	uint8_t *p;
 
 	for (size_t i = 0; i < parts; i++)
 		n += part_bytes[i];
-	be64_put(key, seq);
-	p = txn_reserve_append(t, DB_INBOX, key, sizeof(key), n);
+	p = event_reserve(t, type, BATCH_PLAIN, received_ms, n, &seq);
 	if (p == NULL)
 		return 0;
-	memset(p, 0, EVENT_HEAD_BYTES);
-	p[0] = type;
-	p[1] = 1;
-	be64_put(p + 8, (uint64_t)received_ms);
 	p += EVENT_HEAD_BYTES;
 	for (size_t i = 0; i < parts; i++) {
 		if (part_bytes[i] > 0)
@@ -39,6 +52,69 @@ uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const vo
 		p += part_bytes[i];
 	}
 	inbox_list(t, seq, type);
+	return seq;
+}
+
+static uint16_t unanswered_count(const uint8_t *marks, uint16_t count)
+{
+	uint16_t unanswered = 0;
+
+	for (uint16_t i = 0; i < count; i++)
+		unanswered += marks[2 * i] == KEY_CHECK_UNAVAILABLE;
+	return unanswered;
+}
+
+uint64_t inbox_append_batch(struct txn *t, int64_t received_ms, const struct batch_parts *b, const void *thin, size_t thin_bytes)
+{
+	const void *part[3] = { b->head, b->marks, b->frame };
+	const size_t bytes[3] = { EVENT_BATCH_HEAD_BYTES, 2u * b->count, b->frame_bytes };
+	uint64_t seq;
+	uint8_t *p;
+
+	if (thin_bytes == 0)
+		return plain_append(t, EVENT_BATCH, received_ms, part, bytes, 3);
+	p = event_reserve(t, EVENT_BATCH, BATCH_THIN, received_ms, thin_bytes, &seq);
+	if (p == NULL)
+		return 0;
+	be16_put(p + 2, b->count);
+	be16_put(p + 4, unanswered_count(b->marks, b->count));
+	memcpy(p + EVENT_HEAD_BYTES, thin, thin_bytes);
+	return seq;
+}
+
+/* Of whoever has no thread to make it thin before: body is all of it, n bytes, with as much room behind it and THIN_SLACK. */
+static uint64_t batch_append(struct txn *t, int64_t received_ms, uint8_t *body, size_t n)
+{
+	static _Thread_local struct batch batch;
+	const struct event e = { .type = EVENT_BATCH, .body = body, .bytes = n };
+	const void *part = body;
+	struct event_batch b;
+
+	if (event_batch_read(&e, &b) && batch_decode(b.batch, b.batch_bytes, &batch) == 0 && batch.count == b.count) {
+		const struct thin_of of = { body, EVENT_BATCH_HEAD_BYTES, b.marks, b.batch, b.batch_bytes, &batch };
+
+		return inbox_append_batch(t, received_ms, &(const struct batch_parts){ body, b.marks, b.batch, b.batch_bytes, b.count }, body + n,
+					  thin_make(&of, body + n));
+	}
+	return plain_append(t, EVENT_BATCH, received_ms, &part, &n, 1);
+}
+
+uint64_t inbox_append(struct txn *t, uint8_t type, int64_t received_ms, const void *const *part, const size_t *part_bytes, size_t parts)
+{
+	size_t n = 0, at = 0;
+	uint8_t *body;
+	uint64_t seq;
+
+	for (size_t i = 0; i < parts; i++)
+		n += part_bytes[i];
+	body = type == EVENT_BATCH ? malloc(n + thin_room(n)) : NULL;
+	if (body == NULL)
+		return plain_append(t, type, received_ms, part, part_bytes, parts);
+	for (size_t i = 0; i < parts; at += part_bytes[i], i++)
+		if (part_bytes[i] > 0)
+			memcpy(body + at, part[i], part_bytes[i]);
+	seq = batch_append(t, received_ms, body, n);
+	free(body);
 	return seq;
 }
 
@@ -66,27 +142,52 @@ void inbox_open_heads(struct txn *t, uint64_t from, uint64_t to, struct inbox_it
 	ret->heads = true;
 }
 
-/* A row of DB_INBOX as the event it is, wherever its body lies. False: the error is set. */
-static bool event_read(struct txn *t, uint64_t seq, const void *val, size_t n, bool heads, struct event *ret)
+void inbox_open_stored(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret)
 {
-	const uint8_t *p = val;
+	open_in(t, DB_INBOX, from, to, ret);
+	ret->stored = true;
+}
+
+/* How much of a batch that is not plain is wanted. */
+enum wanted { WANT_BODY, WANT_STORED, WANT_HEAD };
+
+static bool batch_get(struct txn *t, const uint8_t *row, size_t n, enum wanted wanted, struct event *ret)
+{
 	struct packed_at at;
 
-	if (t->error == 0 && (n < EVENT_HEAD_BYTES || (packed_is(val, n) && !packed_at_read(val, n, &at))))
+	ret->packed = row[1] == BATCH_PACKED;
+	if ((ret->packed && !packed_at_read(row, n, &at)) || row[1] > BATCH_THIN) {
+		t->error = CLEARING_E_STORE;
+		return false;
+	}
+	ret->taps = be16_get(row + 2);
+	ret->unanswered = be16_get(row + 4);
+	ret->headed = wanted == WANT_HEAD;
+	if (wanted == WANT_HEAD)
+		return true;
+	if (ret->packed)
+		return packed_body(t, ret->seq, &at, &ret->body, &ret->bytes);
+	if (wanted == WANT_BODY)
+		return whole_body(t, ret->seq, row + EVENT_HEAD_BYTES, n - EVENT_HEAD_BYTES, &ret->body, &ret->bytes);
+	ret->thin = row + EVENT_HEAD_BYTES;
+	ret->thin_bytes = n - EVENT_HEAD_BYTES;
+	return true;
+}
+
+/* A row of DB_INBOX as the event it is, wherever and however its body lies. False: the error is set. */
+static bool event_read(struct txn *t, uint64_t seq, const void *val, size_t n, enum wanted wanted, struct event *ret)
+{
+	const uint8_t *p = val;
+
+	if (t->error == 0 && n < EVENT_HEAD_BYTES)
 		t->error = CLEARING_E_STORE;
 	if (t->error != 0)
 		return false;
 	*ret = (struct event){ .seq = seq, .type = p[0], .received_ms = (int64_t)be64_get(p + 8) };
-	if (!packed_is(val, n)) {
-		ret->body = p + EVENT_HEAD_BYTES;
-		ret->bytes = n - EVENT_HEAD_BYTES;
-		return true;
-	}
-	if (!heads)
-		return packed_body(t, seq, &at, &ret->body, &ret->bytes);
-	ret->headed = true;
-	ret->taps = at.taps;
-	ret->unanswered = at.unanswered;
+	if (p[0] == EVENT_BATCH && p[1] != BATCH_PLAIN)
+		return batch_get(t, p, n, wanted, ret);
+	ret->body = p + EVENT_HEAD_BYTES;
+	ret->bytes = n - EVENT_HEAD_BYTES;
 	return true;
 }
 
@@ -97,7 +198,7 @@ bool inbox_get(struct txn *t, uint64_t seq, struct event *ret_event)
 	size_t n;
 
 	be64_put(key, seq);
-	return txn_get(t, DB_INBOX, key, sizeof(key), &val, &n) && event_read(t, seq, val, n, false, ret_event);
+	return txn_get(t, DB_INBOX, key, sizeof(key), &val, &n) && event_read(t, seq, val, n, WANT_BODY, ret_event);
 }
 
 /* A listed one is there and is what the list says. */
@@ -123,10 +224,19 @@ bool inbox_next(struct inbox_iter *it, struct event *ret_event)
 		return false;
 	if (it->others)
 		return other_read(it, ret_event);
-	return event_read(it->it.txn, be64_get(it->it.key), it->it.val, it->it.val_bytes, it->heads, ret_event);
+	return event_read(it->it.txn, be64_get(it->it.key), it->it.val, it->it.val_bytes,
+			  it->heads ? WANT_HEAD : it->stored ? WANT_STORED : WANT_BODY, ret_event);
 }
 
 void inbox_close(struct inbox_iter *it) { iter_close(&it->it); }
+
+void event_batch_head(const char *device, uint32_t file_serial, uint16_t count, uint8_t out[EVENT_BATCH_HEAD_BYTES])
+{
+	memset(out, 0, 16);
+	memcpy(out, device, strlen(device));
+	be32_put(out + 16, file_serial);
+	be16_put(out + 20, count);
+}
 
 bool event_batch_read(const struct event *e, struct event_batch *ret)
 {
@@ -145,7 +255,6 @@ bool event_batch_read(const struct event *e, struct event_batch *ret)
 
 bool event_batch_count(const struct event *e, uint16_t *ret_taps, uint16_t *ret_unanswered)
 {
-	uint16_t unanswered = 0;
 	struct event_batch b;
 
 	if (e->headed) {
@@ -155,9 +264,7 @@ bool event_batch_count(const struct event *e, uint16_t *ret_taps, uint16_t *ret_
 	}
 	if (!event_batch_read(e, &b))
 		return false;
-	for (uint16_t i = 0; i < b.count; i++)
-		unanswered += b.marks[2 * i] == KEY_CHECK_UNAVAILABLE;
 	*ret_taps = b.count;
-	*ret_unanswered = unanswered;
+	*ret_unanswered = unanswered_count(b.marks, b.count);
 	return true;
 }

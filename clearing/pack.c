@@ -130,8 +130,8 @@ static int todo_find(struct packing *p, struct txn *t, const struct day_row *day
 
 	inbox_open_heads(t, day->first_seq + 1, day->cut_seq, &it);
 	while (ret == 0 && inbox_next(&it, &e))
-		if (e.type == EVENT_BATCH && !e.headed && !(any && waits(t, e.seq)))
-			ret = todo_add(p, &e);
+		if (e.type == EVENT_BATCH && !e.packed && !(any && waits(t, e.seq)))
+			ret = !e.headed || inbox_get(t, e.seq, &e) ? todo_add(p, &e) : t->error;
 	inbox_close(&it);
 	todo_sort(p);
 	return ret != 0 ? ret : t->error;
@@ -188,24 +188,19 @@ void packing_close(struct packing *p)
 
 /* ---- a bundle, beside everything else ---------------------------------------------------------------------------------- */
 
-/* The next batches that are still whole, as many as go into one bundle. Only what came as it should is packed: an event of a
- * later version stays what it is. */
+/* The next batches that are not packed yet, as many as go into one bundle. */
 static int parts_take(struct packing *p, struct txn *t, size_t *ret_next)
 {
 	size_t bytes = 0, i = p->done;
 
 	for (p->parts = 0; i < p->count && p->parts < BUNDLE_PARTS_MAX && (p->parts == 0 || bytes + p->todo[i].bytes <= p->most); i++) {
-		static const uint8_t plain[8] = { EVENT_BATCH, 1 };
-		const void *val;
-		uint8_t key[8];
-		size_t n;
+		struct event e;
 
-		be64_put(key, p->todo[i].seq);
-		if (!txn_get(t, DB_INBOX, key, sizeof(key), &val, &n) || n < EVENT_HEAD_BYTES)
+		if (!inbox_get(t, p->todo[i].seq, &e))
 			return t->error != 0 ? t->error : CLEARING_E_STORE;
-		if (memcmp(val, plain, sizeof(plain)) != 0 || n - EVENT_HEAD_BYTES != p->todo[i].bytes)
+		if (e.packed || e.bytes != p->todo[i].bytes)
 			continue;
-		p->part[p->parts++] = (struct bundle_part){ p->todo[i].seq, (const uint8_t *)val + EVENT_HEAD_BYTES, p->todo[i].bytes };
+		p->part[p->parts++] = (struct bundle_part){ e.seq, e.body, p->todo[i].bytes };
 		bytes += p->todo[i].bytes;
 	}
 	*ret_next = i;
@@ -219,6 +214,7 @@ static int bundle_make(struct packing *p, size_t *ret_next)
 
 	if (ret != 0)
 		return ret;
+	t.keep = true;
 	ret = parts_take(p, &t, ret_next);
 	if (ret == 0 && p->parts > 0)
 		ret = bundle_pack(p->bundler, p->part, p->parts, &p->packed, &p->packed_bytes);
@@ -233,16 +229,18 @@ static int batch_give_up(struct packing *p, struct txn *t, const struct bundle_p
 {
 	uint8_t key[8], row[PACKED_BYTES];
 	struct packed_at at = { .day = p->day, .bundle = bundle, .place = place };
+	const void *val;
 	struct event e;
+	size_t n;
 
-	if (part->seq != p->part[place].seq || !inbox_get(t, part->seq, &e) || e.bytes != part->n || memcmp(e.body, part->p, part->n) != 0)
+	be64_put(key, part->seq);
+	if (part->seq != p->part[place].seq || !txn_get(t, DB_INBOX, key, sizeof(key), &val, &n) || !inbox_get(t, part->seq, &e) || e.bytes != part->n || memcmp(e.body, part->p, part->n) != 0)
 		return t->error != 0 ? t->error : CLEARING_E_DIFFERS;
 	if (!event_batch_count(&e, &at.taps, &at.unanswered))
 		return CLEARING_E_STORE;
-	be64_put(key, part->seq);
 	packed_at_write(&at, e.received_ms, row);
 	sum->batches++;
-	sum->bytes_before += row_bytes(p->page, sizeof(key), EVENT_HEAD_BYTES + part->n);
+	sum->bytes_before += row_bytes(p->page, sizeof(key), n);
 	sum->bytes_after += row_bytes(p->page, sizeof(key), sizeof(row));
 	txn_put(t, DB_INBOX, key, sizeof(key), row, sizeof(row));
 	return t->error;
@@ -389,7 +387,7 @@ int packed_check(struct txn *t, FILE *out)
 	unbundler_free(u);
 	inbox_open_heads(t, 1, UINT64_MAX, &it);
 	while (inbox_next(&it, &e))
-		rows += e.headed;
+		rows += e.packed;
 	inbox_close(&it);
 	if (broken == 0 && rows != parts)
 		broken += fprintf(out, "packed: %" PRIu64 " events say that they lie packed, and %" PRIu64 " do\n", rows, parts) > 0;

@@ -10,18 +10,11 @@
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-bool packed_is(const void *val, size_t n)
-{
-	const uint8_t *p = val;
-
-	return n >= EVENT_HEAD_BYTES && p[0] == EVENT_BATCH && p[1] == PACKED_VERSION;
-}
-
 bool packed_at_read(const void *val, size_t n, struct packed_at *ret)
 {
 	const uint8_t *p = val;
 
-	if (n != PACKED_BYTES || !packed_is(val, n))
+	if (n != PACKED_BYTES || p[0] != EVENT_BATCH || p[1] != BATCH_PACKED)
 		return false;
 	*ret = (struct packed_at){ .taps = be16_get(p + 2), .unanswered = be16_get(p + 4), .day = (int32_t)be32_get(p + 16),
 				   .bundle = be32_get(p + 20), .place = be16_get(p + 24) };
@@ -32,7 +25,7 @@ void packed_at_write(const struct packed_at *at, int64_t received_ms, uint8_t ou
 {
 	memset(out, 0, PACKED_BYTES);
 	out[0] = EVENT_BATCH;
-	out[1] = PACKED_VERSION;
+	out[1] = BATCH_PACKED;
 	be16_put(out + 2, at->taps);
 	be16_put(out + 4, at->unanswered);
 	be64_put(out + 8, (uint64_t)received_ms);
@@ -105,7 +98,11 @@ void days_packed(struct txn *t, struct packed *ret)
 
 static size_t window = WINDOW;
 
-void packed_window(size_t bundles) { window = bundles; }
+void packed_window(size_t many)
+{
+	window = many;
+	wholes_window(many);
+}
 
 /* ---- unpacked ------------------------------------------------------------------------------------------------------- */
 
@@ -213,7 +210,7 @@ void unpacked_free(struct unpacked *u)
 	free(u);
 }
 
-uint64_t packed_gone(const struct txn *t) { return t->unpacked != NULL ? t->unpacked->gone : 0; }
+uint64_t packed_gone(const struct txn *t) { return (t->unpacked != NULL ? t->unpacked->gone : 0) + wholes_gone(t->wholes); }
 
 static int bundle_find(struct txn *t, const uint8_t key[BUNDLE_KEY_BYTES], struct slot **ret)
 {

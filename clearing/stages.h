@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum stage {
-	STAGE_DECODE,	/* front: out of the connection's buffer, batch and records decoded */
+	STAGE_DECODE,	/* front: out of the connection's buffer, batch and records decoded; made thin */
 	STAGE_CHECK,	/* front: digest, serials and total against the header */
 	STAGE_VERIFY,	/* front: codes, a key device's answers included */
 	STAGE_RECEIPT,	/* front: receipt or refusal made and written into the connection */

@@ -18,8 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 3		/* 1: rows lay one by one; 2: events that are no batches were not listed */
+#define STORE_FORMAT 4		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin */
 #define STORE_FORMAT_TAKEN 2	/* the oldest that is brought to this one */
+#define STORE_FORMAT_READ 3	/* the oldest that may be read as it is */
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
@@ -82,7 +83,7 @@ static int format_check(struct txn *t, uint32_t *ret_format)
 			return CLEARING_E_STORE;
 		if (*ret_format > STORE_FORMAT)
 			return CLEARING_E_NEWER;
-		return *ret_format < (t->write ? STORE_FORMAT_TAKEN : STORE_FORMAT) ? CLEARING_E_OLDER : 0;
+		return *ret_format < (t->write ? STORE_FORMAT_TAKEN : STORE_FORMAT_READ) ? CLEARING_E_OLDER : 0;
 	}
 	if (!t->write)
 		return CLEARING_E_STORE;
@@ -90,16 +91,18 @@ static int format_check(struct txn *t, uint32_t *ret_format)
 	return t->error;
 }
 
-/* From format 2: the events that are no batches, listed. */
-static int format_raise(struct txn *t)
+/* From format 2: the events that are no batches, listed. Batches that are not thin are read for ever. */
+static int format_raise(struct txn *t, uint32_t from)
 {
 	struct inbox_iter it;
 	struct event e;
 
-	inbox_open(t, 1, UINT64_MAX, &it);
-	while (inbox_next(&it, &e))
-		inbox_list(t, e.seq, e.type);
-	inbox_close(&it);
+	if (from < 3) {
+		inbox_open_heads(t, 1, UINT64_MAX, &it);
+		while (inbox_next(&it, &e))
+			inbox_list(t, e.seq, e.type);
+		inbox_close(&it);
+	}
 	format_put(t);
 	return t->error;
 }
@@ -115,8 +118,8 @@ static int databases_open(struct store *s)
 		if (ret == 0 && i == DB_META)
 			ret = format_check(&t, &format);	/* a store of another version has other databases */
 	}
-	if (ret == 0 && format < STORE_FORMAT)
-		ret = format_raise(&t);
+	if (ret == 0 && format < STORE_FORMAT && !s->read_only)
+		ret = format_raise(&t, format);
 	if (ret != 0) {
 		txn_abort(&t);
 		return ret == MDB_NOTFOUND ? CLEARING_E_STORE : ret;
@@ -240,8 +243,10 @@ static void read_drop(struct txn *t)
 {
 	row_block_free(t->block);
 	unpacked_free(t->unpacked);
+	wholes_free(t->wholes);
 	t->block = NULL;
 	t->unpacked = NULL;
+	t->wholes = NULL;
 }
 
 int txn_commit(struct txn *t)

@@ -45,6 +45,8 @@ struct thin {				/* borrows the bytes */
 };
 /* False: not what thin_make() made. */
 bool thin_open(const void *p, size_t n, struct thin *ret);
+/* The head of one that was not opened yet; NULL: it has none of so many bytes. */
+const uint8_t *thin_head(const void *p, size_t n, size_t head_bytes);
 /* What went in, into body_bytes + THIN_SLACK. */
 void thin_body(const struct thin *t, uint8_t *out);
 /* One record of a form that thin_open() took once, and its length. at: of its thin_place. */

@@ -178,6 +178,13 @@ bool thin_open(const void *bytes, size_t n, struct thin *ret)
 	       bytes_sound(ret, n - c.rest);
 }
 
+const uint8_t *thin_head(const void *bytes, size_t n, size_t head_bytes)
+{
+	const uint8_t *p = bytes;
+
+	return n >= FORM_HEAD_BYTES && p[0] == THIN_VERSION && p[14] == head_bytes && be16_get(p + 10) + head_bytes <= n ? p + be16_get(p + 10) : NULL;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------------------------------- */
 
 void thin_body(const struct thin *t, uint8_t *out)

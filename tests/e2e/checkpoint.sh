@@ -77,7 +77,8 @@ cp "$dir/before.image" "$QINGFEN_STORE/live.image"; same "an image of before the
 is "and it was read" yes "$seen"
 # Damaged, cut, foreign.
 size=$(stat -c %s "$QINGFEN_STORE/live.image")
-printf 'x' | dd of="$QINGFEN_STORE/live.image" bs=1 seek=$((size / 2)) conv=notrunc 2>/dev/null
+byte=$(od -An -tu1 -j $((size / 2)) -N 1 "$QINGFEN_STORE/live.image")
+printf "\\x$(printf %02x $((byte ^ 255)))" | dd of="$QINGFEN_STORE/live.image" bs=1 seek=$((size / 2)) conv=notrunc 2>/dev/null
 conf 500; start; grep -q 'event=checkpoint-refused.*reason="' "$dir/log" && [ "$(field image)" = no ]; say "a damaged image is refused with its reason" $? "$(cat "$dir/log")"
 killed; head -c $((size / 3)) "$dir/before.image" >"$QINGFEN_STORE/live.image"
 start; grep -q 'event=checkpoint-refused.*torn' "$dir/log"; say "a torn image is refused" $? "$(cat "$dir/log")"

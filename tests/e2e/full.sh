@@ -6,7 +6,7 @@ trap '[ $pid -ne 0 ] && kill -9 $pid 2>/dev/null; wait 2>/dev/null; rm -rf "$dir
 export QINGFEN_STORE=$dir/store QINGFEN_SOCKET=$dir/clearingd.sock
 port=$(python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$B/qingfen" sim city --out "$dir" --seed 7 --lines 4 --devices 40 --taps 100000 --batch 128 --day 2025-11-03 >"$dir/made" 2>&1 || { cat "$dir/made"; exit 1; }
+"$B/qingfen" sim city --out "$dir" --seed 7 --lines 4 --devices 40 --taps 250000 --batch 128 --day 2025-11-03 >"$dir/made" 2>&1 || { cat "$dir/made"; exit 1; }
 start() { # map_mib
 	sed -e "s|^store:.*|store: store|" -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e "s|^control_socket:.*|control_socket: clearingd.sock|" -e '/^partners:/,$d' \
 		"$dir/clearingd.conf" >"$dir/now.conf"

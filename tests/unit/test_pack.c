@@ -151,7 +151,7 @@ static bool lies_packed(struct txn *t, uint64_t seq)
 	bool packed;
 
 	inbox_open_heads(t, seq, seq, &it);
-	packed = inbox_next(&it, &e) && e.headed;
+	packed = inbox_next(&it, &e) && e.packed;
 	inbox_close(&it);
 	return packed;
 }

@@ -380,6 +380,41 @@ static void test_every_length_count_and_place_of_the_layout_is_compared_with_wha
 	assert_true(taken(x.out, x.n));
 }
 
+/* docs/store.md, "Thin batches": a tap of card 1, 2, 33 and 4, one mark that differs. */
+static void test_the_document_has_these_bytes(void **state)
+{
+	static const char *const text[] = { "a tap of card 1 here", "a tap of card 2 here", "a tap of card 33 here", "a tap of card 4 here" };
+	static const char hex[] = "01010004000000A3003A0048002C1600"	/* the head */
+				  "0020002400370003001400010100"	/* the group */
+				  "0000"
+				  "0E010500"				/* its runs, what is alike, rows */
+				  "6120746170206F662063617264202068657265"
+				  "313234"
+				  "000200150100"			/* the odd one */
+				  "33"
+				  "0F010033"
+				  "050000"
+				  "56000000000000000000000000000000000000000004"	/* the rest */
+				  "9901A1560000000400C420"
+				  "0000000000000000000000000000000000000000000000000000000000000000"
+				  "94";
+	char found[2 * 400 + 1];
+
+	(void)state;
+	begin();
+	strcpy(x.batch.device, "V");
+	memset(x.head, 0, HEAD_BYTES);
+	x.head[0] = 'V';
+	x.head[21] = 4;
+	for (size_t i = 0; i < 4; i++)
+		add(text[i], strlen(text[i]));
+	assert_true(make());
+	comes_back();
+	for (size_t i = 0; i < x.n; i++)
+		sprintf(found + 2 * i, "%02X", x.out[i]);
+	assert_string_equal(found, hex);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_a_batch_of_which_the_thin_form_would_have_no_places_stays_as_it_is),
 		cmocka_unit_test(test_records_whose_lengths_are_not_in_the_shortest_form_stay_as_they_are),
 		cmocka_unit_test(test_damaged_bytes_are_refused_or_lead_nowhere_else),
+		cmocka_unit_test(test_the_document_has_these_bytes),
 		cmocka_unit_test(test_every_length_count_and_place_of_the_layout_is_compared_with_what_is_there),
 	};
 
