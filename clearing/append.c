@@ -258,6 +258,7 @@ void append_tell(struct daemon *d, const struct told *told)
 	pthread_mutex_unlock(&a->lock);
 	pthread_mutex_lock(&d->told_lock);
 	d->told = all;
+	pthread_cond_broadcast(&d->rated_more);
 	pthread_mutex_unlock(&d->told_lock);
 }
 

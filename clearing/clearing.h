@@ -360,7 +360,7 @@ void known_forget(struct known *k);
 int known_follow(struct known *k, struct txn *t) CLEARING_MUST_CHECK;
 /* Looks up the next so many registered cards ahead of their first ride. False: all are, or they do not fit. */
 bool known_warm(struct known *k, struct txn *t, unsigned cards);
-void known_prefetch(const struct known *k, const uint8_t pan[10]);	/* soon asked for */
+void known_prefetch(const struct known *k, const uint8_t pan[10]);	/* soon asked for: looks at the filter, fetches the rest */
 uint64_t known_person(const struct known *k, const uint8_t pan[10]);	/* as remembered; else as if nobody had registered the card */
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 

@@ -58,6 +58,7 @@ static const struct option options[] = {
 	{ "handshake_s", OPTION_INT, AT(handshake_s), 1, 600, "10", "seconds for the TLS handshake and the hello" },
 	{ "idle_s", OPTION_INT, AT(idle_s), 1, 86400, "300", "seconds without a whole frame before a connection is closed" },
 	{ "queue_mib", OPTION_INT, AT(queue_mib), 1, 65536, "64", "batches waiting for the writer, MiB; beyond it validators are told busy" },
+	{ "memory_ready_mib", OPTION_INT, AT(memory_ready_mib), 0, 16000, "64", "memory for the open day that is zeroed ahead of need, MiB" },
 	{ "commit_batches", OPTION_INT, AT(commit_batches), 1, 4096, "256", "batches in one commit at most" },
 	{ "checkpoint_taps", OPTION_INT, AT(checkpoint_taps), 0, 1000000000, "500000", "taps after which an image of the writer's memory is made again, so that a start need not read them; 0: never" },
 	{ "pack_after_days", OPTION_INT, AT(pack_after_days), 0, 3650, "14", "days after a cleared day until its batches are packed, while nothing else is to be done; 0: never" },

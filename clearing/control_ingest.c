@@ -3,7 +3,7 @@
 
 #include "clearing/checkpoint.h"
 
-static const char *const stage_name[STAGE_COUNT] = { "decode", "check", "verify", "receipt", "wait", "append", "judge", "commit" };
+static const char *const stage_name[STAGE_COUNT] = { "decode", "check", "verify", "receipt", "wait", "append", "judge", "commit", "rate" };
 
 static void stages_metric(const struct stages *front, const struct stages *writer, FILE *f)
 {
@@ -14,10 +14,11 @@ static void stages_metric(const struct stages *front, const struct stages *write
 		(unsigned long long)front->taps, (unsigned long long)writer->taps);
 }
 
-static void threads_metric(const struct daemon *d, FILE *f)
+static void threads_metric(const struct daemon *d, const struct told *told, FILE *f)
 {
 	fprintf(f, "# TYPE qingfen_thread_cpu_ns_total counter\nqingfen_thread_cpu_ns_total{thread=\"writer\"} %llu\n"
-		"qingfen_thread_cpu_ns_total{thread=\"append\"} %llu\n", (unsigned long long)thread_cpu_ns(d->writer), (unsigned long long)append_cpu_ns(d));
+		"qingfen_thread_cpu_ns_total{thread=\"append\"} %llu\nqingfen_thread_cpu_ns_total{thread=\"rater\"} %llu\n",
+		(unsigned long long)thread_cpu_ns(d->writer), (unsigned long long)append_cpu_ns(d), (unsigned long long)told->rated.cpu_ns);
 	for (int64_t i = 0; i < d->conf.threads; i++)
 		fprintf(f, "qingfen_thread_cpu_ns_total{thread=\"front-%d\"} %llu\n", (int)i, (unsigned long long)front_cpu_ns(d, (size_t)i));
 }
@@ -43,7 +44,7 @@ void control_ingest_metrics(struct daemon *d, const struct told *told, FILE *f)
 
 	fronts_counts(d, &front);
 	stages_metric(&front.stages, &told->stages, f);
-	threads_metric(d, f);
+	threads_metric(d, told, f);
 	metric(f, "qingfen_handshakes_total", "counter", front.handshakes);
 	metric(f, "qingfen_busy_total", "counter", front.busy + told->stat.busy);
 	metric(f, "qingfen_commit_batches_total", "counter", told->stat.commit_batches);

@@ -1,7 +1,7 @@
 /*
  * daemon - what the files of clearingd share: configuration, the queue from fronts to the one writer, live
- * state. Private to clearing/. Threads: fronts (TLS, decode, verify), one writer (judge), one that makes durable what it
- * judged (append, commit, receipts), one for delivery, one per control connection; main waits for signals.
+ * state. Private to clearing/. Threads: fronts (TLS, decode, verify), one writer (judge), one that rates provisionally
+ * behind it, one that makes durable what it judged (append, commit, receipts), one for delivery, one per control connection; main waits for signals.
  */
 #ifndef CLEARING_DAEMON_H
 #define CLEARING_DAEMON_H
@@ -23,7 +23,7 @@ struct conf {
 	char listen_host[64]; int64_t listen_port;
 	char store[PATH_MAX], tls_cert[PATH_MAX], tls_key[PATH_MAX], tls_client_ca[PATH_MAX], keyring[PATH_MAX],
 		passphrase_file[PATH_MAX], qr_ca[PATH_MAX], code_formats[PATH_MAX], bank_scheme_keys[PATH_MAX], bank_token_key[PATH_MAX], bank_list_key[PATH_MAX], control_socket[PATH_MAX], tls_client_crl[PATH_MAX], renewals[PATH_MAX];
-	int64_t threads, clear_threads, clear_memory_mib, map_mib, connections_max, handshake_s, idle_s, queue_mib, commit_batches, pack_after_days, poll_ms, verify_lanes,
+	int64_t threads, clear_threads, clear_memory_mib, map_mib, connections_max, handshake_s, idle_s, queue_mib, memory_ready_mib, commit_batches, pack_after_days, poll_ms, verify_lanes,
 		test_keys, device_binding, unproven_fen_max, crl_sweep_s, crl_grace_h, crl_stale_accept, key_kek, key_deadline_ms,
 		key_retry_ms, kerb_ask_ms, checkpoint_taps;
 	char key_backend[16], key_module[PATH_MAX], key_token[33], key_pin_file[PATH_MAX];
@@ -93,6 +93,14 @@ void live_reset_day(struct live *l);
 void live_entitlements_changed(struct live *l);	/* in a replay, where rows of the store are ahead of it: what was looked up of riders is forgotten */
 /* Looks up some riders ahead of their first ride. False: nothing more to look up. */
 bool live_warm(struct live *l, struct txn *t);
+/* Provisional fares by a thread from now on (rater.h). rated: by it, what was rated so far. live_wait: until it has nothing in
+ * hand, before anything but a batch is done with live, the reference data or the store's day. */
+struct rated { uint64_t records, ns, cpu_ns; int64_t published_fen, rated_fen, subsidy_fen; };	/* counted since the start; sums of the open day */
+typedef void rater_told(void *arg, const struct rated *now);
+int live_start(struct live *l, struct store *s, rater_told *told, void *arg);
+void live_wait(struct live *l);
+uint64_t live_rated_due(const struct live *l);	/* rated.records once all is rated */
+struct rated live_rated(const struct live *l);		/* while nothing is in hand */
 /* The receipt given for this batch before; NULL: none. *ret_differs: same serial, other digest. */
 const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs);
 /* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */
@@ -103,7 +111,7 @@ int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32
 /* A record that was set aside is released (EVENT_DEVICE): a code's platform is asked about it from now on. */
 int live_released(struct live *l, struct txn *t, const struct event *e);
 struct live_totals { uint64_t batches, repeated, taps, verdict[VERDICT_COUNT]; int64_t amount_fen;
-	int64_t published_fen, rated_fen, subsidy_fen;		/* provisional fares */
+	int64_t published_fen, rated_fen, subsidy_fen;		/* provisional fares: only in what writer_told gives */
 	int64_t unproven_fen; uint64_t devices_beyond; };	/* while there is a cap: value no key has proven; devices that brought more */
 const struct live_totals *live_totals(const struct live *l);
 void live_note_repeated(struct live *l);
@@ -115,7 +123,7 @@ struct code_asks *live_asks(struct live *l);	/* records that wait for their plat
 struct writer_stat { uint64_t commits, commit_ns, commit_ns_max, commits_slow, commit_batches, commit_batches_max, replay_events, replay_taps, replay_ns, replay_from,
 	refused_batches, busy; };
 /* What the writer tells other threads: as of its last commit, before anybody has a receipt of it. */
-struct told { struct live_totals totals; struct writer_stat stat; struct stages stages; int32_t open_day; };
+struct told { struct live_totals totals; struct writer_stat stat; struct stages stages; int32_t open_day; uint64_t rated_due; struct rated rated; };
 
 struct daemon {
 	struct conf conf;
@@ -140,7 +148,8 @@ struct daemon {
 	bool stopping;			/* atomic: daemon_stopping */
 	struct writer_stat stat; struct stages stages;	/* the writer's */
 	uint64_t codes_waiting;		/* records that wait for a platform's word; atomic */
-	pthread_mutex_t told_lock; struct told told;
+	pthread_mutex_t told_lock; struct told told;	/* but for its rated, which is: */
+	struct rated rated; pthread_cond_t rated_more;
 };
 static inline bool daemon_stopping(const struct daemon *d) { return __atomic_load_n(&d->stopping, __ATOMIC_RELAXED); }
 int64_t clock_ms(void);		/* wall clock; the only reader besides log.c */
@@ -159,7 +168,7 @@ uint64_t front_cpu_ns(const struct daemon *d, size_t i);	/* of its thread so far
 
 int writer_open(struct daemon *d);	/* replays the inbox */
 int writer_start(struct daemon *d);
-void writer_told(struct daemon *d, struct told *ret);
+void writer_told(struct daemon *d, struct told *ret);	/* waits until what it tells of is rated */
 /* Run a call in the writer's next transaction and wait for it to be durable. */
 int writer_call(struct daemon *d, int (*call)(struct txn *, void *), void *arg);
 

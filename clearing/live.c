@@ -27,7 +27,7 @@ int live_new(struct live **ret)
 	    table_open(&l->coded, TAP_CODE_BYTES, sizeof(struct coded)) != 0 ||
 	    table_open(&l->answer[0], offsetof(struct answer, used), sizeof(struct answer)) != 0 ||
 	    table_open(&l->answer[1], offsetof(struct answer, used), sizeof(struct answer)) != 0 || known_new(KNOWN_PLACES, &l->known) != 0 ||
-	    unproven_new(&l->unproven) != 0 || code_asks_new(&l->asks) != 0) {
+	    rater_new(l->riding, l->known, &l->rater) != 0 || unproven_new(&l->unproven) != 0 || code_asks_new(&l->asks) != 0) {
 		live_free(l);
 		return -ENOMEM;
 	}
@@ -51,6 +51,7 @@ void live_free(struct live *l)
 		receipts_drop(&l->answer[i]);
 		table_close(&l->answer[i]);
 	}
+	rater_free(l->rater);
 	seen_free(l->seen);
 	riding_free(l->riding);
 	table_close(&l->counted);
@@ -65,6 +66,8 @@ void live_reset_day(struct live *l)
 {
 	struct table before = l->answer[1];
 
+	rater_wait(l->rater);
+	rater_sums_set(l->rater, 0, 0, 0);
 	seen_reset(l->seen);
 	riding_reset(l->riding);
 	table_clear(&l->counted);
@@ -78,6 +81,14 @@ void live_reset_day(struct live *l)
 }
 
 const struct live_totals *live_totals(const struct live *l) { return &l->totals; }
+
+int live_start(struct live *l, struct store *s, rater_told *told, void *arg) { return rater_start(l->rater, s, told, arg); }
+
+struct rated live_rated(const struct live *l) { return rater_sums(l->rater); }
+
+uint64_t live_rated_due(const struct live *l) { return rater_handed(l->rater); }
+
+void live_wait(struct live *l) { rater_wait(l->rater); }
 
 void live_entitlements_changed(struct live *l) { known_forget(l->known); }
 
@@ -167,44 +178,6 @@ static bool code_taken(struct live *l, struct txn *t, int32_t open_day, const st
 	return code_taken_before(t, code, key, (uint8_t)check, open_day);
 }
 
-/* ---- provisional fare ---------------------------------------------------------------------------------- */
-
-static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day, struct rider_state *ret)
-{
-	*ret = (struct rider_state){ 0 };
-	if (txn_any(t, DB_RIDDEN) && ridden_state(t, person, open_day - 1, ret) != 0)
-		*ret = (struct rider_state){ 0 };	/* the clear will say so */
-}
-
-/* The fare as it looks on arrival, for the running totals: entitlement by look-up, the person's rides so far in
- * memory. Taps out of order make it differ from the clear's; nothing is promised by it. */
-static void rate_provisionally(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct tap *tap, uint64_t seq, uint32_t operator_id)
-{
-	const struct tariff *tariff = refdata_tariff(ref, tap->time_ms);
-	struct rider_state state;
-	struct rider rider;
-	struct ride ride;
-	struct fare fare;
-	uint64_t person;
-
-	if (tariff == NULL)
-		return;
-	person = known_rider(l->known, t, tap->pan, seq, &rider);
-	if (!riding_get(l->riding, person, &state))
-		state_of_last_close(t, person, open_day, &state);
-	tap_ride(tap, tariff, &ride);
-	ride.operator_id = operator_id;
-	rate(tariff, &rider, &state, &ride, &state, &fare, NULL);
-	riding_put(l->riding, person, &state);
-	image_rider(l->image, person, &state);
-	if (fare.reject != FARE_OK)
-		return;
-	l->totals.published_fen += fare.published.fen;
-	l->totals.rated_fen += fare.paid.fen;
-	for (uint8_t i = 0; i < fare.funder_count; i++)
-		l->totals.subsidy_fen += fare.funder[i].amount.fen;
-}
-
 /* The device's sum so far, in the order of arrival: the clear takes them by time. */
 static bool beyond_cap(struct live *l, const struct refdata *ref, int32_t open_day, const char *device, const struct tap *tap, uint32_t operator_id)
 {
@@ -231,6 +204,15 @@ static void ask_note(struct live *l, const struct tap *tap, uint64_t seq)
 	tap_key(tap, w.key);
 	code_asks_add(l->asks, &w);
 	image_ask(l->image, &w);
+}
+
+/* What it looks like on arrival; without a tariff in force nothing. */
+static void fare_ask(struct live *l, const struct refdata *ref, const struct tap *tap, uint32_t operator_id, uint64_t seq)
+{
+	const struct tariff *tariff = refdata_tariff(ref, tap->time_ms);
+
+	if (tariff != NULL)
+		rater_add(l->rater, tap, tariff, operator_id, seq);
 }
 
 /* The record with what is known of its code now; tap NULL: it cannot be read. seq: the event that tells it. */
@@ -276,7 +258,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	if (v == VERDICT_PENDING)
 		ask_note(l, tap, seq);
 	if (v == VERDICT_ACCEPTED || v == VERDICT_PENDING)
-		rate_provisionally(l, ref, t, open_day, tap, seq, in.terminal->operator_id);
+		fare_ask(l, ref, tap, in.terminal->operator_id, seq);
 	return v;
 }
 
@@ -330,9 +312,7 @@ static int tables_room(struct live *l, size_t records)
 
 	if (ret == 0)
 		ret = table_room(&l->counted, records);
-	if (ret == 0)
-		ret = table_room(&l->coded, records);
-	return ret == 0 ? riding_room(l->riding, records) : ret;
+	return ret == 0 ? table_room(&l->coded, records) : ret;
 }
 
 static int asks_room(struct live *l)
@@ -342,8 +322,7 @@ static int asks_room(struct live *l)
 	return ret == 0 ? unproven_room(l->unproven) : ret;
 }
 
-/* The batch decoded; and what its records need is fetched from memory, one step for all before the next step looks at it:
- * places in the tables and of the rider, then the rider's entry, then the rider's state. */
+/* The batch decoded; and where its counters will go is fetched from memory before the first of them is looked at. */
 static void batch_read(struct live *l, const struct batch *b)
 {
 	uint8_t key[COUNTER_BYTES];
@@ -355,24 +334,15 @@ static void batch_read(struct live *l, const struct batch *b)
 			continue;
 		counter_key(&l->tap[i], 0, key);
 		table_prefetch(&l->counted, key);
-		known_prefetch(l->known, l->tap[i].pan);
 	}
-	for (uint32_t i = 0; i < b->count; i++) {
-		l->person[i] = l->read[i] ? known_person(l->known, l->tap[i].pan) : 0;
-		riding_prefetch(l->riding, l->person[i]);
-	}
-	for (uint32_t i = 0; i < b->count; i++)
-		riding_prefetch_state(l->riding, l->person[i]);
 }
 
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt)
 {
 	struct receipt r = { .file_serial = b->file_serial, .inbox_seq = seq, .count = b->count };
-	int ret = known_follow(l->known, t);
+	int ret = tables_room(l, b->count);
 
-	if (ret == 0)
-		ret = tables_room(l, b->count);
 	if (ret != 0)
 		return ret;
 	batch_read(l, b);
@@ -392,6 +362,8 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	}
 	if (ret == 0)
 		ret = remember(l, device, b, &r);
+	if (ret == 0)
+		ret = rater_hand(l->rater, t, open_day);
 	if (ret != 0)
 		return ret;
 	l->totals.batches++;
@@ -432,10 +404,8 @@ static void recheck_count(struct live *l, int32_t open_day, const struct record 
 int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct event *e)
 {
 	struct records *records;
-	int ret = known_follow(l->known, t);
+	int ret = records_new(t, &records);
 
-	if (ret == 0)
-		ret = records_new(t, &records);
 	if (ret != 0)
 		return ret;
 
@@ -457,6 +427,7 @@ int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32
 		r.check = k.check;
 		v = judge_tap(l, ref, t, open_day, &r, tap_decode(r.raw, r.raw_bytes, &tap, &field) == 0 ? &tap : NULL, e->seq);
 		recheck_count(l, open_day, &r, amount, v);
+		ret = rater_hand(l->rater, t, open_day);
 	}
 	records_free(records);
 	return ret != 0 ? ret : t->error;

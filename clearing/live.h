@@ -8,6 +8,7 @@
 #include "clearing/code_route.h"
 #include "clearing/daemon.h"
 #include "clearing/image.h"
+#include "clearing/rater.h"
 #include "clearing/riding.h"
 #include "clearing/seen.h"
 #include "clearing/table.h"
@@ -23,13 +24,13 @@ struct live {
 	struct table counted, coded;
 	struct table answer[2];		/* receipts of the open day and of the one before; older batches are told by their taps */
 	struct known *known;
+	struct rater *rater;
 	struct unproven *unproven;
 	struct code_asks *asks;
-	struct live_totals totals;
+	struct live_totals totals;	/* without the provisional fares, which are the rater's */
 	struct image_out *image;	/* what changes goes there too; NULL: no image is being made */
 	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
 	bool read[BATCH_TAPS_MAX];
-	uint64_t person[BATCH_TAPS_MAX];	/* to be fetched, as far as is remembered */
 };
 
 /* A receipt under its key, which has the batch's digest; the one before of that key goes. -ENOMEM. */

@@ -157,6 +157,7 @@ void live_image_start(struct live *l, struct image_out *o, struct live_walk *ret
 	uint8_t *p = image_row(o, IMAGE_SIZES, sizeof(n));
 
 	static_assert(SIZES == SECTION_COUNT, "a size a section");
+	rater_image(l->rater, o);
 	sizes_of(l, n);
 	if (p != NULL)
 		memcpy(p, n, sizeof(n));
@@ -230,16 +231,25 @@ bool live_image_walk(struct live *l, struct live_walk *w, size_t places)
 
 uint8_t *live_image_end(struct live *l, uint64_t seq)
 {
+	const struct rated rated = rater_sums(l->rater);
+	struct live_totals totals = l->totals;
 	uint8_t *p = image_row(l->image, IMAGE_END, END_BYTES);
 
 	if (p == NULL)
 		return NULL;
+	totals.published_fen = rated.published_fen;
+	totals.rated_fen = rated.rated_fen;
+	totals.subsidy_fen = rated.subsidy_fen;
 	memset(put(p, &seq, 8), 0, IMAGE_DIGEST_BYTES);
-	put(p + 8 + IMAGE_DIGEST_BYTES, &l->totals, sizeof(l->totals));
+	put(p + 8 + IMAGE_DIGEST_BYTES, &totals, sizeof(totals));
 	return p + 8;
 }
 
-void live_image_stop(struct live *l) { l->image = NULL; }
+void live_image_stop(struct live *l)
+{
+	l->image = NULL;
+	rater_image(l->rater, NULL);
+}
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
@@ -449,6 +459,15 @@ static void fetch_ahead(struct live *l, struct image_in *in)
 	}
 }
 
+static void end_read(struct live *l, const uint8_t *p, uint64_t *ret_seq, uint8_t ret_event[IMAGE_DIGEST_BYTES])
+{
+	struct live_totals *s = &l->totals;
+
+	get(get(get(p, ret_seq, 8), ret_event, IMAGE_DIGEST_BYTES), s, sizeof(*s));
+	rater_sums_set(l->rater, s->published_fen, s->rated_fen, s->subsidy_fen);
+	s->published_fen = s->rated_fen = s->subsidy_fen = 0;
+}
+
 const char *live_image_read(struct live *l, struct image_in *in, int32_t day, uint64_t *ret_seq, uint8_t ret_event[IMAGE_DIGEST_BYTES])
 {
 	const char *why = NULL;
@@ -463,7 +482,7 @@ const char *live_image_read(struct live *l, struct image_in *in, int32_t day, ui
 		if (ret != 0)
 			return ret == -ENOMEM ? "no memory" : "it has a row that does not hold what its kind demands";
 		if (kind == IMAGE_END)
-			get(get(get(p, ret_seq, 8), ret_event, IMAGE_DIGEST_BYTES), &l->totals, sizeof(l->totals));
+			end_read(l, p, ret_seq, ret_event);
 	}
 	return got == 0 ? NULL : why;
 }

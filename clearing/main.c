@@ -88,6 +88,7 @@ static int daemon_open(struct daemon *d)
 	}
 	pthread_rwlock_init(&d->ref_lock, NULL);
 	pthread_mutex_init(&d->told_lock, NULL);
+	pthread_cond_init(&d->rated_more, NULL);
 	queue_init(&d->queue);
 	ret = append_open(d);
 	if (ret == 0)
@@ -139,7 +140,7 @@ static int daemon_run(struct daemon *d)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	ret = chunks_ready();
+	ret = chunks_ready(((size_t)d->conf.memory_ready_mib << 20) / CHUNK_BYTES);
 	if (ret == 0)
 		ret = checkpoint_start(d);
 	if (ret == 0)

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define LARGE_BYTES ((size_t)2 << 20)	/* of a large page */
@@ -26,14 +27,17 @@ void pages_give(void *pages, size_t bytes)
 		munmap(pages, bytes);
 }
 
-/* ---- chunks, one of them ready ------------------------------------------------------------------------ */
+/* ---- chunks, some of them ready ------------------------------------------------------------------------- */
 
+struct used { struct used *next; };	/* a chunk given back, not zeroed yet: begins with the next one */
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
 	pthread_t thread;
-	void *chunk;		/* ready */
-	bool running, stopping, used;	/* used: one was taken */
+	void *chunk[CHUNKS_READY_MAX];
+	struct used *used;
+	size_t count, uses, wants;	/* ready; used ones; of both so many are kept */
+	bool running, stopping, short_of;	/* short_of: the system had no memory; not before the next one is asked for */
 } ready = { .lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER };
 
 /* One page after the other, never the whole at once: somebody else may wait for the same address space. */
@@ -46,24 +50,33 @@ static void *chunk_touched(void)
 	return p;
 }
 
+static void *chunk_zeroed(void *chunk) { return memset(chunk, 0, CHUNK_BYTES); }
+
+/* Those given back come first: their pages need not be asked for again. */
 static void *ready_main(void *arg)
 {
+	struct used *used;
 	void *chunk;
 
 	(void)arg;
 	pthread_setname_np(pthread_self(), "pages");
 	pthread_mutex_lock(&ready.lock);
 	while (!ready.stopping) {
-		if (!ready.used || ready.chunk != NULL) {
+		used = ready.used;
+		if (used == NULL && (ready.count >= ready.wants || ready.short_of)) {
 			pthread_cond_wait(&ready.wanted, &ready.lock);
 			continue;
 		}
+		if (used != NULL) {
+			ready.used = used->next;
+			ready.uses--;
+		}
 		pthread_mutex_unlock(&ready.lock);
-		chunk = chunk_touched();
+		chunk = used != NULL ? chunk_zeroed(used) : chunk_touched();
 		pthread_mutex_lock(&ready.lock);
-		ready.chunk = chunk;
-		if (chunk == NULL)
-			ready.used = false;	/* no memory: not before the next one is asked for */
+		ready.short_of = chunk == NULL;
+		if (chunk != NULL)
+			ready.chunk[ready.count++] = chunk;
 	}
 	pthread_mutex_unlock(&ready.lock);
 	return NULL;
@@ -74,21 +87,41 @@ void *chunk_take(void)
 	void *chunk;
 
 	pthread_mutex_lock(&ready.lock);
-	chunk = ready.chunk;
-	ready.chunk = NULL;
-	ready.used = true;
+	chunk = ready.count > 0 ? ready.chunk[--ready.count] : NULL;
+	ready.short_of = false;
 	pthread_cond_signal(&ready.wanted);
 	pthread_mutex_unlock(&ready.lock);
 	return chunk != NULL ? chunk : pages_take(CHUNK_BYTES);
 }
 
-int chunks_ready(void)
+void chunk_give(void *chunk)
+{
+	struct used *used = chunk;
+	bool kept;
+
+	if (chunk == NULL)
+		return;
+	pthread_mutex_lock(&ready.lock);
+	kept = ready.running && ready.count + ready.uses < ready.wants;
+	if (kept) {
+		used->next = ready.used;
+		ready.used = used;
+		ready.uses++;
+		pthread_cond_signal(&ready.wanted);
+	}
+	pthread_mutex_unlock(&ready.lock);
+	if (!kept)
+		pages_give(chunk, CHUNK_BYTES);
+}
+
+int chunks_ready(size_t chunks)
 {
 	int ret;
 
+	pthread_mutex_lock(&ready.lock);
+	ready.wants = chunks < CHUNKS_READY_MAX ? chunks : CHUNKS_READY_MAX - 1;
 	ready.stopping = false;
 	ret = -pthread_create(&ready.thread, NULL, ready_main, NULL);
-	pthread_mutex_lock(&ready.lock);
 	ready.running = ret == 0;
 	pthread_mutex_unlock(&ready.lock);
 	return ret;
@@ -96,6 +129,8 @@ int chunks_ready(void)
 
 void chunks_ready_stop(void)
 {
+	struct used *used, *next;
+
 	pthread_mutex_lock(&ready.lock);
 	if (!ready.running) {
 		pthread_mutex_unlock(&ready.lock);
@@ -106,6 +141,12 @@ void chunks_ready_stop(void)
 	pthread_cond_signal(&ready.wanted);
 	pthread_mutex_unlock(&ready.lock);
 	pthread_join(ready.thread, NULL);
-	pages_give(ready.chunk, CHUNK_BYTES);
-	ready.chunk = NULL;
+	while (ready.count > 0)
+		pages_give(ready.chunk[--ready.count], CHUNK_BYTES);
+	for (used = ready.used; used != NULL; used = next) {
+		next = used->next;
+		pages_give(used, CHUNK_BYTES);
+	}
+	ready.used = NULL;
+	ready.uses = 0;
 }

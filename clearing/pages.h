@@ -1,7 +1,8 @@
 /*
  * pages - zeroed memory from the system, in large pages where it has them. Whoever fills memory as it goes takes chunks
- * of one size: those of a day are touched ahead of need by a thread of the daemon, since the system zeroes a page when
- * it is touched first, and two milliseconds for a large one are not the writer's to spend. Private to clearing/.
+ * of one size: a thread of the daemon touches some ahead of need, since the system zeroes a page when it is touched first,
+ * and two milliseconds for a large one are not the writer's to spend; and it keeps some of a day that was cut for the next
+ * one. Private to clearing/.
  */
 #ifndef CLEARING_PAGES_H
 #define CLEARING_PAGES_H
@@ -14,10 +15,13 @@
 void *pages_take(size_t bytes);
 void pages_give(void *pages, size_t bytes);
 
-/* A chunk of CHUNK_BYTES, given back with pages_give; touched already when one is ready. Any thread. */
+/* A chunk of CHUNK_BYTES, zeroed; touched already when one is ready. NULL: no memory. Any thread. */
 void *chunk_take(void);
-/* From here on one is always made ready, once one was taken. 0, or a negative errno: none is, and all works without. */
-int chunks_ready(void);
+void chunk_give(void *chunk);	/* it may be made ready again; NULL is fine */
+/* From here on so many are made ready and kept so, fewer than CHUNKS_READY_MAX. 0, or a negative errno: none are, and all
+ * works without. */
+#define CHUNKS_READY_MAX 1024
+int chunks_ready(size_t chunks);
 void chunks_ready_stop(void);
 
 #endif

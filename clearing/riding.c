@@ -40,7 +40,7 @@ void riding_free(struct riding *r)
 	if (r == NULL)
 		return;
 	for (size_t i = 0; i < r->chunks; i++)
-		pages_give(r->chunk[i], CHUNK_BYTES);
+		chunk_give(r->chunk[i]);
 	free(r->chunk);
 	table_close(&r->entry);
 	free(r);
@@ -64,7 +64,7 @@ int riding_room(struct riding *r, size_t puts)
 		if (wide == NULL)
 			return -ENOMEM;
 		r->chunk = wide;
-		r->chunk[r->chunks] = r->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();
+		r->chunk[r->chunks] = chunk_take();
 		if (r->chunk[r->chunks] == NULL)
 			return -ENOMEM;
 		r->chunks++;

@@ -43,7 +43,7 @@ void seen_free(struct seen *s)
 	if (s == NULL)
 		return;
 	for (size_t i = 0; i < s->chunks; i++)
-		pages_give(s->chunk[i], CHUNK_BYTES);
+		chunk_give(s->chunk[i]);
 	free(s->chunk);
 	table_close(&s->place);
 	table_close(&s->other);
@@ -69,7 +69,7 @@ static int blocks_room(struct seen *s, size_t blocks)
 		if (wide == NULL)
 			return -ENOMEM;
 		s->chunk = wide;
-		s->chunk[s->chunks] = s->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();
+		s->chunk[s->chunks] = chunk_take();
 		if (s->chunk[s->chunks] == NULL)
 			return -ENOMEM;
 		s->chunks++;

@@ -15,9 +15,10 @@ enum stage {
 	STAGE_VERIFY,	/* front: codes, a key device's answers included */
 	STAGE_RECEIPT,	/* front: receipt or refusal made and written into the connection */
 	STAGE_WAIT,	/* in the queue, until the writer takes the batch: no processor time */
-	STAGE_APPEND,	/* writer: into the inbox */
-	STAGE_JUDGE,	/* writer: duplicates, lists, riders, provisional fare */
-	STAGE_COMMIT,	/* writer: written and synced */
+	STAGE_APPEND,	/* append: into the inbox */
+	STAGE_JUDGE,	/* writer: duplicates, lists */
+	STAGE_COMMIT,	/* append: written and synced */
+	STAGE_RATE,	/* rater: riders, provisional fare */
 	STAGE_COUNT
 };
 struct stages { uint64_t ns[STAGE_COUNT], batches, taps; };

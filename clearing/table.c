@@ -71,7 +71,7 @@ static int chunk_add(struct table *t)
 	if (wide == NULL)
 		return -ENOMEM;
 	t->chunk = wide;
-	wide[t->chunks] = t->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();
+	wide[t->chunks] = t->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();	/* most tables stay small */
 	if (wide[t->chunks] == NULL)
 		return -ENOMEM;
 	t->chunks++;
@@ -116,7 +116,7 @@ int table_open(struct table *t, size_t key_bytes, size_t entry_bytes)
 void table_close(struct table *t)
 {
 	for (size_t i = 0; i < t->chunks; i++)
-		pages_give(t->chunk[i], CHUNK_BYTES);
+		chunk_give(t->chunk[i]);
 	free(t->chunk);
 	free(t->place);
 	*t = (struct table){ .place = NULL };
@@ -126,9 +126,10 @@ void table_clear(struct table *t)
 {
 	if (t->count == 0)
 		return;
-	for (size_t i = 0; i < t->chunks; i++)
-		if (madvise(t->chunk[i], CHUNK_BYTES, MADV_DONTNEED) != 0)
-			memset(t->chunk[i], 0, CHUNK_BYTES);
+	while (t->chunks > 1)
+		chunk_give(t->chunk[--t->chunks]);
+	if (madvise(t->chunk[0], CHUNK_BYTES, MADV_DONTNEED) != 0)
+		memset(t->chunk[0], 0, CHUNK_BYTES);
 	part_first(t);
 }
 

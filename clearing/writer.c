@@ -17,21 +17,42 @@
 
 static struct told told_now(const struct daemon *d)
 {
-	return (struct told){ .totals = *live_totals(d->live), .stat = d->stat, .stages = d->stages, .open_day = d->open_day };
-}
-
-static void tell(struct daemon *d)
-{
-	const struct told told = told_now(d);
-
-	append_tell(d, &told);
+	return (struct told){ .totals = *live_totals(d->live), .stat = d->stat, .stages = d->stages, .open_day = d->open_day,
+			      .rated_due = live_rated_due(d->live) };
 }
 
 void writer_told(struct daemon *d, struct told *ret)
 {
 	pthread_mutex_lock(&d->told_lock);
+	while (d->rated.records < d->told.rated_due)
+		pthread_cond_wait(&d->rated_more, &d->told_lock);
 	*ret = d->told;
+	ret->rated = d->rated;
 	pthread_mutex_unlock(&d->told_lock);
+	ret->totals.published_fen = ret->rated.published_fen;
+	ret->totals.rated_fen = ret->rated.rated_fen;
+	ret->totals.subsidy_fen = ret->rated.subsidy_fen;
+	ret->stages.ns[STAGE_RATE] = ret->rated.ns;
+}
+
+static void rated_tell(void *arg, const struct rated *now)
+{
+	struct daemon *d = arg;
+
+	pthread_mutex_lock(&d->told_lock);
+	d->rated = *now;
+	pthread_cond_broadcast(&d->rated_more);
+	pthread_mutex_unlock(&d->told_lock);
+}
+
+/* While the rater has nothing in hand. */
+static void tell(struct daemon *d)
+{
+	const struct told told = told_now(d);
+	const struct rated rated = live_rated(d->live);
+
+	append_tell(d, &told);
+	rated_tell(d, &rated);
 }
 
 /* ---- replay --------------------------------------------------------------------------------------- */
@@ -244,14 +265,17 @@ static int memory_rebuild(struct daemon *d)
 	d->ref = NULL;
 	ret = writer_open(d);
 	pthread_rwlock_unlock(&d->ref_lock);
-	return ret;
+	return ret == 0 ? live_start(d->live, d->store, rated_tell, d) : ret;
 }
 
 /* Everything handed over is durable, or its devices were told to come back and memory knows nothing of it. */
 static void group_settle(struct daemon *d)
 {
-	int failed = append_wait(d), ret = failed != 0 ? memory_rebuild(d) : 0;
+	int failed = append_wait(d), ret = 0;
 
+	live_wait(d->live);
+	if (failed != 0)
+		ret = memory_rebuild(d);
 	if (ret != 0)
 		storage_failed("memory", ret);
 }
@@ -335,6 +359,8 @@ static void idle_run(struct daemon *d)
 
 	while (queue_idle(&d->queue) && checkpoint_idle(d))
 		;
+	if (queue_idle(&d->queue))
+		live_wait(d->live);
 	while (more && queue_idle(&d->queue) && txn_begin(d->store, false, &t) == 0) {
 		more = live_warm(d->live, &t);
 		txn_abort(&t);
@@ -361,6 +387,8 @@ int writer_start(struct daemon *d)
 {
 	int ret = append_start(d);
 
+	if (ret == 0)
+		ret = live_start(d->live, d->store, rated_tell, d);
 	return ret == 0 ? -pthread_create(&d->writer, NULL, writer_main, d) : ret;
 }
 

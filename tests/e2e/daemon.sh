@@ -54,6 +54,9 @@ s.sendall(b'{"cmd":"metrics"}\n')
 m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
 stages = {k: v for k, v in m.items() if "stage_ns" in k}
 cpu = [v for k, v in m.items() if "thread_cpu" in k]
+for of in stages, m:	# without a tariff nothing is rated
+	of.pop('qingfen_stage_ns_total{stage="rate"}')
+cpu.remove(m['qingfen_thread_cpu_ns_total{thread="rater"}'])
 writer = m['qingfen_stage_taps_total{thread="writer"}']
 ok = len(stages) == 8 and min(stages.values()) > 0 and len(cpu) == 4 and min(cpu) > 0
 ok = ok and writer == m["qingfen_taps_received_total"] > 0 and m['qingfen_stage_taps_total{thread="front"}'] >= writer

@@ -133,6 +133,11 @@ b = json.load(sys.stdin)["bureaus"][0]; print(b["sequence"], b["age_days"], b["g
 is "show tells source, batch and both cards, masked" "edu 3 310473**********0017 310473**********0025" "$(e show --pan $new | python3 -c 'import json, sys
 p = json.load(sys.stdin); h = p["holds"][0]; print(h["source"], h["batch"], *sorted(m["pan"] for m in p["media"]))')"
 e show 0000000000000001 2>/dev/null; is "a person nobody named is absent" 5 $?
+python3 -c 'import json, re, socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b"{\"cmd\":\"metrics\"}\n")
+m = {k: int(v) for k, v in re.findall(r"^(qingfen_\S+) (\d+)$", json.loads(s.makefile().read())["text"], re.M)}
+sys.exit(not (m["qingfen_stage_ns_total{stage=\"rate\"}"] > 0 and m["qingfen_thread_cpu_ns_total{thread=\"rater\"}"] > 0))' "$QINGFEN_SOCKET"
+say "the metrics count the provisional fares' time and thread" $?
 kill -9 $pid; wait $pid 2>/dev/null; start
 load 5; grep -q 'already taken' <<<"$answer"; say "after kill -9 the house knows what it took" $? "$answer"
 printf 'pan,person,medium,from,to\n%s9,%s,ssc,,\n' $third "${handles[0]}" >"$dir/media.csv"

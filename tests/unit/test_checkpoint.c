@@ -89,6 +89,7 @@ static uint64_t memory_number(struct daemon *d, bool asks)
 {
 	struct live_totals totals = *live_totals(d->live);
 	struct live_walk w;
+	struct rated rated;
 	struct rows s;
 	uint16_t head[2];
 	uint64_t sum;
@@ -100,6 +101,8 @@ static uint64_t memory_number(struct daemon *d, bool asks)
 	while (live_image_walk(d->live, &w, 1000))
 		;
 	live_image_stop(d->live);
+	rated = live_rated(d->live);
+	sum += XXH3_64bits(&rated.published_fen, 3 * sizeof(rated.published_fen));
 	for (size_t at = 0; at < s.out.n; at += sizeof(head) + head[1]) {
 		memcpy(head, s.out.p + at, sizeof(head));
 		if (head[0] == IMAGE_BLOCK)
@@ -265,8 +268,11 @@ static void blacklist_add(struct daemon *d)
 static void something(struct daemon *d, bool days)
 {
 	static struct post post;
+	unsigned what = sample_below(40);
 
-	switch (sample_below(40)) {
+	if (what < 4)
+		live_wait(d->live);
+	switch (what) {
 	case 0: riders_add(d); break;
 	case 1: blacklist_add(d); break;
 	case 2: rechecked(d); break;
@@ -428,6 +434,29 @@ static void a_start_from_an_image_remembers_what_a_replay_of_the_inbox_does(void
 	}
 }
 
+static void fares_rated_behind_the_writer_are_those_it_rates_itself(void **state)
+{
+	static struct daemon behind, itself;
+	struct house h;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		house_begin(&h);
+		daemon_begin(&behind, &h, false);
+		assert_int_equal(live_start(behind.live, behind.store, NULL, NULL), 0);
+		for (unsigned i = 0; i < STEPS; i++)
+			something(&behind, true);
+		live_wait(behind.live);
+		daemon_begin(&itself, &h, false);
+		assert_true(live_rated(behind.live).records > 0);
+		assert_int_equal(live_rated(behind.live).records, live_rated_due(behind.live));
+		assert_int_equal(memory_number(&behind, false), memory_number(&itself, false));
+		daemon_end(&behind);
+		daemon_end(&itself);
+		house_close(&h);
+	}
+}
+
 /* A start with that file: whether it was taken; a refused one leaves a memory as from the inbox. */
 static bool taken(struct house *h, uint64_t number)
 {
@@ -571,6 +600,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_start_from_an_image_remembers_what_a_replay_of_the_inbox_does),
+		cmocka_unit_test(fares_rated_behind_the_writer_are_those_it_rates_itself),
 		cmocka_unit_test(no_byte_of_an_image_can_be_another_and_none_can_be_missing),
 		cmocka_unit_test(an_image_of_another_store_format_or_history_is_refused),
 		cmocka_unit_test(images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_end),

@@ -163,7 +163,7 @@ static void test_a_chunk_is_zeroed_whether_one_was_ready_or_not(void **state)
 	uint8_t *chunk[6];
 
 	(void)state;
-	assert_int_equal(chunks_ready(), 0);
+	assert_int_equal(chunks_ready(2), 0);
 	for (int i = 0; i < 6; i++) {
 		chunk[i] = chunk_take();
 		assert_non_null(chunk[i]);
@@ -177,6 +177,33 @@ static void test_a_chunk_is_zeroed_whether_one_was_ready_or_not(void **state)
 	}
 	for (int i = 0; i < 6; i++)
 		pages_give(chunk[i], CHUNK_BYTES);
+}
+
+static void test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again(void **state)
+{
+	static const uint8_t zero[4096];
+	uint8_t *chunk[3];
+	bool again = false;
+
+	(void)state;
+	assert_int_equal(chunks_ready(3), 0);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 3; i++) {
+			uint8_t *before = round > 0 ? chunk[i] : NULL;
+
+			chunk[i] = chunk_take();
+			assert_non_null(chunk[i]);
+			again |= chunk[i] == before;
+			for (size_t at = 0; at < CHUNK_BYTES; at += CHUNK_BYTES / 64)
+				assert_memory_equal(chunk[i] + at, zero, sizeof(zero));
+			for (size_t at = 0; at < CHUNK_BYTES; at += CHUNK_BYTES / 64)
+				memset(chunk[i] + at, 0xFF, sizeof(zero));
+		}
+		for (int i = 0; i < 3; i++)
+			chunk_give(chunk[i]);
+	}
+	assert_true(again);
+	chunks_ready_stop();
 }
 
 static void state_draw(struct rider_state *s)
@@ -332,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
 		cmocka_unit_test(test_parts_are_not_cut_all_at_once),
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
+		cmocka_unit_test(test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
 		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),
