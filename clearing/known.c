@@ -251,7 +251,7 @@ void known_prefetch(const struct known *k, const uint8_t pan[10])
 	uint64_t hash = mixed(card_person(pan));
 
 	if (registered(k, hash))
-		__builtin_prefetch(&k->place[hash & k->mask]);
+		touch(&k->place[hash & k->mask]);
 }
 
 uint64_t known_person(const struct known *k, const uint8_t pan[10])

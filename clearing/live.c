@@ -333,8 +333,11 @@ static void batch_read(struct live *l, const struct batch *b)
 		if (!l->read[i])
 			continue;
 		counter_key(&l->tap[i], 0, key);
-		table_prefetch(&l->counted, key);
+		l->hash[i] = table_hash(&l->counted, key);
 	}
+	for (uint32_t i = 0; i < b->count; i++)
+		if (l->read[i])
+			table_prefetch_by(&l->counted, l->hash[i]);
 }
 
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,

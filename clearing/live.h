@@ -31,6 +31,7 @@ struct live {
 	struct image_out *image;	/* what changes goes there too; NULL: no image is being made */
 	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
 	bool read[BATCH_TAPS_MAX];
+	uint64_t hash[BATCH_TAPS_MAX];	/* of its counter's place */
 };
 
 /* A receipt under its key, which has the batch's digest; the one before of that key goes. -ENOMEM. */

@@ -337,7 +337,7 @@ static int rider_read(struct live *l, const uint8_t *p, size_t n, int32_t day)
 	get(p, &person, sizeof(person));
 	ret = riding_room(l->riding, 1);
 	if (ret == 0)
-		riding_put(l->riding, person, &state);
+		riding_put(l->riding, riding_key(l->riding, person), &state);
 	return ret;
 }
 
@@ -450,7 +450,7 @@ static void fetch_ahead(struct live *l, struct image_in *in)
 	while (image_ahead(in, &kind, &p, &n)) {
 		if (kind == IMAGE_RIDER && n >= sizeof(person)) {
 			get(p, &person, sizeof(person));
-			riding_prefetch(l->riding, person);
+			riding_prefetch(l->riding, riding_key(l->riding, person));
 		} else if (kind == IMAGE_COUNTER && n >= COUNTER_BYTES) {
 			table_prefetch(&l->counted, p);
 		} else if (kind == IMAGE_CODE && n >= TAP_CODE_BYTES) {

@@ -14,7 +14,7 @@
 
 #define JOBS 16u	/* the writer waits when so many are in hand */
 
-struct ask { uint8_t pan[10]; uint64_t seq, person; const struct tariff *tariff; struct ride ride; };
+struct ask { uint8_t pan[10]; uint64_t seq; struct riding_key key; const struct tariff *tariff; struct ride ride; };
 struct job { struct ask ask[BATCH_TAPS_MAX]; unsigned count; int32_t open_day; };
 struct rater {
 	struct riding *riding; struct known *known;
@@ -65,11 +65,12 @@ static void ask_rate(struct rater *r, struct txn *t, int32_t open_day, const str
 	struct rider rider;
 	struct fare fare;
 	uint64_t person = known_rider(r->known, t, a->pan, a->seq, &rider);
+	struct riding_key key = person == a->key.person ? a->key : riding_key(r->riding, person);
 
-	if (!riding_get(r->riding, person, &state))
+	if (!riding_get(r->riding, key, &state))
 		state_of_last_close(t, person, open_day, &state);
 	rate(a->tariff, &rider, &state, &a->ride, &state, &fare, NULL);
-	riding_put(r->riding, person, &state);
+	riding_put(r->riding, key, &state);
 	image_rider(r->image, person, &state);
 	if (fare.reject != FARE_OK)
 		return;
@@ -91,11 +92,11 @@ static int job_rate(struct rater *r, struct txn *t, struct job *j)
 	for (unsigned i = 0; i < j->count; i++)
 		known_prefetch(r->known, j->ask[i].pan);
 	for (unsigned i = 0; i < j->count; i++) {
-		j->ask[i].person = known_person(r->known, j->ask[i].pan);
-		riding_prefetch(r->riding, j->ask[i].person);
+		j->ask[i].key = riding_key(r->riding, known_person(r->known, j->ask[i].pan));
+		riding_prefetch(r->riding, j->ask[i].key);
 	}
 	for (unsigned i = 0; i < j->count; i++)
-		riding_prefetch_state(r->riding, j->ask[i].person);
+		riding_prefetch_state(r->riding, j->ask[i].key);
 	for (unsigned i = 0; i < j->count; i++)
 		ask_rate(r, t, j->open_day, &j->ask[i]);
 	r->now.records += j->count;

@@ -99,16 +99,18 @@ static uint32_t place_take(struct riding *r, unsigned units)
 	return place;
 }
 
-void riding_prefetch(const struct riding *r, uint64_t person) { table_prefetch(&r->entry, &person); }
+struct riding_key riding_key(const struct riding *r, uint64_t person) { return (struct riding_key){ person, table_hash(&r->entry, &person) }; }
 
-void riding_prefetch_state(const struct riding *r, uint64_t person)
+void riding_prefetch(const struct riding *r, struct riding_key key) { table_prefetch_by(&r->entry, key.hash); }
+
+void riding_prefetch_state(const struct riding *r, struct riding_key key)
 {
-	const struct entry *e = table_find(&r->entry, &person);
+	const struct entry *e = table_find_by(&r->entry, key.hash, &key.person);
 
 	if (e == NULL)
 		return;
 	for (unsigned at = 0; at < e->units * UNIT; at += 64)
-		__builtin_prefetch(place_at(r, e->place) + at);
+		touch(place_at(r, e->place) + at);
 }
 
 static void state_of(const struct riding *r, const struct entry *e, struct rider_state *ret_state)
@@ -122,9 +124,9 @@ static void state_of(const struct riding *r, const struct entry *e, struct rider
 	memcpy(ret_state, word, sizeof(word));
 }
 
-bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state)
+bool riding_get(const struct riding *r, struct riding_key key, struct rider_state *ret_state)
 {
-	const struct entry *e = table_find(&r->entry, &person);
+	const struct entry *e = table_find_by(&r->entry, key.hash, &key.person);
 
 	if (e == NULL)
 		return false;
@@ -147,7 +149,7 @@ size_t riding_count(const struct riding *r) { return r->entry.count; }
 
 int riding_room_of(struct riding *r, uint64_t persons) { return table_room(&r->entry, (size_t)persons); }
 
-void riding_put(struct riding *r, uint64_t person, const struct rider_state *state)
+void riding_put(struct riding *r, struct riding_key key, const struct rider_state *state)
 {
 	uint64_t word[WORDS], kept[WORDS + 1], mask = 0;
 	unsigned n = 0, units;
@@ -162,7 +164,7 @@ void riding_put(struct riding *r, uint64_t person, const struct rider_state *sta
 		}
 	kept[0] = mask;
 	units = (n + 2) / 2;
-	e = table_at(&r->entry, &person, &new);
+	e = table_at_by(&r->entry, key.hash, &key.person, &new);
 	if (!new && e->units != units)
 		place_give(r, e->place, e->units);
 	if (new || e->units != units)

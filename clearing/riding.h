@@ -13,12 +13,15 @@ int riding_new(struct riding **ret_riding) CLEARING_MUST_CHECK;
 void riding_free(struct riding *r);	/* NULL is fine */
 void riding_reset(struct riding *r);	/* another day */
 int riding_room(struct riding *r, size_t puts) CLEARING_MUST_CHECK;	/* for so many riding_put; -ENOMEM */
+/* A person, and where he is looked for in it. */
+struct riding_key { uint64_t person, hash; };
+struct riding_key riding_key(const struct riding *r, uint64_t person);
 /* The state last put for a person; false: none was. */
-bool riding_get(const struct riding *r, uint64_t person, struct rider_state *ret_state);
-void riding_put(struct riding *r, uint64_t person, const struct rider_state *state);	/* room was made */
+bool riding_get(const struct riding *r, struct riding_key key, struct rider_state *ret_state);
+void riding_put(struct riding *r, struct riding_key key, const struct rider_state *state);	/* room was made */
 /* Soon asked for: first where the state lies, some time later the state. */
-void riding_prefetch(const struct riding *r, uint64_t person);
-void riding_prefetch_state(const struct riding *r, uint64_t person);
+void riding_prefetch(const struct riding *r, struct riding_key key);
+void riding_prefetch_state(const struct riding *r, struct riding_key key);
 size_t riding_bytes(const struct riding *r);	/* taken for states so far, the index apart */
 /* The states for an image, as table_walk. */
 bool riding_walk(const struct riding *r, struct table_walk *w, uint64_t *ret_person, struct rider_state *ret_state);

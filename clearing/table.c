@@ -104,7 +104,7 @@ int table_open(struct table *t, size_t key_bytes, size_t entry_bytes)
 	*t = (struct table){ .key_bytes = key_bytes, .entry_bytes = entry_bytes, .slots = 4 };
 	while (sizeof(struct head) + t->slots * 2 * entry_bytes <= PART_BYTES_MAX)
 		t->slots *= 2;
-	t->part_bytes = (sizeof(struct head) + t->slots * entry_bytes + 63) / 64 * 64;
+	t->part_bytes = (sizeof(struct head) + t->slots * entry_bytes + 2 * 63) / 64 * 64;	/* the last one's next line is its own too */
 	if (places_room(t, 4) != 0 || chunk_add(t) != 0) {
 		table_close(t);
 		return -ENOMEM;
@@ -216,17 +216,15 @@ int table_room(struct table *t, size_t entries)
 	return ret == 0 ? places_room(t, 8 * (t->parts + cuts)) : ret;
 }
 
-void *table_find(const struct table *t, const void *key)
+void *table_find_by(const struct table *t, uint64_t hash, const void *key)
 {
-	uint64_t hash = hash_of(t, key);
 	uint8_t *slot = slot_of(t, t->place[place_of(t, hash)], hash, key);
 
 	return slot[t->key_bytes] != 0 ? slot : NULL;
 }
 
-void *table_at(struct table *t, const void *key, bool *ret_new)
+void *table_at_by(struct table *t, uint64_t hash, const void *key, bool *ret_new)
 {
-	uint64_t hash = hash_of(t, key);
 	uint8_t *part = t->place[place_of(t, hash)], *slot = slot_of(t, part, hash, key);
 
 	*ret_new = slot[t->key_bytes] == 0;
@@ -245,12 +243,19 @@ void *table_at(struct table *t, const void *key, bool *ret_new)
 	return slot;
 }
 
-void table_prefetch(const struct table *t, const void *key)
+/* Entries are looked through from their place on: mostly they lie in its line or the next. */
+void table_prefetch_by(const struct table *t, uint64_t hash)
 {
-	uint64_t hash = hash_of(t, key);
+	const uint8_t *slot = slot_at(t, t->place[place_of(t, hash)], hash & (t->slots - 1));
 
-	__builtin_prefetch(slot_at(t, t->place[place_of(t, hash)], hash & (t->slots - 1)));
+	touch(slot);
+	touch(slot + 63);
 }
+
+uint64_t table_hash(const struct table *t, const void *key) { return hash_of(t, key); }
+void *table_find(const struct table *t, const void *key) { return table_find_by(t, hash_of(t, key), key); }
+void *table_at(struct table *t, const void *key, bool *ret_new) { return table_at_by(t, hash_of(t, key), key, ret_new); }
+void table_prefetch(const struct table *t, const void *key) { table_prefetch_by(t, hash_of(t, key)); }
 
 void *table_next(const struct table *t, size_t *at)
 {

@@ -30,6 +30,11 @@ void *table_find(const struct table *t, const void *key);
 void *table_at(struct table *t, const void *key, bool *ret_new);
 /* Soon asked for. */
 void table_prefetch(const struct table *t, const void *key);
+/* The same four for who asks several times: by the key's hash, which is the table's own. */
+uint64_t table_hash(const struct table *t, const void *key);
+void *table_find_by(const struct table *t, uint64_t hash, const void *key);
+void *table_at_by(struct table *t, uint64_t hash, const void *key, bool *ret_new);
+void table_prefetch_by(const struct table *t, uint64_t hash);
 /* The entries in no order; start with *at = 0. NULL: no more. */
 void *table_next(const struct table *t, size_t *at);
 /*

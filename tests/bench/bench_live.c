@@ -113,7 +113,7 @@ static void memory_fill(struct live *l)
 			continue;
 		}
 		must(riding_room(l->riding, 1) == 0 && table_room(&l->counted, 1) == 0);
-		riding_put(l->riding, person, &state);
+		riding_put(l->riding, riding_key(l->riding, person), &state);
 		table_at(&l->counted, c.key, &new);
 	}
 }
