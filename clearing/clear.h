@@ -51,6 +51,7 @@ struct work {				/* one record of the day */
 struct said;				/* clear_answers.c: what a platform said of a record */
 struct coded;				/* clear_codes.c: a record and its code */
 struct arena { struct span *chunk; size_t count, used; };
+struct state_kept { uint64_t person; uint16_t n; uint8_t p[]; };	/* n bytes; beside each other, at addresses of eights */
 struct bearer {				/* a card number of the day and whose it is now */
 	uint8_t pan[10]; uint16_t highest;	/* counter of any earlier day; 0 none */
 	int32_t day; uint64_t person;
@@ -78,7 +79,7 @@ struct job {
 	struct fold *fold;
 	struct sink *sink;
 	struct clear_stats stats;
-	struct { uint64_t person; const uint8_t *p; uint16_t n; } *state; size_t state_count, state_space;	/* at the close, by person, in the arena */
+	const struct state_kept **state; size_t state_count, state_space;	/* at the close, by person, in the arena */
 	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
 	struct work **number; size_t number_count;	/* those keyed, by card number; gone when the rides are listed */

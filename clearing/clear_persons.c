@@ -76,16 +76,24 @@ static void portions_cut(const struct job *j, struct portions *p)
 		p->asked[i] = p->ride.at[i] == j->ride_count ? j->asked_count : asked_from(j, j->ride[p->ride.at[i]]->person);
 }
 
-static int list_join(void **to, size_t *to_count, size_t *to_space, const void *from, size_t count, size_t bytes)
+/* Behind what is there; the first list is taken as it is. */
+static int list_join(void **to, size_t *to_count, size_t *to_space, void **from, size_t count, size_t bytes)
 {
 	void *wide;
 
+	if (*to_count == 0) {
+		free(*to);
+		*to = *from;
+		*from = NULL;
+		*to_space = *to_count = count;
+		return 0;
+	}
 	if (count == 0)
 		return 0;
 	wide = realloc(*to, (*to_count + count) * bytes);
 	if (wide == NULL)
 		return -ENOMEM;
-	memcpy((uint8_t *)wide + *to_count * bytes, from, count * bytes);
+	memcpy((uint8_t *)wide + *to_count * bytes, *from, count * bytes);
 	*to = wide;
 	*to_space = *to_count += count;
 	return 0;
@@ -95,12 +103,12 @@ static int list_join(void **to, size_t *to_count, size_t *to_space, const void *
 static int portion_join(struct job *j, struct job *own, unsigned part)
 {
 	size_t space = 0;
-	int ret = list_join((void **)&j->state, &j->state_count, &j->state_space, own->state, own->state_count, sizeof(own->state[0]));
+	int ret = list_join((void **)&j->state, &j->state_count, &j->state_space, (void **)&own->state, own->state_count, sizeof(own->state[0]));
 
 	if (ret == 0)
-		ret = list_join((void **)&j->adjust, &j->adjust_count, &j->adjust_space, own->adjust, own->adjust_count, sizeof(own->adjust[0]));
+		ret = list_join((void **)&j->adjust, &j->adjust_count, &j->adjust_space, (void **)&own->adjust, own->adjust_count, sizeof(own->adjust[0]));
 	if (ret == 0)
-		ret = list_join((void **)&j->arena.chunk, &j->arena.count, &space, own->arena.chunk, own->arena.count, sizeof(own->arena.chunk[0]));
+		ret = list_join((void **)&j->arena.chunk, &j->arena.count, &space, (void **)&own->arena.chunk, own->arena.count, sizeof(own->arena.chunk[0]));
 	for (size_t i = 0; ret != 0 && i < own->arena.count; i++)
 		span_free(j, &own->arena.chunk[i]);
 	free(own->arena.chunk);

@@ -12,10 +12,10 @@
 
 #define ARENA_CHUNK_BYTES ((4u << 20) - 64)
 
-static const uint8_t *arena_copy(struct job *j, const uint8_t *p, size_t n)
+static void *arena_take(struct job *j, size_t n)
 {
 	struct arena *a = &j->arena;
-	uint8_t *to;
+	uint8_t *p;
 
 	if (a->count == 0 || a->used + n > a->chunk[a->count - 1].bytes) {
 		struct span *chunk = realloc(a->chunk, (a->count + 1) * sizeof(*chunk));
@@ -28,10 +28,9 @@ static const uint8_t *arena_copy(struct job *j, const uint8_t *p, size_t n)
 		a->count++;
 		a->used = 0;
 	}
-	to = (uint8_t *)a->chunk[a->count - 1].p + a->used;
-	memcpy(to, p, n);
+	p = (uint8_t *)a->chunk[a->count - 1].p + a->used;
 	a->used += n;
-	return to;
+	return p;
 }
 
 int ride_compare(const void *pa, const void *pb)
@@ -61,16 +60,17 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 {
 	uint8_t bytes[RIDER_STATE_BYTES_MAX];
 	size_t n = rider_state_pack(s, ridden_near_ms(j->day.day), bytes);
-	const uint8_t *kept = arena_copy(j, bytes, n);
+	struct state_kept *kept = arena_take(j, (sizeof(*kept) + n + 7) / 8 * 8);
 	void *wide = grown(j->state, &j->state_space, j->state_count + 1, sizeof(j->state[0]));
 
 	if (wide != NULL)
 		j->state = wide;
 	if (kept == NULL || wide == NULL)
 		return -ENOMEM;
-	j->state[j->state_count].person = person;
-	j->state[j->state_count].p = kept;
-	j->state[j->state_count++].n = (uint16_t)n;
+	kept->person = person;
+	kept->n = (uint16_t)n;
+	memcpy(kept->p, bytes, n);
+	j->state[j->state_count++] = kept;
 	return 0;
 }
 

@@ -212,7 +212,7 @@ int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t 
 #define LIST_PER_PIECE 512	/* records; more of one person stay together */
 
 /* What was rated or counts, by person, time and key; the states of persons; both cut into pieces between persons. */
-struct writing { struct job *j; struct span memory; struct work **list; size_t count; struct { size_t list, state; } *cut; size_t pieces; size_t rows; };
+struct writing { struct job *j; struct work **list; size_t count; struct { size_t list, state; } *cut; size_t pieces; size_t rows; };
 struct maker {				/* a thread's own */
 	struct job *j;
 	struct ridden_card *card; size_t cards, card_space;
@@ -222,32 +222,55 @@ struct ridden_piece { uint8_t *p; size_t n, space; };	/* rows: key, length 4, va
 
 static bool holds_counter(const struct work *w) { return counts_for_counter(w) && w->verdict != VERDICT_COUNTER_REPEATED; }
 
-/* What is no ride but counts comes between the rides. Its row in the day's list names no person. */
+/* How many rides, of so many, come before w: from the last on in steps that double, then halved. */
+static size_t rides_before(struct work *const *ride, size_t count, struct work *w)
+{
+	size_t low = 0, high = count;
+
+	for (size_t step = 1; step <= high; step *= 2)
+		if (ride_compare(&ride[high - step], &w) < 0) {
+			low = high - step + 1;
+			break;
+		} else {
+			high -= step;
+		}
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ride_compare(&ride[mid], &w) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* What is no ride but counts comes between the rides, whose memory has room for all records. Its row in the day's list names no person. */
 static int list_make(struct writing *m)
 {
 	struct job *j = m->j;
+	size_t n = 0, rides = j->ride_count, most = j->number_count - rides;	/* what counts has a number */
 	struct work **more;
-	size_t n = 0, ride = 0;
-	int ret = span_new(j, 2 * j->count * sizeof(struct work *), &m->memory);
+	struct span memory;
+	int ret = span_new(j, most * sizeof(*more), &memory);
 
 	if (ret != 0)
 		return ret;
-	m->list = m->memory.p;
-	more = m->list + j->count;
-	for (size_t i = 0; i < j->count; i++) {
-		struct work *w = &j->work[i];
-
-		if (w->rated || !holds_counter(w))
-			continue;
-		assert(w->bearer != 0);
-		more[n++] = w;
-	}
+	more = memory.p;
+	for (size_t i = 0; i < j->count && n < most; i++)
+		if (!j->work[i].rated && holds_counter(&j->work[i]))
+			more[n++] = &j->work[i];
 	ret = rides_sort(j, more, n);
-	for (size_t i = 0; ret == 0 && (i < n || ride < j->ride_count);) {
-		bool take = i < n && (ride == j->ride_count || ride_compare(&more[i], &j->ride[ride]) < 0);
+	m->list = j->ride;
+	m->count = rides + n;
+	for (; ret == 0 && n > 0; n--) {
+		size_t before = rides_before(m->list, rides, more[n - 1]);
 
-		m->list[m->count++] = take ? more[i++] : j->ride[ride++];
+		memmove(m->list + before + n, m->list + before, (rides - before) * sizeof(*m->list));
+		m->list[before + n - 1] = more[n - 1];
+		rides = before;
 	}
+	span_free(j, &memory);
 	return ret;
 }
 
@@ -258,7 +281,7 @@ static size_t state_from(const struct job *j, uint64_t person)
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (j->state[mid].person < person)
+		if (j->state[mid]->person < person)
 			low = mid + 1;
 		else
 			high = mid;
@@ -387,12 +410,12 @@ static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *
 		uint64_t person = i < end ? w->list[i]->person : UINT64_MAX;
 		bool has;
 
-		if (state < state_end && own->state[state].person < person)
-			person = own->state[state].person;
+		if (state < state_end && own->state[state]->person < person)
+			person = own->state[state]->person;
 		for (n = 0; i + n < end && w->list[i + n]->person == person; n++)
 			works_prefetch(w->list, i + n, end);
-		has = state < state_end && own->state[state].person == person;
-		ret = person_make(m, person, &w->list[i], n, has ? own->state[state].p : NULL, has ? own->state[state].n : 0, p);
+		has = state < state_end && own->state[state]->person == person;
+		ret = person_make(m, person, &w->list[i], n, has ? own->state[state]->p : NULL, has ? own->state[state]->n : 0, p);
 		state += has;
 	}
 	return ret;
@@ -444,7 +467,6 @@ int ridden_write(struct job *j)
 		ret = pieces_cut(&w);
 	if (ret == 0)
 		ret = pieces_run(j, w.pieces, &pieces, &w);
-	span_free(j, &w.memory);
 	free(w.cut);
 	return ret;
 }
