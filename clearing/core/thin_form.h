@@ -15,9 +15,10 @@
 #define THIN_VERSION 1
 #define FORM_HEAD_BYTES 16
 /* A group: runs at 2, alike at 2, rows at 2, rows 2, bytes of a record 2, of a row 2, marks 2, bytes of a row before its own 1, zero 1.
- * A run: bytes alike 1, bytes that differ 1. A row: [place 2, but for the first group's,] [marks 2, when they differ,] what differs. */
+ * A run: bytes alike 1, bytes that differ 1, each RUN_MAX at most, so that one move of sixteen bytes copies it. A row: [place 2, but for the first group's,] [marks 2, when they differ,] what differs. */
 #define GROUP_BYTES 16
 #define GROUPS_MAX 4
+#define RUN_MAX 16
 struct group { uint16_t runs, same, rows, count, length, stride; uint8_t marks[2], lead; };
 /* An odd record: place 2, bytes 2, marks 2, then as of a row of the first group what differs, then until it is whole: bytes of that row's
  * record to take 1, bytes that follow here instead of its next ones 1, how many of its next ones those are 1, the bytes. */

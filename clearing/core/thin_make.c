@@ -157,9 +157,9 @@ static bool runs_put(struct making *m, struct alike *g)
 		if (!room(m, 2))
 			return false;
 		run[0] = run[1] = 0;
-		for (; i < g->length && g->differ[i] == 0 && run[0] < PIECE_MAX; i++)
+		for (; i < g->length && g->differ[i] == 0 && run[0] < RUN_MAX; i++)
 			run[0]++;
-		for (; i < g->length && g->differ[i] != 0 && run[1] < PIECE_MAX; i++)
+		for (; i < g->length && g->differ[i] != 0 && run[1] < RUN_MAX; i++)
 			run[1]++;
 		g->own += run[1];
 		m->used += 2;
@@ -180,7 +180,7 @@ static uint8_t *row_put(uint8_t *to, const uint8_t *p, const uint8_t *run, const
 {
 	for (; run < end; run += 2) {
 		p += run[0];
-		copy_wide(to, p, run[1]);
+		memcpy(to, p, 16);
 		to += run[1];
 		p += run[1];
 	}

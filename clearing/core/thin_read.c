@@ -10,10 +10,10 @@ static size_t row_read(const uint8_t *p, const struct group *g, const uint8_t *o
 	const uint8_t *same = p + g->same;
 
 	for (const uint8_t *run = p + g->runs, *end = same; run < end; run += 2) {
-		copy_wide(out, same, run[0]);
+		memcpy(out, same, 16);
 		out += run[0];
 		same += run[0];
-		copy_wide(out, own, run[1]);
+		memcpy(out, own, 16);
 		out += run[1];
 		own += run[1];
 	}
@@ -65,6 +65,8 @@ static bool group_sound(const struct checking *c, const struct group *g, unsigne
 	    (lead != 0 && lead != 2))
 		return false;
 	for (uint32_t i = g->runs; i < g->same; i += 2) {
+		if (p[i] > RUN_MAX || p[i + 1] > RUN_MAX)
+			return false;
 		same += p[i];
 		own += p[i + 1];
 	}
