@@ -24,7 +24,6 @@ void job_done(struct job *j)
 	span_free(j, &j->works);
 	span_free(j, &j->orders);
 	span_free(j, &j->numbers);
-	span_free(j, &j->rides);
 	span_free(j, &j->bearers);
 	spares_free(j);
 	free(j->source);

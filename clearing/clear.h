@@ -69,7 +69,7 @@ struct job {
 	struct work **order;			/* canonical */
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct span spare[SPARES];	/* freed, kept for the next stage */
-	struct span works, orders, numbers, rides, bearers;	/* the memory of work, order, number, ride, bearer */
+	struct span works, orders, numbers, bearers;	/* the memory of work, order, number and ride, bearer */
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
@@ -82,7 +82,7 @@ struct job {
 	const struct state_kept **state; size_t state_count, state_space;	/* at the close, by person, in the arena */
 	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
-	struct work **number; size_t number_count;	/* those keyed, by card number; gone when the rides are listed */
+	struct work **number; size_t number_count;	/* those keyed, by card number, until the rides lie there */
 	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
 	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
 	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
@@ -126,9 +126,10 @@ int clear_collect(struct job *j);
 /* clear_alike.c: what many records say alike, kept once: of a list of so many. *ret NULL: it is not kept, and nothing is wrong. */
 int alikes_new(size_t records, struct alikes **ret) CLEARING_MUST_CHECK;
 void alikes_free(struct alikes *a);		/* NULL is fine */
-int alike_find(struct alikes *l, const struct tap *tap, const struct alike **ret) CLEARING_MUST_CHECK;
+int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, const struct alike **ret) CLEARING_MUST_CHECK;
 /* A record that can be read, as rating sees it: without counters, codes, balances. Before it is rated. */
 bool work_ride_tap(const struct work *w, struct tap *ret);
+void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret);	/* tap_ride() of it */
 void rides_prefetch(struct work *const *list, size_t i, size_t n);	/* in a walk over what is to be rated */
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
 struct rank { uint64_t high; uint32_t low; };

@@ -14,7 +14,11 @@
 #define RECORDS_PER_ALIKE 8		/* on the average at least: those beyond are read again */
 #define ALIKES_MIN 1024
 
-struct alike { struct keyed head; struct tap tap; };	/* the tap without what is its own: the card, the times, counters and codes */
+struct alike {
+	struct keyed head;
+	struct tap tap;				/* without what is its own: the card, the times, counters and codes */
+	const struct tariff *tariff; struct ride ride;	/* how that pack sees it; NULL: there is none */
+};
 struct alikes { struct keyed_list list; size_t max; };
 
 int alikes_new(size_t records, struct alikes **ret)
@@ -59,7 +63,7 @@ static uint32_t key_make(const struct tap *tap, uint8_t *out)
 	return (uint32_t)(p - out);
 }
 
-static struct alike *alike_new(const struct tap *tap, const struct keyed *key)
+static struct alike *alike_new(const struct refdata *ref, const struct tap *tap, const struct keyed *key)
 {
 	struct alike *a = calloc(1, sizeof(*a) + key->key_bytes);
 
@@ -75,10 +79,13 @@ static struct alike *alike_new(const struct tap *tap, const struct keyed *key)
 #undef STR
 #undef BIN
 #undef UINT
+	a->tariff = refdata_tariff(ref, tap->time_ms);
+	if (a->tariff != NULL)
+		tap_ride(&a->tap, a->tariff, &a->ride);
 	return a;
 }
 
-int alike_find(struct alikes *l, const struct tap *tap, const struct alike **ret)
+int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, const struct alike **ret)
 {
 	uint8_t bytes[KEY_BYTES_MAX];
 	struct keyed key = { .key = bytes };
@@ -93,7 +100,7 @@ int alike_find(struct alikes *l, const struct tap *tap, const struct alike **ret
 	*ret = (const struct alike *)keyed_find(&l->list, key.key, key.key_bytes, key.hash);
 	if (*ret != NULL || l->list.count >= l->max)
 		return 0;
-	a = alike_new(tap, &key);
+	a = alike_new(j->ref, tap, &key);
 	code = a == NULL ? -ENOMEM : keyed_add(&l->list, &a->head);
 	if (code == 0)
 		*ret = a;
@@ -112,6 +119,17 @@ bool work_ride_tap(const struct work *w, struct tap *ret)
 	return true;
 }
 
+void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret)
+{
+	if (w->alike == NULL || w->alike->tariff != t) {
+		tap_ride(tap, t, ret);
+		return;
+	}
+	*ret = w->alike->ride;
+	ret->time_ms = tap->time_ms;
+	ret->card = pan_hash(tap->pan);
+}
+
 void rides_prefetch(struct work *const *list, size_t i, size_t n)
 {
 	const struct work *soon = i + 8 < n ? list[i + 8] : NULL;
@@ -121,6 +139,6 @@ void rides_prefetch(struct work *const *list, size_t i, size_t n)
 		return;
 	}
 	works_prefetch(list, i, n);
-	for (size_t at = 0; at < sizeof(struct tap); at += 64)
-		__builtin_prefetch((const char *)&soon->alike->tap + at);
+	for (size_t at = 0; at < sizeof(struct alike); at += 64)
+		__builtin_prefetch((const char *)soon->alike + at);
 }

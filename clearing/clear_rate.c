@@ -92,14 +92,20 @@ void row_start(const struct job *j, const struct work *w, const struct tap *tap,
 }
 
 /* Rules published after the day, and after the ride, are not known to it. */
-struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day)
+static void ride_settle(struct ride *ride, uint32_t operator_id, int32_t known_day)
 {
 	int64_t end_ms = ((int64_t)known_day + 1) * 86400000 - CIVIL_OFFSET_MS + DAY_CUT_S_DEFAULT * 1000LL;
+
+	ride->operator_id = operator_id;
+	ride->known_ms = ride->time_ms > end_ms ? ride->time_ms : end_ms;
+}
+
+struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day)
+{
 	struct ride ride;
 
 	tap_ride(tap, t, &ride);
-	ride.operator_id = operator_id;
-	ride.known_ms = tap->time_ms > end_ms ? tap->time_ms : end_ms;
+	ride_settle(&ride, operator_id, known_day);
 	return ride;
 }
 
@@ -131,9 +137,11 @@ static void difference_post(const struct refdata *ref, const struct tap *tap, co
 /* By the pack of its time. */
 static void ride_price(struct job *j, struct work *w, const struct tap *tap, const struct difference_ask *ask, struct rider_state *ret_state, struct cleared *c)
 {
-	const struct ride ride = ride_of(tap, ask->t, c->operator_id, j->day.day);
 	struct difference_ask whole;
+	struct ride ride;
 
+	work_ride(w, tap, ask->t, &ride);
+	ride_settle(&ride, c->operator_id, j->day.day);
 	c->tariff_version = tariff_version(ask->t);
 	rate(ask->t, ask->rider, ask->state, &ride, ret_state, &c->fare, NULL);
 	w->verdict = (uint8_t)verdict_of_fare(&c->fare, (enum verdict)w->verdict);
@@ -261,40 +269,43 @@ static int number_sort(struct job *j, struct work **list, size_t count)
 	return 0;
 }
 
-/* A card that nobody registered is its own person: such rides, by card number, are by person already. Those of registered persons,
- * whose handles are above, are sorted behind them. */
+/* A card that nobody registered is its own person: such rides, by card number, are by person already, and stay where their numbers
+ * lie. Those of registered persons, whose handles are above, are sorted behind them. */
 int rides_collect(struct job *j)
 {
-	size_t registered = 0, from = 0;
-	int ret = span_new(j, j->count * sizeof(struct work *), &j->rides);
+	size_t registered = 0, from = 0, count = 0;
+	struct work **list = j->number, **others;
+	struct span memory;
+	int ret = span_new(j, j->number_count * sizeof(*others), &memory);
 
-	j->ride = j->rides.p;
+	others = memory.p;
 	for (size_t i = 0; ret == 0 && i < j->number_count; i++) {
-		struct work *w = j->number[i];
+		struct work *w = list[i];
 
-		works_prefetch(j->number, i, j->number_count);
+		works_prefetch(list, i, j->number_count);
 		if (!rateable(w))
 			continue;
 		w->rated = true;
 		w->alone = is_alone(j, w);
 		if (w->person >> 63 != 0) {
-			j->number[registered++] = w;
+			others[registered++] = w;
 			continue;
 		}
-		if (from < j->ride_count && j->ride[from]->person != w->person) {
-			ret = number_sort(j, j->ride + from, j->ride_count - from);
-			from = j->ride_count;
+		if (from < count && list[from]->person != w->person) {
+			ret = number_sort(j, list + from, count - from);
+			from = count;
 		}
-		j->ride[j->ride_count++] = w;
+		list[count++] = w;
 	}
 	if (ret == 0)
-		ret = number_sort(j, j->ride + from, j->ride_count - from);
+		ret = number_sort(j, list + from, count - from);
 	if (ret == 0 && registered > 0) {
-		memcpy(j->ride + j->ride_count, j->number, registered * sizeof(struct work *));
-		ret = rides_sort(j, j->ride + j->ride_count, registered);
-		j->ride_count += registered;
+		memcpy(list + count, others, registered * sizeof(*others));
+		ret = rides_sort(j, list + count, registered);
 	}
-	span_free(j, &j->numbers);
+	span_free(j, &memory);
+	j->ride = list;
+	j->ride_count = count + registered;
 	return ret;
 }
 

@@ -245,7 +245,7 @@ static size_t rides_before(struct work *const *ride, size_t count, struct work *
 	return low;
 }
 
-/* What is no ride but counts comes between the rides, whose memory has room for all records. Its row in the day's list names no person. */
+/* What is no ride but counts comes between the rides, whose memory has room for all that are keyed. Its row in the day's list names no person. */
 static int list_make(struct writing *m)
 {
 	struct job *j = m->j;

@@ -61,7 +61,8 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 	for (unsigned i = 0; i < parts; i++) {
 		part[i] = (struct worker){ .job = *j, .fn = fn, .arg = arg, .nth = i };
 		part[i].job.txn = (struct txn){ 0 };
-		memset(part[i].job.spare, 0, sizeof(part[i].job.spare));
+		if (i > 0)
+			memset(part[i].job.spare, 0, sizeof(part[i].job.spare));	/* the first, which is the caller's thread, has what was kept */
 	}
 	for (unsigned i = 0; ret == 0 && i < parts; i++)
 		if ((ret = txn_begin(j->store, false, &part[i].job.txn)) == 0)
@@ -70,8 +71,10 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 		ret = parts_start(part, parts);
 	for (unsigned i = 0; i < parts; i++) {
 		txn_abort(&part[i].job.txn);
-		spares_free(&part[i].job);
+		if (i > 0)
+			spares_free(&part[i].job);
 	}
+	memcpy(j->spare, part[0].job.spare, sizeof(j->spare));
 	return ret;
 }
 

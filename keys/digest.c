@@ -145,13 +145,11 @@ static uint8_t bcd(unsigned v) { return (uint8_t)(v / 10 << 4 | v % 10); }
 
 struct mac_time mac_time_of_ms(int64_t time_ms)
 {
-	int64_t s = time_ms / 1000 - (time_ms % 1000 < 0) + LOCAL_OFFSET_S;
-	int64_t days = s / 86400 - (s % 86400 < 0), left = s - days * 86400;
-	unsigned year, month, day;
+	int64_t s = time_ms / 1000 - (time_ms % 1000 < 0) + LOCAL_OFFSET_S, days = s / 86400 - (s % 86400 < 0);
+	unsigned left = (unsigned)(s - days * 86400), year, month, day;
 
 	civil_of_days(days, &year, &month, &day);
-	return (struct mac_time){ { bcd(year / 100 % 100), bcd(year % 100), bcd(month), bcd(day), bcd((unsigned)(left / 3600)),
-				    bcd((unsigned)(left / 60 % 60)), bcd((unsigned)(left % 60)) } };
+	return (struct mac_time){ { bcd(year / 100 % 100), bcd(year % 100), bcd(month), bcd(day), bcd(left / 3600), bcd(left / 60 % 60), bcd(left % 60) } };
 }
 
 bool mac_time_to_ms(const struct mac_time *t, int64_t *ret_ms)

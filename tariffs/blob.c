@@ -42,6 +42,20 @@ static void views(struct tariff *t, const uint8_t *p)
 			t->any_line = i + 1;
 }
 
+/* Of a pack that was checked. */
+static void groups_list(struct tariff *t)
+{
+	for (uint32_t i = 0; i < t->group_count; i++) {
+		const struct row_group *g = &t->group[i];
+		uint64_t bit = 1ULL << i;
+
+		t->groups_by.hold |= g->by_hold ? bit : 0;
+		t->groups_by.age |= g->age_from >= 0 || g->age_to >= 0 ? bit : 0;
+		t->groups_by.class |= g->card_classes != 0 ? bit : 0;
+		t->groups_by.product |= g->product_count != 0 ? bit : 0;
+	}
+}
+
 size_t tariff_size(void) { return sizeof(struct tariff); }
 
 int tariff_init(struct tariff *t, const void *blob, size_t bytes)
@@ -56,7 +70,10 @@ int tariff_init(struct tariff *t, const void *blob, size_t bytes)
 	if (h->table[T_TEXT].count == 0 || ((const char *)blob)[h->table[T_TEXT].offset + h->table[T_TEXT].count - 1] != '\0')
 		return TARIFF_E_BLOB;
 	views(t, blob);
-	return blob_check(t) ? 0 : TARIFF_E_BLOB;
+	if (!blob_check(t))
+		return TARIFF_E_BLOB;
+	groups_list(t);
+	return 0;
 }
 
 int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff)

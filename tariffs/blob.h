@@ -191,6 +191,7 @@ struct tariff {				/* an opened blob: typed views into it */
 	BLOB_VIEWS(X)
 #undef X
 	uint32_t any_line;			/* index + 1 of the line "*" */
+	struct { uint64_t hold, age, class, product; } groups_by;	/* groups, by the ways they name of being in them */
 };
 
 /* Cell of the decision table: concessions whose class, medium and guest conditions hold together. */

@@ -148,16 +148,22 @@ static void escort_find(struct rating *r)
 	}
 }
 
+/* A group is looked at when the rider or the card has what one of its ways asks for. */
 static void groups_find(struct rating *r)
 {
+	const struct tariff *t = r->t;
+	uint64_t left = t->groups_by.class | (r->ride->product[0] != '\0' ? t->groups_by.product : 0) | (r->rider->hold_count > 0 ? t->groups_by.hold : 0);
 	struct civil birth = { 0 };
 
-	if (r->rider->birth != DAY_NONE)
+	if (r->rider->birth != DAY_NONE) {
 		birth = civil_of_ms((int64_t)r->rider->birth * 86400000 - CIVIL_OFFSET_MS);
-	for (uint32_t i = 0; i < r->t->group_count; i++) {
+		left |= t->groups_by.age;
+	}
+	for (; left != 0; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
 		bool lapsed = false;
 
-		if (group_holds(r, &r->t->group[i], &birth, &lapsed))
+		if (group_holds(r, &t->group[i], &birth, &lapsed))
 			r->groups |= 1ULL << i;
 		else if (lapsed)
 			r->lapsed |= 1ULL << i;

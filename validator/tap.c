@@ -25,8 +25,8 @@ void tap_purchase(const struct tap *tap, struct purchase *ret_purchase)
 	*ret_purchase = p;
 }
 
-/* FNV-1a of the card's number, never 0: accounts of one card beside those of its person. 0: the record has no card. */
-static uint32_t card_hash(const uint8_t pan[10])
+/* FNV-1a of the number, never 0 but where there is none. */
+uint32_t pan_hash(const uint8_t pan[10])
 {
 	static const uint8_t none[10];
 	uint32_t h = 2166136261u;
@@ -58,7 +58,7 @@ void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ri
 		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
 		.operator_id = tap->operator_id, .stop_on = (uint16_t)tap->stop_on, .stop_off = (uint16_t)tap->stop,
 		.direction = (uint8_t)tap->direction, .list = money_of_fen(tap->list_fen), .distance_m = tap->distance_m,
-		.card = card_hash(tap->pan), .stops = stops_ridden(tap), .in_ms = tap->start_ms, .out_ms = tap->end_ms,
+		.card = pan_hash(tap->pan), .stops = stops_ridden(tap), .in_ms = tap->start_ms, .out_ms = tap->end_ms,
 		.inside = (tap->flags & TAP_INSIDE) != 0,
 	};
 	if (!made_at_end(tap)) {
@@ -103,10 +103,8 @@ bool pan_parse(const char *digits, uint8_t ret_pan[10])
 void tap_key(const struct tap *tap, uint8_t ret_key[TAP_KEY_BYTES])
 {
 	memcpy(ret_key, tap->terminal, 6);
-	for (unsigned i = 0; i < 4; i++)
-		ret_key[6 + i] = (uint8_t)(tap->terminal_serial >> (24 - 8 * i));
-	for (unsigned i = 0; i < 8; i++)
-		ret_key[10 + i] = (uint8_t)((uint64_t)tap->time_ms >> (56 - 8 * i));
+	be32_put(ret_key + 6, tap->terminal_serial);
+	be64_put(ret_key + 10, (uint64_t)tap->time_ms);
 }
 
 bool tap_code_key(const struct tap *tap, uint8_t ret_code[TAP_CODE_BYTES])
@@ -133,10 +131,9 @@ bool tap_code_key(const struct tap *tap, uint8_t ret_code[TAP_CODE_BYTES])
 void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES])
 {
 	struct mac_time time;
-	uint64_t ms = 0;
+	uint64_t ms = be64_get(key + 10);
+	unsigned rest;
 
-	for (unsigned i = 0; i < 8; i++)
-		ms = ms << 8 | key[10 + i];
 	time = mac_time_of_ms((int64_t)ms);
 	hex_encode(key, 6, ret_text);
 	ret_text[12] = '-';
@@ -146,8 +143,10 @@ void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES]
 	/* milliseconds that a second cannot say are appended, so that the id names one key */
 	if (ms % 1000 == 0)
 		return;
-	for (unsigned i = 0, unit = 100; i < 3; i++, unit /= 10)
-		ret_text[36 + i] = (char)('0' + ms % 1000 / unit % 10);
+	rest = (unsigned)(ms % 1000);
+	ret_text[36] = (char)('0' + rest / 100);
+	ret_text[37] = (char)('0' + rest / 10 % 10);
+	ret_text[38] = (char)('0' + rest % 10);
 	ret_text[39] = '\0';
 }
 
