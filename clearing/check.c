@@ -526,7 +526,7 @@ static void check_reports(struct checking *c, const struct day_row *day)
 }
 
 const struct check_info check_list[] = {
-	{ "packed", "打包的批次与收件箱相符 packed batches are what the inbox says of them" },
+	{ "packed", "精简、打包的批次与收件箱相符 thin and packed batches are what the inbox says of them" },
 	{ "legs", "每笔分录借贷两方, 金额为正 every posting has two accounts and an amount" },
 	{ "fare-split", "应收票价 = 规则应付 + 补贴 + 企业承担 published = rated + subsidies + absorbed" },
 	{ "once", "每笔恰好入账一次 each accepted tap is posted exactly once" },

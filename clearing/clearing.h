@@ -203,7 +203,8 @@ int packing_open(struct store *s, int32_t day, struct packing **ret) CLEARING_MU
 int packing_step(struct packing *p) CLEARING_MUST_CHECK;	/* 1: there is more; 0: the day is whole */
 void packing_close(struct packing *p);		/* NULL is fine */
 int day_pack(struct store *s, int32_t day) CLEARING_MUST_CHECK;
-/* Bundles against the rows that name them: each broken one is a line on out. Number broken. */
+/* Thin batches against what their events say of them, bundles against the rows that name them: each broken one is a line on out. Number
+ * broken. */
 int packed_check(struct txn *t, FILE *out);
 
 /* ---- records whose key device did not answer: waiting.c ------------------------------------------ */

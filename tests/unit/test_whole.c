@@ -259,10 +259,13 @@ static void test_a_body_that_is_to_be_kept_stays_where_it_is_and_others_are_let_
 	house_close(&h);
 }
 
-static void test_a_damaged_thin_batch_is_an_error_of_the_store_and_of_its_clear(void **state)
+static void test_a_damaged_thin_batch_is_an_error_of_the_store_of_its_clear_and_told_by_check(void **state)
 {
 	uint64_t unanswered[2];
-	uint8_t number[8], damaged[4096];
+	uint8_t number[8], damaged[4096], other[4096];
+	size_t said_bytes = 0, damaged_bytes;
+	char *said = NULL, line[200];
+	FILE *out;
 	struct clear_stats stats;
 	const uint8_t *row;
 	struct event e;
@@ -274,7 +277,8 @@ static void test_a_damaged_thin_batch_is_an_error_of_the_store_and_of_its_clear(
 	house_open(&h);
 	day_send(&h, unanswered);
 	assert_int_equal(txn_begin(h.store, true, &t), 0);
-	row_get_of(&t, unanswered[0], &row, &n);
+	row_get_of(&t, unanswered[0], &row, &damaged_bytes);
+	n = damaged_bytes;
 	assert_true(n < sizeof(damaged));
 	memcpy(damaged, row, n);
 	damaged[EVENT_HEAD_BYTES + 20] ^= 0x40;	/* where rows lie */
@@ -283,12 +287,25 @@ static void test_a_damaged_thin_batch_is_an_error_of_the_store_and_of_its_clear(
 	assert_false(inbox_get(&t, unanswered[0], &e));
 	assert_int_equal(t.error, CLEARING_E_STORE);
 	t.error = 0;
+	be64_put(number, unanswered[1]);
+	row_get_of(&t, unanswered[1], &row, &n);
+	memcpy(other, row, n);
+	be16_put(other + 4, be16_get(other + 4) - 1);	/* one record fewer waits than do */
+	txn_put(&t, DB_INBOX, number, sizeof(number), other, n);
+	out = open_memstream(&said, &said_bytes);
+	assert_int_equal(packed_check(&t, out), 2);
+	fclose(out);
+	snprintf(line, sizeof(line), "packed: inbox event %" PRIu64 " is not a batch that was made thin\npacked: inbox event %" PRIu64 " is", unanswered[0], unanswered[1]);
+	assert_memory_equal(said, line, strlen(line));
+	free(said);
 	assert_int_equal(day_cut(&t, h.open, 0), 0);
 	assert_int_equal(txn_commit(&t), 0);
 	assert_int_equal(day_clear(h.store, h.open, &stats), CLEARING_E_STORE);
 	assert_int_equal(txn_begin(h.store, true, &t), 0);
+	damaged[EVENT_HEAD_BYTES + 20] ^= 0x40;
 	damaged[1] = 4;			/* of a version to come */
-	txn_put(&t, DB_INBOX, number, sizeof(number), damaged, n);
+	be64_put(number, unanswered[0]);
+	txn_put(&t, DB_INBOX, number, sizeof(number), damaged, damaged_bytes);
 	assert_false(inbox_get(&t, unanswered[0], &e));
 	assert_int_equal(t.error, CLEARING_E_STORE);
 	txn_abort(&t);
@@ -301,7 +318,7 @@ int main(void)
 		cmocka_unit_test(test_whoever_reads_an_event_a_record_or_a_head_gets_what_was_received),
 		cmocka_unit_test(test_days_of_thin_batches_are_cleared_to_the_same_bytes_as_those_of_plain_ones),
 		cmocka_unit_test(test_a_body_that_is_to_be_kept_stays_where_it_is_and_others_are_let_go),
-		cmocka_unit_test(test_a_damaged_thin_batch_is_an_error_of_the_store_and_of_its_clear),
+		cmocka_unit_test(test_a_damaged_thin_batch_is_an_error_of_the_store_of_its_clear_and_told_by_check),
 	};
 
 	return cmocka_run_group_tests(tests, packs_make, packs_free);
