@@ -1,38 +1,124 @@
+/*
+ * A slab is a chunk cut into blocks of one kind. Slabs stay until the process ends, and their blocks in a list of the thread
+ * that gave them back last: what is in use at once is bounded by connections and the queue, and so are slabs.
+ */
 #include "clearing/blocks.h"
 
-#include <malloc.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
 
-#define KINDS 2			/* a TLS record's buffer, a part of an event buffer that takes one in */
-#define BLOCK_BYTES_MIN 16384u	/* smaller ones are the heap's */
-#define KEPT_MAX 32		/* of a kind, by each thread: two megabytes */
+#include "clearing/pages.h"
 
-static const size_t kind_bytes[KINDS] = { 18432, 36864 };
-struct kept { void *block[KEPT_MAX]; unsigned count; };
-static _Thread_local struct kept kept[KINDS];
+#define KINDS 4
+#define BLOCK_BYTES_MIN 8192u	/* smaller ones are the heap's */
+#define SLABS_MAX 256u		/* four gigabytes; more is the heap's */
 
-static void *block_take(size_t bytes)
+/* What goes with a batch (struct item) | a TLS record's buffer | a part of an event buffer that takes one in, what TLS reads ahead |
+ * a usual batch, and as it lies in the inbox. */
+static const size_t kind_bytes[KINDS] = { 14336, 18432, 36864, 49152 };
+struct block { struct block *next; };
+struct own { struct block *given; uint8_t *slab; size_t used; };	/* of a kind: given back, and the slab that is being cut */
+static _Thread_local struct own own[KINDS];
+static struct { uint8_t *start; unsigned kind; } slab[SLABS_MAX];
+static unsigned slabs;		/* so many are taken; those below slabs_whole are told to everybody */
+static unsigned slabs_whole;
+
+/* The kind of a block's slab; KINDS: it is the heap's. */
+static unsigned kind_of(const uint8_t *block)
 {
-	unsigned kind = bytes > kind_bytes[0];
-
-	if (bytes < BLOCK_BYTES_MIN || bytes > kind_bytes[1])
-		return malloc(bytes);
-	return kept[kind].count > 0 ? kept[kind].block[--kept[kind].count] : malloc(kind_bytes[kind]);
+	for (unsigned i = 0, n = __atomic_load_n(&slabs_whole, __ATOMIC_ACQUIRE); i < n; i++)
+		if ((uintptr_t)block - (uintptr_t)slab[i].start < CHUNK_BYTES)
+			return slab[i].kind;
+	return KINDS;
 }
 
-/* By what the heap says of its size: one from elsewhere is as good when it is as large. */
-static void block_give(void *block)
+/* Slabs are told in the order they were taken in: one waits for those before it, a few instructions. */
+static uint8_t *slab_take(unsigned kind)
 {
-	size_t bytes = block != NULL ? malloc_usable_size(block) : 0;
-	unsigned kind = bytes >= kind_bytes[1];
+	uint8_t *start = __atomic_load_n(&slabs, __ATOMIC_RELAXED) < SLABS_MAX ? chunk_take() : NULL;
+	unsigned nth;
 
-	if (bytes < kind_bytes[0] || bytes >= 2 * kind_bytes[1] || kept[kind].count == KEPT_MAX)
-		free(block);
-	else
-		kept[kind].block[kept[kind].count++] = block;
+	if (start == NULL)
+		return NULL;
+	nth = __atomic_fetch_add(&slabs, 1, __ATOMIC_RELAXED);
+	if (nth >= SLABS_MAX) {
+		__atomic_store_n(&slabs, SLABS_MAX, __ATOMIC_RELAXED);
+		chunk_give(start);
+		return NULL;
+	}
+	slab[nth].start = start;
+	slab[nth].kind = kind;
+	while (__atomic_load_n(&slabs_whole, __ATOMIC_ACQUIRE) != nth)
+		;
+	__atomic_store_n(&slabs_whole, nth + 1, __ATOMIC_RELEASE);
+	return start;
+}
+
+static void *block_cut(unsigned kind)
+{
+	struct own *o = &own[kind];
+	uint8_t *block;
+
+	if (o->slab == NULL || o->used + kind_bytes[kind] > CHUNK_BYTES) {
+		block = slab_take(kind);
+		if (block == NULL)
+			return malloc(kind_bytes[kind]);
+		o->slab = block;
+		o->used = 0;
+	}
+	block = o->slab + o->used;
+	o->used += kind_bytes[kind];
+	return block;
+}
+
+void *block_take(size_t bytes)
+{
+	struct block *block;
+	unsigned kind = 0;
+
+	if (bytes < BLOCK_BYTES_MIN || bytes > kind_bytes[KINDS - 1])
+		return malloc(bytes);
+	while (kind_bytes[kind] < bytes)
+		kind++;
+	block = own[kind].given;
+	if (block == NULL)
+		return block_cut(kind);
+	own[kind].given = block->next;
+	return block;
+}
+
+void block_give(void *p)
+{
+	unsigned kind = p != NULL ? kind_of(p) : KINDS;
+	struct block *block = p;
+
+	if (kind == KINDS) {
+		free(p);
+		return;
+	}
+	block->next = own[kind].given;
+	own[kind].given = block;
+}
+
+static void *block_resize(void *block, size_t bytes)
+{
+	unsigned kind = block != NULL ? kind_of(block) : KINDS;
+	void *wide;
+
+	if (kind == KINDS)
+		return realloc(block, bytes);
+	if (bytes <= kind_bytes[kind])
+		return block;
+	wide = block_take(bytes);
+	if (wide == NULL)
+		return NULL;
+	memcpy(wide, block, kind_bytes[kind]);
+	block_give(block);
+	return wide;
 }
 
 static void *crypto_take(size_t bytes, const char *file, int line)
@@ -46,7 +132,7 @@ static void *crypto_resize(void *block, size_t bytes, const char *file, int line
 {
 	(void)file;
 	(void)line;
-	return realloc(block, bytes);
+	return block_resize(block, bytes);
 }
 
 static void crypto_give(void *block, const char *file, int line)
@@ -59,12 +145,5 @@ static void crypto_give(void *block, const char *file, int line)
 void blocks_kept(void)
 {
 	CRYPTO_set_mem_functions(crypto_take, crypto_resize, crypto_give);
-	event_set_mem_functions(block_take, realloc, block_give);
-}
-
-void blocks_drop(void)
-{
-	for (unsigned kind = 0; kind < KINDS; kind++)
-		while (kept[kind].count > 0)
-			free(kept[kind].block[--kept[kind].count]);
+	event_set_mem_functions(block_take, block_resize, block_give);
 }

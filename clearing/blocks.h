@@ -1,14 +1,18 @@
 /*
- * blocks - the large blocks of TLS and of event buffers, kept by each thread and used again. A connection has them only
- * while a record is on its way (SSL_MODE_RELEASE_BUFFERS), so that ten thousand idle ones are small; for each batch they
- * would be cut from the heap and joined to it again, a tenth of a front's time. Private to clearing/.
+ * blocks - large blocks of TLS, of event buffers and of batches on their way, cut from chunks (pages.h) and used again by
+ * each thread. A connection has them only while a record is on its way (SSL_MODE_RELEASE_BUFFERS), so that ten thousand
+ * idle ones are small; from the heap they would be cut and joined for each batch, in small pages that the system zeroes one
+ * by one, a tenth of a front's time. Private to clearing/.
  */
 #ifndef CLEARING_BLOCKS_H
 #define CLEARING_BLOCKS_H
 
+#include <stddef.h>
+
 /* From here on OpenSSL and libevent take their memory so. Before either is used, in a process of one thread. */
 void blocks_kept(void);
-/* At the end of a thread: gives back what it kept. */
-void blocks_drop(void);
+/* So many bytes, as malloc gives them: not zeroed, NULL: no memory. From the heap what is small or very large. */
+void *block_take(size_t bytes);
+void block_give(void *block);		/* by any thread; NULL is fine */
 
 #endif

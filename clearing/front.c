@@ -23,7 +23,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "clearing/blocks.h"
 #include "clearing/deny_list.h"
 #include "clearing/device.h"
 #include "clearing/renewal.h"
@@ -503,7 +502,6 @@ static void *front_main(void *arg)
 	event_base_dispatch(f->base);
 	while (f->conns != NULL)
 		conn_close(f->conns, NULL);
-	blocks_drop();
 	return NULL;
 }
 

@@ -35,7 +35,7 @@ struct front {
 	struct conn *conns;
 	uint64_t count;			/* of conns; as the counts below, read by others too */
 	struct front_counts counts;
-	struct item *spare; size_t spares;	/* to be used again */
+	struct item *spare;		/* to be used again: as many as were on their way at once */
 	struct batch_taps taps;		/* of the batch in hand */
 	pthread_mutex_t lock;
 	struct item *answered;		/* by the writer, under lock */

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "clearing/core/thin.h"
+#include "clearing/blocks.h"
 #include "clearing/kerb.h"
 
-#define SPARES_MAX 512		/* batches of a front that come and go; more are taken from the heap */
+#define ITEM_BYTES_KEPT 49152u	/* a block of blocks.c */
 
 static void send_busy(struct conn *c)
 {
@@ -20,6 +21,18 @@ static void send_busy(struct conn *c)
 
 	stage_count(&c->front->counts.busy, 1);
 	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
+}
+
+/* Its bytes stay as long as a block holds them; a large batch's go. */
+static void item_free(struct front *f, struct item *item)
+{
+	if (item->bytes_space > ITEM_BYTES_KEPT) {
+		block_give(item->bytes);
+		item->bytes = NULL;
+		item->bytes_space = 0;
+	}
+	item->next = f->spare;
+	f->spare = item;
 }
 
 /* An item with room for so many bytes; NULL: no memory. */
@@ -30,33 +43,22 @@ static struct item *item_new(struct front *f, size_t bytes)
 
 	if (item != NULL) {
 		f->spare = item->next;
-		f->spares--;
 	} else {
-		item = calloc(1, sizeof(*item));
+		item = block_take(sizeof(*item));
+		if (item != NULL)
+			memset(item, 0, sizeof(*item));
 	}
 	if (item == NULL || bytes <= item->bytes_space)
 		return item;
-	wide = realloc(item->bytes, bytes);
+	wide = block_take(bytes);
 	if (wide == NULL) {
-		free(item->bytes);
-		free(item);
+		item_free(f, item);
 		return NULL;
 	}
+	block_give(item->bytes);
 	item->bytes = wide;
 	item->bytes_space = bytes;
 	return item;
-}
-
-static void item_free(struct front *f, struct item *item)
-{
-	if (f->spares < SPARES_MAX) {
-		item->next = f->spare;
-		f->spare = item;
-		f->spares++;
-		return;
-	}
-	free(item->bytes);
-	free(item);
 }
 
 /* As it will lie in the inbox: the thread that appends has less to copy. */
@@ -134,8 +136,8 @@ void items_free(struct front *f)
 {
 	for (struct item *item = f->spare, *next; item != NULL; item = next) {
 		next = item->next;
-		free(item->bytes);
-		free(item);
+		block_give(item->bytes);
+		block_give(item);
 	}
 }
 

@@ -118,8 +118,9 @@ static void image_run(struct image_out *o, const struct seen_run *run)
 	p = put(put(put(put(p, run->terminal, 6), &run->serial, 4), &used, 8), &grey, 8);
 	for (; used != 0; used &= used - 1) {
 		const struct seen_mark *mark = &run->mark[__builtin_ctzll(used)];
+		int64_t time_ms = mark->time_ms;
 
-		p = put(put(p, &mark->time_ms, 8), &mark->content, 8);
+		p = put(put(p, &time_ms, 8), &mark->content, 8);
 	}
 }
 

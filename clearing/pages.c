@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -53,17 +52,14 @@ static void *chunk_touched(void)
 
 static void *chunk_zeroed(void *chunk) { return memset(chunk, 0, CHUNK_BYTES); }
 
-/* While a processor is idle: what is taken meanwhile and is not ready, its taker touches as it fills. Those given back come
- * first: their pages need not be asked for again. */
+/* Those given back come first: their pages need not be asked for again. */
 static void *ready_main(void *arg)
 {
-	const struct sched_param none = { 0 };
 	struct used *used;
 	void *chunk;
 
 	(void)arg;
 	pthread_setname_np(pthread_self(), "pages");
-	pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
 	pthread_mutex_lock(&ready.lock);
 	while (!ready.stopping) {
 		used = ready.used;
@@ -86,13 +82,11 @@ static void *ready_main(void *arg)
 	return NULL;
 }
 
-/* Who has the lock may be the thread that waits for an idle processor: nobody waits for it. */
 void *chunk_take(void)
 {
 	void *chunk;
 
-	if (pthread_mutex_trylock(&ready.lock) != 0)
-		return pages_take(CHUNK_BYTES);
+	pthread_mutex_lock(&ready.lock);
 	chunk = ready.count > 0 ? ready.chunk[--ready.count] : NULL;
 	ready.short_of = false;
 	pthread_cond_signal(&ready.wanted);
@@ -107,10 +101,7 @@ void chunk_give(void *chunk)
 
 	if (chunk == NULL)
 		return;
-	if (pthread_mutex_trylock(&ready.lock) != 0) {
-		pages_give(chunk, CHUNK_BYTES);
-		return;
-	}
+	pthread_mutex_lock(&ready.lock);
 	kept = ready.running && ready.count + ready.uses < ready.wants;
 	if (kept) {
 		used->next = ready.used;

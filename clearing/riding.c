@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,17 +10,24 @@
 #include "clearing/table.h"
 
 #define WORDS (sizeof(struct rider_state) / sizeof(uint64_t))
-#define UNIT 16u			/* places are so many bytes or a multiple */
-#define UNITS_MAX ((WORDS + 2) / 2)	/* a mask and every word */
+#define UNIT 8u				/* places are so many bytes or a multiple */
+#define HEAD_BYTES (2 * sizeof(uint64_t) + 4)	/* which low and which high halves of words follow; which times are told from base */
+#define UNITS_MAX ((HEAD_BYTES + WORDS * sizeof(uint64_t) + UNIT - 1) / UNIT)
 #define CHUNK_UNITS ((unsigned)(CHUNK_BYTES / UNIT))
 #define NO_PLACE UINT32_MAX
-static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= 64, "a mask of one word tells which words follow");
+static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= 64 && UNITS_MAX <= UINT8_MAX, "a mask of one word tells which halves follow");
+
+/* Moments, which are half a word long by their distance from another: as words of a state. */
+#define TIME_WORD(field) offsetof(struct rider_state, field) / sizeof(uint64_t)
+static const uint8_t time_word[] = { TIME_WORD(last_ms), TIME_WORD(other_ms), TIME_WORD(window_ms), TIME_WORD(open_ms), TIME_WORD(escorted_ms) };
+#define TIMES (sizeof(time_word) / sizeof(time_word[0]))
 
 struct entry { uint64_t person; uint8_t used, units; uint32_t place; };
 struct riding {
 	struct table entry;
 	uint8_t **chunk; size_t chunks, units;	/* units taken of all chunks */
 	uint32_t free[UNITS_MAX + 1];		/* places given back, by size: each begins with the next */
+	uint64_t base;				/* what moments are told from; 0: not chosen yet */
 };
 
 int riding_new(struct riding **ret_riding)
@@ -50,6 +58,7 @@ void riding_reset(struct riding *r)
 {
 	table_clear(&r->entry);
 	memset(r->free, 0xFF, sizeof(r->free));
+	r->base = 0;
 	r->units = 0;
 }
 
@@ -113,14 +122,64 @@ void riding_prefetch_state(const struct riding *r, struct riding_key key)
 		touch(place_at(r, e->place) + at);
 }
 
+/* ---- a state as bytes ------------------------------------------------------------------------------------------ */
+
+/* Two masks and a byte for each time: then the halves that are not zero, low ones first. Some sixty bytes for a rider with a
+ * transfer window and a counter. */
+static size_t state_pack(const struct riding *r, const struct rider_state *state, uint8_t *p)
+{
+	uint64_t word[WORDS], low = 0, high = 0;
+	uint32_t from_base = 0, half;
+	uint8_t *to = p + HEAD_BYTES;
+
+	memcpy(word, state, sizeof(word));
+	for (size_t i = 0; i < TIMES; i++) {
+		uint64_t since = word[time_word[i]] - r->base;
+
+		if (r->base != 0 && since != 0 && since <= UINT32_MAX) {
+			word[time_word[i]] = since;
+			from_base |= 1u << i;
+		}
+	}
+	for (size_t i = 0; i < WORDS; i++) {
+		low |= (uint64_t)((uint32_t)word[i] != 0) << i;
+		high |= (uint64_t)(word[i] >> 32 != 0) << i;
+	}
+	for (uint64_t mask = low; mask != 0; mask &= mask - 1, to += sizeof(half)) {
+		half = (uint32_t)word[__builtin_ctzll(mask)];
+		memcpy(to, &half, sizeof(half));
+	}
+	for (uint64_t mask = high; mask != 0; mask &= mask - 1, to += sizeof(half)) {
+		half = (uint32_t)(word[__builtin_ctzll(mask)] >> 32);
+		memcpy(to, &half, sizeof(half));
+	}
+	memcpy(p, &low, sizeof(low));
+	memcpy(p + sizeof(low), &high, sizeof(high));
+	memcpy(p + sizeof(low) + sizeof(high), &from_base, sizeof(from_base));
+	return (size_t)(to - p);
+}
+
 static void state_of(const struct riding *r, const struct entry *e, struct rider_state *ret_state)
 {
-	uint64_t mask, word[WORDS] = { 0 };
+	uint64_t low, high, word[WORDS] = { 0 };
 	const uint8_t *p = place_at(r, e->place);
+	uint32_t from_base, half;
 
-	memcpy(&mask, p, sizeof(mask));
-	for (p += sizeof(mask); mask != 0; mask &= mask - 1, p += sizeof(word[0]))
-		memcpy(&word[__builtin_ctzll(mask)], p, sizeof(word[0]));
+	memcpy(&low, p, sizeof(low));
+	memcpy(&high, p + sizeof(low), sizeof(high));
+	memcpy(&from_base, p + sizeof(low) + sizeof(high), sizeof(from_base));
+	p += HEAD_BYTES;
+	for (; low != 0; low &= low - 1, p += sizeof(half)) {
+		memcpy(&half, p, sizeof(half));
+		word[__builtin_ctzll(low)] = half;
+	}
+	for (; high != 0; high &= high - 1, p += sizeof(half)) {
+		memcpy(&half, p, sizeof(half));
+		word[__builtin_ctzll(high)] |= (uint64_t)half << 32;
+	}
+	for (size_t i = 0; from_base != 0; from_base >>= 1, i++)
+		if ((from_base & 1) != 0)
+			word[time_word[i]] += r->base;
 	memcpy(ret_state, word, sizeof(word));
 }
 
@@ -151,24 +210,21 @@ int riding_room_of(struct riding *r, uint64_t persons) { return table_room(&r->e
 
 void riding_put(struct riding *r, struct riding_key key, const struct rider_state *state)
 {
-	uint64_t word[WORDS], kept[WORDS + 1], mask = 0;
-	unsigned n = 0, units;
+	uint8_t bytes[UNITS_MAX * UNIT];
+	unsigned units;
 	struct entry *e;
+	size_t n;
 	bool new;
 
-	memcpy(word, state, sizeof(word));
-	for (unsigned i = 0; i < WORDS; i++)
-		if (word[i] != 0) {
-			mask |= UINT64_C(1) << i;
-			kept[++n] = word[i];
-		}
-	kept[0] = mask;
-	units = (n + 2) / 2;
+	if (r->base == 0 && state->last_ms > INT32_MAX)
+		r->base = (uint64_t)state->last_ms - INT32_MAX;	/* 25 days before and after the first */
+	n = state_pack(r, state, bytes);
+	units = (unsigned)((n + UNIT - 1) / UNIT);
 	e = table_at_by(&r->entry, key.hash, &key.person, &new);
 	if (!new && e->units != units)
 		place_give(r, e->place, e->units);
 	if (new || e->units != units)
 		e->place = place_take(r, units);
 	e->units = (uint8_t)units;
-	memcpy(place_at(r, e->place), kept, (n + 1) * sizeof(kept[0]));
+	memcpy(place_at(r, e->place), bytes, n);
 }

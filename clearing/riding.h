@@ -1,6 +1,6 @@
 /*
- * riding - the rider states of the open day, by person. Most of a state is zero, so only its words that are not are kept:
- * about a hundred bytes a rider with one transfer window and two counters. Private to clearing/.
+ * riding - the rider states of the open day, by person. Most of a state is zero, so only halves of words that are not are kept:
+ * some sixty bytes a rider with a transfer window and a counter. Private to clearing/.
  */
 #ifndef CLEARING_RIDING_H
 #define CLEARING_RIDING_H

@@ -8,7 +8,8 @@
 
 #include "clearing/clearing.h"
 
-struct seen_mark { int64_t time_ms; uint64_t content; bool used, grey; };	/* content: hash of the record; used, grey: the owner's */
+/* content: hash of the record; used, grey: the owner's. One for each tap of the day: 16 bytes. */
+struct seen_mark { int64_t time_ms : 62; uint64_t used : 1, grey : 1; uint64_t content; };
 struct seen;
 struct table_walk;
 int seen_new(struct seen **ret_seen) CLEARING_MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,6 +12,7 @@
 
 #include "tests/unit/house.h"
 
+#include "clearing/blocks.h"
 #include "clearing/pages.h"
 #include "clearing/riding.h"
 #include "clearing/seen.h"
@@ -206,6 +208,45 @@ static void test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again(
 	chunks_ready_stop();
 }
 
+static void *blocks_give(void *arg)
+{
+	void **block = arg;
+
+	for (int i = 0; i < 1000; i++)
+		block_give(block[i]);
+	return NULL;
+}
+
+static void test_blocks_lie_apart_whatever_their_size_and_whoever_gives_them_back(void **state)
+{
+	enum { BLOCKS = 1000 };
+	static struct { uint8_t *p; size_t n; uint8_t mark; } b[BLOCKS];
+	static void *others[BLOCKS];
+	pthread_t thread;
+
+	(void)state;
+	for (int round = 0; round < 30; round++) {
+		for (int i = 0; i < BLOCKS; i++) {
+			for (size_t at = 0; b[i].p != NULL && at < b[i].n; at += b[i].n / 7 + 1)
+				assert_int_equal(b[i].p[at], b[i].mark);
+			if (draw(2) == 0)
+				continue;
+			block_give(b[i].p);
+			b[i].n = 1 + draw(draw(2) == 0 ? 60000 : 20000);
+			b[i].p = block_take(b[i].n);
+			b[i].mark = (uint8_t)draw(256);
+			assert_non_null(b[i].p);
+			memset(b[i].p, b[i].mark, b[i].n);
+		}
+		for (int i = 0; i < BLOCKS; i++)
+			others[i] = block_take(1 + draw(60000));
+		assert_int_equal(pthread_create(&thread, NULL, blocks_give, others), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+	for (int i = 0; i < BLOCKS; i++)
+		block_give(b[i].p);
+}
+
 static void state_draw(struct rider_state *s)
 {
 	uint8_t *p = (uint8_t *)s;
@@ -213,6 +254,11 @@ static void state_draw(struct rider_state *s)
 	memset(s, 0, sizeof(*s));
 	for (uint64_t n = draw(60), i = 0; i < n; i++)
 		p[draw(sizeof(*s))] = (uint8_t)draw(256);
+	if (draw(2) == 0)
+		return;
+	s->last_ms = 1762140000000 + (int64_t)draw(1u << 31) * (draw(2) == 0 ? 1 : -3);	/* some beyond what half a word holds */
+	s->window_ms = draw(2) == 0 ? 0 : s->last_ms - (int64_t)draw(3600000);
+	s->open_ms = draw(2) == 0 ? 0 : -(int64_t)draw(1000);
 }
 
 static void test_a_rider_gets_back_the_state_last_put_for_him(void **state)
@@ -359,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
 		cmocka_unit_test(test_parts_are_not_cut_all_at_once),
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
+		cmocka_unit_test(test_blocks_lie_apart_whatever_their_size_and_whoever_gives_them_back),
 		cmocka_unit_test(test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
