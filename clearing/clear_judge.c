@@ -118,11 +118,24 @@ static void judge_group(struct job *j, struct work *const *list, size_t n, bool 
 	}
 }
 
+/* Those of a part that are keyed, from the place in the list of numbers at which the part begins. */
+struct groups { struct cut cut; size_t keyed[PARTS_MAX]; };
+
+static size_t keyed_list(struct job *own, size_t from, size_t end, size_t to)
+{
+	for (size_t i = from; i < end; i++)
+		if (own->order[i]->keyed)
+			own->number[to++] = own->order[i];
+	return to;
+}
+
 /* Records of other days with the key count, the day itself does not: a clear may run twice. */
 static int groups_part(struct job *own, void *arg, unsigned part)
 {
-	const struct cut *c = arg;
+	struct groups *g = arg;
+	const struct cut *c = &g->cut;
 	struct decided days = { 0 };
+	size_t to = c->at[part];
 
 	for (size_t i = c->at[part], n, end = c->at[part + 1]; i < end; i += n) {
 		struct work *first = own->order[i];
@@ -130,11 +143,30 @@ static int groups_part(struct job *own, void *arg, unsigned part)
 
 		for (n = 1; i + n < end && same_key(own->order[i + n], first); n++)
 			own->order[i + n]->nth = (uint16_t)n;
+		to = keyed_list(own, i, i + n, to);
 		if (first->keyed)
 			judge_group(own, own->order + i, n, decided_before(&own->txn, &days, first->key, own->day.day, &day));
 	}
 	decided_done(&days);
+	g->keyed[part] = to - c->at[part];
 	return own->txn.error;
+}
+
+static int judge_keys(struct job *j)
+{
+	struct groups g = { 0 };
+	int ret = span_new(j, j->count * sizeof(struct work *), &j->numbers);
+
+	if (ret != 0)
+		return ret;
+	j->number = j->numbers.p;
+	list_cut(j->order, j->count, parts_wanted(j->count, PART_RECORDS_MIN), same_key, &g.cut);
+	ret = parts_run(j, g.cut.parts, groups_part, &g);
+	for (unsigned i = 0; i < g.cut.parts; i++) {
+		memmove(j->number + j->number_count, j->number + g.cut.at[i], g.keyed[i] * sizeof(struct work *));
+		j->number_count += g.keyed[i];
+	}
+	return ret;
 }
 
 /* ---- records of one counter -------------------------------------------------------------------------------------- */
@@ -208,15 +240,7 @@ static int numbers_part(struct job *own, void *arg, unsigned part)
 static int judge_counters(struct job *j)
 {
 	struct cut cut;
-	int ret = span_new(j, j->count * sizeof(struct work *), &j->numbers);
-
-	if (ret != 0)
-		return ret;
-	j->number = j->numbers.p;
-	for (size_t i = 0; i < j->count; i++)
-		if (j->work[i].keyed)
-			j->number[j->number_count++] = &j->work[i];
-	ret = works_sort(j, j->number, j->number_count, number_rank, counter_compare);
+	int ret = works_sort(j, j->number, j->number_count, number_rank, counter_compare);
 	if (ret == 0)
 		ret = span_new(j, j->number_count * sizeof(struct bearer), &j->bearers);
 	j->bearer = j->bearers.p;
@@ -226,15 +250,13 @@ static int judge_counters(struct job *j)
 
 int clear_judge(struct job *j)
 {
-	struct cut cut;
 	int ret = span_new(j, j->count * sizeof(struct work *), &j->orders);
 
 	if (ret != 0)
 		return ret;
 	j->order = j->orders.p;
 	ret = works_order(j, key_rank, canonical_compare);
-	list_cut(j->order, j->count, parts_wanted(j->count, PART_RECORDS_MIN), same_key, &cut);
 	if (ret == 0)
-		ret = parts_run(j, cut.parts, groups_part, &cut);
+		ret = judge_keys(j);
 	return ret == 0 ? judge_counters(j) : ret;
 }

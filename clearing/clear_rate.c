@@ -269,44 +269,64 @@ static int number_sort(struct job *j, struct work **list, size_t count)
 	return 0;
 }
 
-/* A card that nobody registered is its own person: such rides, by card number, are by person already, and stay where their numbers
- * lie. Those of registered persons, whose handles are above, are sorted behind them. */
-int rides_collect(struct job *j)
-{
-	size_t registered = 0, from = 0, count = 0;
-	struct work **list = j->number, **others;
-	struct span memory;
-	int ret = span_new(j, j->number_count * sizeof(*others), &memory);
+/* A part of the numbers: how many rides of cards that nobody registered lie at its beginning, and how many of others beside it. */
+struct sifting { struct cut cut; struct work **others; size_t own[PARTS_MAX], registered[PARTS_MAX]; };
 
-	others = memory.p;
-	for (size_t i = 0; ret == 0 && i < j->number_count; i++) {
+static int rides_sift(struct job *own, void *arg, unsigned part)
+{
+	struct sifting *s = arg;
+	struct work **list = own->number + s->cut.at[part], **others = s->others + s->cut.at[part];
+	size_t n = s->cut.at[part + 1] - s->cut.at[part], from = 0, count = 0, registered = 0;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < n; i++) {
 		struct work *w = list[i];
 
-		works_prefetch(list, i, j->number_count);
+		works_prefetch(list, i, n);
 		if (!rateable(w))
 			continue;
 		w->rated = true;
-		w->alone = is_alone(j, w);
+		w->alone = is_alone(own, w);
 		if (w->person >> 63 != 0) {
 			others[registered++] = w;
 			continue;
 		}
 		if (from < count && list[from]->person != w->person) {
-			ret = number_sort(j, list + from, count - from);
+			ret = number_sort(own, list + from, count - from);
 			from = count;
 		}
 		list[count++] = w;
 	}
-	if (ret == 0)
-		ret = number_sort(j, list + from, count - from);
-	if (ret == 0 && registered > 0) {
-		memcpy(list + count, others, registered * sizeof(*others));
-		ret = rides_sort(j, list + count, registered);
-	}
+	s->own[part] = count;
+	s->registered[part] = registered;
+	return ret != 0 ? ret : number_sort(own, list + from, count - from);
+}
+
+static bool same_person(const struct work *a, const struct work *b) { return a->person == b->person; }
+
+/* A card that nobody registered is its own person: such rides, by card number, are by person already, and stay where their numbers
+ * lie. Those of registered persons, whose handles are above, are sorted behind them. */
+int rides_collect(struct job *j)
+{
+	struct sifting s = { 0 };
+	struct span memory;
+	size_t own = 0, count;
+	int ret = span_new(j, j->number_count * sizeof(*s.others), &memory);
+
+	if (ret != 0)
+		return ret;
+	s.others = memory.p;
+	list_cut(j->number, j->number_count, parts_wanted(j->number_count, PART_RECORDS_MIN), same_person, &s.cut);
+	ret = parts_run(j, s.cut.parts, rides_sift, &s);
+	for (unsigned i = 0; i < s.cut.parts; own += s.own[i++])
+		memmove(j->number + own, j->number + s.cut.at[i], s.own[i] * sizeof(*s.others));
+	count = own;
+	for (unsigned i = 0; i < s.cut.parts; count += s.registered[i++])
+		memcpy(j->number + count, s.others + s.cut.at[i], s.registered[i] * sizeof(*s.others));
 	span_free(j, &memory);
-	j->ride = list;
-	j->ride_count = count + registered;
-	return ret;
+	j->ride = j->number;
+	j->ride_count = count;
+	return ret == 0 ? rides_sort(j, j->ride + own, count - own) : ret;
 }
 
 int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end)

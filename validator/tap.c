@@ -128,26 +128,32 @@ bool tap_code_key(const struct tap *tap, uint8_t ret_code[TAP_CODE_BYTES])
 	return true;
 }
 
+static char *two_digits(char *p, unsigned v)
+{
+	p[0] = (char)('0' + v / 10);
+	p[1] = (char)('0' + v % 10);
+	return p + 2;
+}
+
 void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES])
 {
-	struct mac_time time;
-	uint64_t ms = be64_get(key + 10);
-	unsigned rest;
+	int64_t ms = (int64_t)be64_get(key + 10);
+	struct civil c = civil_of_ms(ms);
+	unsigned year = (unsigned)c.year % 10000, rest = (unsigned)((uint64_t)ms % 1000);
+	char *p = ret_text + 22;
 
-	time = mac_time_of_ms((int64_t)ms);
 	hex_encode(key, 6, ret_text);
 	ret_text[12] = '-';
 	hex_encode(key + 6, 4, ret_text + 13);
 	ret_text[21] = '-';
-	hex_encode(time.bcd, 7, ret_text + 22);
+	p = two_digits(two_digits(p, year / 100), year % 100);
+	p = two_digits(two_digits(two_digits(two_digits(two_digits(p, c.month), c.day), c.hour), c.minute), c.second);
 	/* milliseconds that a second cannot say are appended, so that the id names one key */
-	if (ms % 1000 == 0)
-		return;
-	rest = (unsigned)(ms % 1000);
-	ret_text[36] = (char)('0' + rest / 100);
-	ret_text[37] = (char)('0' + rest / 10 % 10);
-	ret_text[38] = (char)('0' + rest % 10);
-	ret_text[39] = '\0';
+	if (rest != 0) {
+		*p++ = (char)('0' + rest / 100);
+		p = two_digits(p, rest % 100);
+	}
+	*p = '\0';
 }
 
 bool tap_id_parse(const char *text, uint8_t ret_key[TAP_KEY_BYTES])
