@@ -148,28 +148,6 @@ int clear_day(struct store *s, int32_t day, struct sink *sink, struct clear_stat
 
 /* ---- into the store ------------------------------------------------------------------------------------------------ */
 
-struct store_sink { struct sink sink; struct store *store; struct txn txn; struct digest text; };
-
-static int store_put(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
-{
-	struct store_sink *s = (struct store_sink *)(void *)sink;
-	int ret = s->txn.mdb != NULL ? 0 : txn_begin(s->store, true, &s->txn);
-
-	if (ret != 0)
-		return ret;
-	txn_put_next(&s->txn, db, key, key_bytes, val, val_bytes);	/* all but a few come in key order */
-	return s->txn.error;
-}
-
-static void store_text(struct sink *sink, const char *p, size_t n) { digest_add(&((struct store_sink *)(void *)sink)->text, p, n); }
-
-static int store_checkpoint(struct sink *sink)
-{
-	struct store_sink *s = (struct store_sink *)(void *)sink;
-
-	return s->txn.mdb != NULL ? txn_commit(&s->txn) : 0;
-}
-
 static int state_check(struct store *s, int32_t day)
 {
 	struct day_row row;
@@ -211,19 +189,19 @@ static int state_flip(struct store *s, int32_t day, struct digest *text, const s
 
 int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats)
 {
-	/* the write transaction opens at the first put and closes at each checkpoint, so that receipts go on meanwhile */
-	struct store_sink sink = { .sink = { store_put, store_checkpoint, true, store_text }, .store = s };
+	struct store_sink *sink;
 	struct clear_stats stats;
+	struct digest text;
 	int ret = state_check(s, day);
 
-	digest_reset(&sink.text);
 	if (ret == 0)
-		ret = clear_day(s, day, &sink.sink, &stats);
+		ret = store_sink_open(s, &sink);
+	if (ret != 0)
+		return ret;
+	ret = clear_day(s, day, store_sink_of(sink), &stats);
+	ret = store_sink_close(sink, ret, &text);
 	if (ret == 0)
-		ret = store_checkpoint(&sink.sink);
-	txn_abort(&sink.txn);
-	if (ret == 0)
-		ret = state_flip(s, day, &sink.text, &stats);
+		ret = state_flip(s, day, &text, &stats);
 	if (ret == 0)
 		*ret_stats = stats;
 	return ret;

@@ -189,6 +189,12 @@ int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	
 int ridden_write(struct job *j);
 int rides_sort(struct job *j, struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
 int ride_compare(const void *pa, const void *pb);
+/* clear_sink.c: the store, written by a thread of its own. close: the result so far is 0: all is committed; and the rows' text. 0, or the
+ * first error; what was not committed by then is not. */
+struct store_sink;
+int store_sink_open(struct store *s, struct store_sink **ret) CLEARING_MUST_CHECK;
+struct sink *store_sink_of(struct store_sink *s);
+int store_sink_close(struct store_sink *s, int result, struct digest *ret_text) CLEARING_MUST_CHECK;
 /* clear_rows.c: rows in canonical order, what they decided and the folds of them. */
 int rows_write(struct job *j);
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */

@@ -1,0 +1,157 @@
+/*
+ * clear_sink - the store as a clear writes it. A thread of its own puts and commits what lies between two checkpoints, so that
+ * the rows after them are made and digested while the disk is waited for; and the store's one write transaction is open only
+ * while there is something to put, so that receipts go on meanwhile.
+ */
+#include "clearing/clear.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOADS 3				/* one is filled, one is put, one waits */
+#define LOAD_BYTES_MAX (8u << 20)	/* beyond, it is put before its checkpoint */
+
+struct load_put { enum db db; uint32_t key_bytes, val_bytes; };		/* then the key and the value */
+struct load { uint8_t *p; size_t n, space; bool commit; };
+struct store_sink {
+	struct sink sink;
+	struct store *store;
+	struct txn txn;			/* the thread's */
+	struct digest text;
+	struct load load[LOADS];
+	size_t handed, done;		/* loads so far, each at its number modulo LOADS */
+	bool ending;
+	int result;			/* the first error */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+};
+
+/* ---- the thread --------------------------------------------------------------------------------------------------- */
+
+static int load_write(struct store_sink *s, const struct load *l)
+{
+	int ret = s->txn.mdb != NULL || l->n == 0 ? 0 : txn_begin(s->store, true, &s->txn);
+
+	for (size_t at = 0; ret == 0 && at < l->n; ) {
+		struct load_put put;
+		const uint8_t *key = l->p + at + sizeof(put);
+
+		memcpy(&put, l->p + at, sizeof(put));
+		txn_put_next(&s->txn, put.db, key, put.key_bytes, key + put.key_bytes, put.val_bytes);	/* all but a few come in key order */
+		at += sizeof(put) + put.key_bytes + put.val_bytes;
+		ret = s->txn.error;
+	}
+	return ret == 0 && l->commit && s->txn.mdb != NULL ? txn_commit(&s->txn) : ret;
+}
+
+static void *sink_run(void *arg)
+{
+	struct store_sink *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		int ret;
+
+		while (s->done == s->handed && !s->ending)
+			pthread_cond_wait(&s->change, &s->lock);
+		if (s->done == s->handed)
+			break;
+		pthread_mutex_unlock(&s->lock);
+		ret = s->result == 0 ? load_write(s, &s->load[s->done % LOADS]) : 0;
+		pthread_mutex_lock(&s->lock);
+		s->result = s->result != 0 ? s->result : ret;
+		s->done++;
+		pthread_cond_broadcast(&s->change);
+	}
+	pthread_mutex_unlock(&s->lock);
+	txn_abort(&s->txn);
+	return NULL;
+}
+
+/* ---- the clear's side ----------------------------------------------------------------------------------------------- */
+
+static struct load *load_now(struct store_sink *s) { return &s->load[s->handed % LOADS]; }
+
+/* What is in hand goes to the thread; the next is empty. */
+static int load_hand(struct store_sink *s, bool commit)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->lock);
+	load_now(s)->commit = commit;
+	s->handed++;
+	pthread_cond_broadcast(&s->change);
+	while (s->handed - s->done == LOADS)
+		pthread_cond_wait(&s->change, &s->lock);
+	ret = s->result;
+	pthread_mutex_unlock(&s->lock);
+	load_now(s)->n = 0;
+	return ret;
+}
+
+static int store_put(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
+{
+	struct store_sink *s = (struct store_sink *)(void *)sink;
+	const struct load_put put = { db, (uint32_t)key_bytes, (uint32_t)val_bytes };
+	struct load *l = load_now(s);
+	uint8_t *wide = grown(l->p, &l->space, l->n + sizeof(put) + key_bytes + val_bytes, 1);
+
+	if (wide == NULL)
+		return -ENOMEM;
+	l->p = wide;
+	memcpy(l->p + l->n, &put, sizeof(put));
+	memcpy(l->p + l->n + sizeof(put), key, key_bytes);
+	memcpy(l->p + l->n + sizeof(put) + key_bytes, val, val_bytes);
+	l->n += sizeof(put) + key_bytes + val_bytes;
+	return l->n >= LOAD_BYTES_MAX ? load_hand(s, false) : 0;
+}
+
+static int store_checkpoint(struct sink *sink) { return load_hand((struct store_sink *)(void *)sink, true); }
+
+static void store_text(struct sink *sink, const char *p, size_t n) { digest_add(&((struct store_sink *)(void *)sink)->text, p, n); }
+
+int store_sink_open(struct store *store, struct store_sink **ret)
+{
+	struct store_sink *s = calloc(1, sizeof(*s));
+	int code;
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->sink = (struct sink){ store_put, store_checkpoint, true, store_text };
+	s->store = store;
+	digest_reset(&s->text);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->change, NULL);
+	code = pthread_create(&s->thread, NULL, sink_run, s);
+	if (code != 0) {
+		free(s);
+		return -code;
+	}
+	*ret = s;
+	return 0;
+}
+
+struct sink *store_sink_of(struct store_sink *s) { return &s->sink; }
+
+int store_sink_close(struct store_sink *s, int result, struct digest *ret_text)
+{
+	int ret = result == 0 ? load_hand(s, true) : result;
+
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	pthread_cond_broadcast(&s->change);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	ret = ret != 0 ? ret : s->result;
+	*ret_text = s->text;
+	for (size_t i = 0; i < LOADS; i++)
+		free(s->load[i].p);
+	pthread_cond_destroy(&s->change);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	return ret;
+}
