@@ -252,7 +252,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 		if (in.seen == SEEN_NO && code_taken(l, t, open_day, tap, in.check))
 			in.seen = SEEN_CODE;
 	}
-	v = judge(&in);
+	v = in.seen != SEEN_NO ? judge(&in) : v;
 	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, r->device, tap, in.terminal->operator_id))
 		v = VERDICT_QUARANTINED;
 	if (v == VERDICT_PENDING)

@@ -124,15 +124,18 @@ void riding_prefetch_state(const struct riding *r, struct riding_key key)
 
 /* ---- a state as bytes ------------------------------------------------------------------------------------------ */
 
-/* Two masks and a byte for each time: then the halves that are not zero, low ones first. Some sixty bytes for a rider with a
+#define GROUP 4
+static bool group_zero(const uint64_t *word) { return (word[0] | word[1] | word[2] | word[3]) == 0; }
+
+/* Two masks, and bits for the times: then the halves that are not zero, low ones first. Some sixty bytes for a rider with a
  * transfer window and a counter. */
 static size_t state_pack(const struct riding *r, const struct rider_state *state, uint8_t *p)
 {
-	uint64_t word[WORDS], low = 0, high = 0;
+	uint64_t word[WORDS + GROUP] = { 0 }, low = 0, high = 0;
 	uint32_t from_base = 0, half;
 	uint8_t *to = p + HEAD_BYTES;
 
-	memcpy(word, state, sizeof(word));
+	memcpy(word, state, sizeof(*state));
 	for (size_t i = 0; i < TIMES; i++) {
 		uint64_t since = word[time_word[i]] - r->base;
 
@@ -141,9 +144,13 @@ static size_t state_pack(const struct riding *r, const struct rider_state *state
 			from_base |= 1u << i;
 		}
 	}
-	for (size_t i = 0; i < WORDS; i++) {
-		low |= (uint64_t)((uint32_t)word[i] != 0) << i;
-		high |= (uint64_t)(word[i] >> 32 != 0) << i;
+	for (size_t i = 0; i < WORDS; i += GROUP) {
+		if (group_zero(&word[i]))
+			continue;
+		for (size_t k = i; k < i + GROUP; k++) {
+			low |= (uint64_t)((uint32_t)word[k] != 0) << k;
+			high |= (uint64_t)(word[k] >> 32 != 0) << k;
+		}
 	}
 	for (uint64_t mask = low; mask != 0; mask &= mask - 1, to += sizeof(half)) {
 		half = (uint32_t)word[__builtin_ctzll(mask)];

@@ -19,6 +19,7 @@ struct seen {
 	struct table place, other, terminal;
 	struct block **chunk; size_t chunks, blocks;
 	uint8_t last_key[10]; struct block *last;	/* of the tap before: mostly this one's too; NULL: none */
+	struct terminal asked;		/* the terminal asked about last, as it is in the table; used 0: none */
 	uint64_t decided_rows;		/* of the index when the terminals were looked up */
 };
 
@@ -51,11 +52,17 @@ void seen_free(struct seen *s)
 	free(s);
 }
 
+static void terminals_forget(struct seen *s)
+{
+	table_clear(&s->terminal);
+	s->asked.used = 0;
+}
+
 void seen_reset(struct seen *s)
 {
 	table_clear(&s->place);
 	table_clear(&s->other);
-	table_clear(&s->terminal);
+	terminals_forget(s);
 	s->blocks = 0;
 	s->last = NULL;
 }
@@ -132,12 +139,14 @@ static const struct terminal *terminal_of(struct seen *s, struct txn *t, const s
 	bool new;
 
 	if (rows != s->decided_rows)
-		table_clear(&s->terminal);
+		terminals_forget(s);
 	s->decided_rows = rows;
+	if (s->asked.used && memcmp(s->asked.key, tap->terminal, sizeof(s->asked.key)) == 0)
+		return &s->asked;
 	terminal = table_at(&s->terminal, tap->terminal, &new);
-	if (!new)
-		return terminal;
-	terminal->decided = terminal_decided(t, tap->terminal, &terminal->serial_max);
+	if (new)
+		terminal->decided = terminal_decided(t, tap->terminal, &terminal->serial_max);
+	s->asked = *terminal;
 	return terminal;
 }
 

@@ -141,6 +141,9 @@ static size_t place_of(const struct table *t, uint64_t hash) { return hash >> 1 
 
 static uint8_t *slot_at(const struct table *t, uint8_t *part, size_t i) { return part + sizeof(struct head) + i * t->entry_bytes; }
 
+/* The byte after a key that is there has some bits of its hash, so that hardly any other key is compared. */
+static uint8_t used_of(uint64_t hash) { return (uint8_t)(hash >> 24 | 1); }
+
 static bool same(const uint8_t *a, const uint8_t *b, size_t n)
 {
 	uint64_t x, y;
@@ -158,11 +161,12 @@ static bool same(const uint8_t *a, const uint8_t *b, size_t n)
 
 static uint8_t *slot_of(const struct table *t, uint8_t *part, uint64_t hash, const void *key)
 {
+	const uint8_t used = used_of(hash);
 	uint8_t *slot;
 
 	for (size_t at = hash & (t->slots - 1);; at = (at + 1) & (t->slots - 1)) {
 		slot = slot_at(t, part, at);
-		if (slot[t->key_bytes] == 0 || same(slot, key, t->key_bytes))
+		if (slot[t->key_bytes] == 0 || (slot[t->key_bytes] == used && same(slot, key, t->key_bytes)))
 			return slot;
 	}
 }
@@ -238,7 +242,7 @@ void *table_at_by(struct table *t, uint64_t hash, const void *key, bool *ret_new
 	head_of(part)->count++;
 	assert(head_of(part)->count < t->slots);
 	memcpy(slot, key, t->key_bytes);
-	slot[t->key_bytes] = 1;
+	slot[t->key_bytes] = used_of(hash);
 	t->count++;
 	return slot;
 }

@@ -3,7 +3,7 @@
  * time, so that no growth is ever felt, and is emptied as a whole; memory comes in chunks of pages.h. Private to
  * clearing/.
  *
- * An entry is a struct that begins with its key and goes on with one byte "used", which the table sets; the rest is the
+ * An entry is a struct that begins with its key and goes on with one byte "used", not zero, which the table sets; the rest is the
  * owner's, zero when the entry is new. Not for several threads.
  */
 #ifndef CLEARING_TABLE_H
