@@ -18,8 +18,8 @@
 #define BUNDLE_COLUMNS_MAX 64		/* pieces of a record; one with more is packed whole */
 #define BUNDLE_LENGTHS_MAX 15		/* of the pieces of a column; one with more has them without the order of bytes changed */
 
-/* An event's body. */
-struct bundle_part { uint64_t seq; const uint8_t *p; uint32_t n; };
+/* An event's body; thin: in the form of core/thin.h, as packed.c keeps it. */
+struct bundle_part { uint64_t seq; const uint8_t *p; uint32_t n; bool thin; };
 struct bundle { uint32_t parts; struct bundle_part part[]; };	/* the bytes lie behind them */
 
 /* How the values of a column are laid out; zstd but for the first two. */

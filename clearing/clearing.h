@@ -88,7 +88,7 @@ struct wholes;
 struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct row_block *block;	/* block: rows.c, read last */
 	struct unpacked *unpacked;	/* packed.c: bundles read last */
 	struct wholes *wholes;		/* whole.c: thin batches read last */
-	bool keep;			/* bodies of batches read from here on stay to the end, 160 bytes a record; see inbox_open() */
+	bool keep;			/* what is read of batches from here on stays to the end; see inbox_open() */
 	bool rising; struct last_at *last_at[DB_COUNT_];	/* txn_get_last_at() is asked of rising keys: where it stands, kept. Not while writing */
 	MDB_cursor *next_at; enum db next_db; unsigned next_flags;	/* txn_put_next() */
 	uint64_t asked, any;		/* reading only: databases that were asked about, those of them that have a row */
@@ -176,7 +176,8 @@ void inbox_open_others(struct txn *t, uint64_t from, uint64_t to, struct inbox_i
 /* The same with all events, but nothing is put together: a thin or packed batch has no body, only how many taps and unanswered marks
  * it has. */
 void inbox_open_heads(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
-/* The same with all bodies but those of thin batches: of these what lies in the store, valid until the transaction ends. */
+/* The same with all bodies but those of thin batches, and of packed ones in a transaction that is told to keep: of these the thin form,
+ * valid until the transaction ends. */
 void inbox_open_stored(struct txn *t, uint64_t from, uint64_t to, struct inbox_iter *ret);
 /* One event. False: there is none, or the transaction's error says why. */
 bool inbox_get(struct txn *t, uint64_t seq, struct event *ret_event);

@@ -151,8 +151,18 @@ void inbox_open_stored(struct txn *t, uint64_t from, uint64_t to, struct inbox_i
 /* How much of a batch that is not plain is wanted. */
 enum wanted { WANT_BODY, WANT_STORED, WANT_HEAD };
 
+static bool thin_get(struct txn *t, const uint8_t *thin, size_t n, enum wanted wanted, struct event *ret)
+{
+	if (wanted == WANT_BODY)
+		return whole_body(t, ret->seq, thin, n, &ret->body, &ret->bytes);
+	ret->thin = thin;
+	ret->thin_bytes = n;
+	return true;
+}
+
 static bool batch_get(struct txn *t, const uint8_t *row, size_t n, enum wanted wanted, struct event *ret)
 {
+	const struct bundle_part *part;
 	struct packed_at at;
 
 	ret->packed = row[1] == BATCH_PACKED;
@@ -165,12 +175,15 @@ static bool batch_get(struct txn *t, const uint8_t *row, size_t n, enum wanted w
 	ret->headed = wanted == WANT_HEAD;
 	if (wanted == WANT_HEAD)
 		return true;
-	if (ret->packed)
-		return packed_body(t, ret->seq, &at, &ret->body, &ret->bytes);
-	if (wanted == WANT_BODY)
-		return whole_body(t, ret->seq, row + EVENT_HEAD_BYTES, n - EVENT_HEAD_BYTES, &ret->body, &ret->bytes);
-	ret->thin = row + EVENT_HEAD_BYTES;
-	ret->thin_bytes = n - EVENT_HEAD_BYTES;
+	if (!ret->packed)
+		return thin_get(t, row + EVENT_HEAD_BYTES, n - EVENT_HEAD_BYTES, wanted, ret);
+	part = packed_part(t, ret->seq, &at);
+	if (part == NULL)
+		return false;
+	if (part->thin)
+		return thin_get(t, part->p, part->n, wanted, ret);
+	ret->body = part->p;
+	ret->bytes = part->n;
 	return true;
 }
 

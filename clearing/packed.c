@@ -112,6 +112,7 @@ struct unpacked {
 	struct slot *chain[CHAINS], *last;
 	struct slot *window[WINDOW]; size_t windowed;	/* those that are not kept to the end */
 	uint64_t clock, gone;
+	uint8_t *room;			/* for the parts of a bundle while they are made thin */
 };
 
 static struct slot **chain_of(struct unpacked *u, const uint8_t key[BUNDLE_KEY_BYTES])
@@ -156,6 +157,50 @@ static void slot_keep(struct unpacked *u, struct slot *s)
 		}
 }
 
+/* ---- held thin ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t part_thin(const struct bundle_part *part, uint8_t *out)
+{
+	static _Thread_local struct batch batch;
+	const struct event e = { .seq = part->seq, .type = EVENT_BATCH, .body = part->p, .bytes = part->n };
+	struct event_batch b;
+
+	if (!event_batch_read(&e, &b) || batch_decode(b.batch, b.batch_bytes, &batch) != 0 || batch.count != b.count)
+		return 0;
+	return (uint32_t)thin_make(&(const struct thin_of){ part->p, EVENT_BATCH_HEAD_BYTES, b.marks, b.batch, b.batch_bytes, &batch }, out);
+}
+
+/* A bundle whose parts are thin, those that can be, instead of this one, which is freed. NULL: no memory. */
+static struct bundle *bundle_thin(struct unpacked *u, struct bundle *b)
+{
+	size_t heads = sizeof(*b) + b->parts * sizeof(b->part[0]), used = 0;
+	struct bundle *lean;
+	uint8_t *at;
+
+	if (u->room == NULL)
+		u->room = malloc(BUNDLE_BYTES_MAX + THIN_SLACK);
+	for (uint32_t i = 0; u->room != NULL && i < b->parts; i++) {
+		uint32_t thin = part_thin(&b->part[i], u->room + used);
+
+		if (thin == 0)
+			memcpy(u->room + used, b->part[i].p, b->part[i].n);
+		b->part[i].n = thin != 0 ? thin : b->part[i].n;
+		b->part[i].thin = thin != 0;
+		used += b->part[i].n;
+	}
+	lean = u->room != NULL ? malloc(heads + used) : NULL;
+	if (lean != NULL) {
+		memcpy(lean, b, heads);
+		at = memcpy((uint8_t *)lean + heads, u->room, used);
+		for (uint32_t i = 0; i < lean->parts; at += lean->part[i++].n)
+			lean->part[i].p = at;
+	}
+	free(b);
+	return lean;
+}
+
+/* ---- found ------------------------------------------------------------------------------------------------------------ */
+
 static int slot_add(struct txn *t, const uint8_t key[BUNDLE_KEY_BYTES], struct slot **ret)
 {
 	struct unpacked *u = t->unpacked;
@@ -172,6 +217,12 @@ static int slot_add(struct txn *t, const uint8_t key[BUNDLE_KEY_BYTES], struct s
 	if (code != 0) {
 		free(s);
 		return code;
+	}
+	if (t->keep)
+		s->bundle = bundle_thin(u, s->bundle);
+	if (s->bundle == NULL) {
+		free(s);
+		return -ENOMEM;
 	}
 	memcpy(s->key, key, BUNDLE_KEY_BYTES);
 	s->next = *chain_of(u, key);
@@ -207,6 +258,7 @@ void unpacked_free(struct unpacked *u)
 			free(s);
 		}
 	unbundler_free(u->unbundler);
+	free(u->room);
 	free(u);
 }
 
@@ -232,7 +284,7 @@ static int bundle_find(struct txn *t, const uint8_t key[BUNDLE_KEY_BYTES], struc
 	return 0;
 }
 
-bool packed_body(struct txn *t, uint64_t seq, const struct packed_at *at, const uint8_t **ret, size_t *ret_bytes)
+const struct bundle_part *packed_part(struct txn *t, uint64_t seq, const struct packed_at *at)
 {
 	uint8_t key[BUNDLE_KEY_BYTES];
 	const struct bundle_part *part;
@@ -244,13 +296,11 @@ bool packed_body(struct txn *t, uint64_t seq, const struct packed_at *at, const 
 	if (t->error == 0)
 		t->error = bundle_find(t, key, &s);
 	if (t->error != 0)
-		return false;
+		return NULL;
 	part = at->place < s->bundle->parts ? &s->bundle->part[at->place] : NULL;
 	if (part == NULL || part->seq != seq) {
 		t->error = CLEARING_E_PACKED;
-		return false;
+		return NULL;
 	}
-	*ret = part->p;
-	*ret_bytes = part->n;
-	return true;
+	return part;
 }

@@ -24,8 +24,9 @@ void packed_at_write(const struct packed_at *at, int64_t received_ms, uint8_t ou
 void bundle_key(int32_t day, uint32_t bundle, uint8_t ret[BUNDLE_KEY_BYTES]);
 void packed_put(struct txn *t, int32_t day, const struct packed *p);
 
-/* The body of an event, by its row of DB_INBOX. False: the transaction's error says why. */
-bool packed_body(struct txn *t, uint64_t seq, const struct packed_at *at, const uint8_t **ret, size_t *ret_bytes);
+/* The body of an event, by its row of DB_INBOX, thin when the transaction is told to keep what it reads: a day's are then held in a
+ * quarter of the memory. NULL: the transaction's error says why. */
+const struct bundle_part *packed_part(struct txn *t, uint64_t seq, const struct packed_at *at);
 /* Of this process from here on, 1 to 32: bundles, and bodies of thin batches, kept by a transaction that is not told to keep them all.
  * For tests. */
 void packed_window(size_t many);

@@ -15,7 +15,8 @@
 #define THIN_VERSION 1
 #define FORM_HEAD_BYTES 16
 /* A group: runs at 2, alike at 2, rows at 2, rows 2, bytes of a record 2, of a row 2, marks 2, bytes of a row before its own 1, zero 1.
- * A run: bytes alike 1, bytes that differ 1, each RUN_MAX at most, so that one move of sixteen bytes copies it. A row: [place 2, but for the first group's,] [marks 2, when they differ,] what differs. */
+ * A run: bytes alike 1, bytes that differ 1, each RUN_MAX at most, so that one move of sixteen bytes copies it. A row: [place 2, but
+ * for the first group's,] [marks 2, when they differ,] what differs. */
 #define GROUP_BYTES 16
 #define GROUPS_MAX 4
 #define RUN_MAX 16
@@ -29,7 +30,8 @@ static inline struct group group_read(const uint8_t *p, unsigned k)
 {
 	const uint8_t *g = p + FORM_HEAD_BYTES + k * GROUP_BYTES;
 
-	return (struct group){ be16_get(g), be16_get(g + 2), be16_get(g + 4), be16_get(g + 6), be16_get(g + 8), be16_get(g + 10), { g[12], g[13] }, g[14] };
+	return (struct group){ .runs = be16_get(g), .same = be16_get(g + 2), .rows = be16_get(g + 4), .count = be16_get(g + 6),
+			       .length = be16_get(g + 8), .stride = be16_get(g + 10), .marks = { g[12], g[13] }, .lead = g[14] };
 }
 
 /* n bytes by sixteens: up to fifteen more are read and written. */

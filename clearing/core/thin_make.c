@@ -13,16 +13,22 @@
 #define ODD 0xFF
 #define PIECE_MAX 255
 #define EDIT_MAX 8		/* bytes of a record that stand for other ones, at most, where it can be helped */
+#define EVERY_OTHER 0x00FF00FF00FF00FFu
 #define AHEAD 16		/* bytes that must fit behind an edit */
 
 typedef uint8_t lane __attribute__((vector_size(16)));
 
 /* Records of one length, all near the first of them; differ: not 0 where any of them does; own: how many bytes do. */
-struct alike { const uint8_t *first; uint32_t length, count; size_t own; uint8_t marks[2]; bool marks_differ; uint8_t differ[TAP_ENCODED_BYTES_MAX]; };
+struct kin {
+	const uint8_t *first; uint32_t length, count;
+	size_t own;
+	uint8_t marks[2]; bool marks_differ;
+	uint8_t differ[TAP_ENCODED_BYTES_MAX];
+};
 struct making {
 	const struct thin_of *of;
 	uint8_t *out; size_t used, limit;
-	struct alike group[GROUPS_MAX]; unsigned groups;
+	struct kin group[GROUPS_MAX]; unsigned groups;
 	uint8_t of_group[BATCH_TAPS_MAX];
 	/* odd ones: what the first group's records have alike and where; the runs of it; a record, and what it has in the places of that group's */
 	uint8_t like[TAP_ENCODED_BYTES_MAX + AHEAD], fixed[TAP_ENCODED_BYTES_MAX + AHEAD];
@@ -45,18 +51,18 @@ static unsigned lane_sum(lane sum)
 	uint64_t half[2];
 
 	memcpy(half, &sum, sizeof(half));
-	half[0] = (half[0] & 0x00FF00FF00FF00FFu) + (half[0] >> 8 & 0x00FF00FF00FF00FFu) + (half[1] & 0x00FF00FF00FF00FFu) + (half[1] >> 8 & 0x00FF00FF00FF00FFu);
+	half[0] = (half[0] & EVERY_OTHER) + (half[0] >> 8 & EVERY_OTHER) + (half[1] & EVERY_OTHER) + (half[1] >> 8 & EVERY_OTHER);
 	return (unsigned)((half[0] * 0x0001000100010001u) >> 48);
 }
 
 /* 1 for each of 16 bytes that differs from the group's first record where none did before. */
-static lane lane_new(const struct alike *g, const uint8_t *p, size_t i)
+static lane lane_new(const struct kin *g, const uint8_t *p, size_t i)
 {
 	return (lane)(lane_of(p + i) != lane_of(g->first + i)) & (lane)(lane_of(g->differ + i) == 0) & 1;
 }
 
 /* How many there are. Some of the last are counted twice when they fill no sixteen. */
-static unsigned differ_new(const struct alike *g, const uint8_t *p)
+static unsigned differ_new(const struct kin *g, const uint8_t *p)
 {
 	lane sum = { 0 };
 	size_t i;
@@ -68,21 +74,21 @@ static unsigned differ_new(const struct alike *g, const uint8_t *p)
 	return lane_sum(sum);
 }
 
-static void lane_differ(struct alike *g, const uint8_t *p, size_t i)
+static void lane_differ(struct kin *g, const uint8_t *p, size_t i)
 {
 	lane v = lane_of(g->differ + i) | (lane_of(p + i) ^ lane_of(g->first + i));
 
 	memcpy(g->differ + i, &v, sizeof(v));
 }
 
-static void differ_add(struct alike *g, const uint8_t *p)
+static void differ_add(struct kin *g, const uint8_t *p)
 {
 	for (size_t i = 0; i + 16 <= g->length; i += 16)
 		lane_differ(g, p, i);
 	lane_differ(g, p, g->length - 16);
 }
 
-static bool differ_none(const struct alike *g)
+static bool differ_none(const struct kin *g)
 {
 	return g->differ[0] == 0 && memcmp(g->differ, g->differ + 1, g->length - 1) == 0;
 }
@@ -120,7 +126,7 @@ static uint8_t group_of(struct making *m, uint32_t i)
 {
 	const uint8_t *p = m->of->batch->tap[i].p, *marks = m->of->marks + 2 * i;
 	uint32_t n = m->of->batch->tap[i].n;
-	struct alike *g = m->group;
+	struct kin *g = m->group;
 	unsigned k, more;
 
 	for (k = 0; k < m->groups && g->length != n; k++)
@@ -148,7 +154,7 @@ static uint8_t group_of(struct making *m, uint32_t i)
 static bool room(const struct making *m, size_t n) { return n <= m->limit - m->used; }
 
 /* Runs: bytes that are alike, bytes that differ. */
-static bool runs_put(struct making *m, struct alike *g)
+static bool runs_put(struct making *m, struct kin *g)
 {
 	g->own = 0;
 	for (size_t i = 0; i < g->length;) {
@@ -167,7 +173,7 @@ static bool runs_put(struct making *m, struct alike *g)
 	return true;
 }
 
-static void same_put(struct making *m, const struct alike *g, const uint8_t *run, const uint8_t *end)
+static void same_put(struct making *m, const struct kin *g, const uint8_t *run, const uint8_t *end)
 {
 	for (const uint8_t *p = g->first; run < end; p += run[0] + run[1], run += 2) {
 		memcpy(m->out + m->used, p, run[0]);
@@ -224,7 +230,7 @@ static void rows_put(struct making *m, unsigned k, const uint8_t *run, const uin
 /* One byte differs at least, so that rows can be told from each other by where they lie. */
 static bool group_put(struct making *m, unsigned k)
 {
-	struct alike *g = &m->group[k];
+	struct kin *g = &m->group[k];
 	uint8_t *head = m->out + FORM_HEAD_BYTES + k * GROUP_BYTES;
 	size_t runs = m->used, same, rows, lead = (k > 0 ? 2u : 0u) + (g->marks_differ ? 2u : 0u);
 
@@ -267,7 +273,7 @@ static uint64_t eight(const uint8_t *p)
 /* Before the first: what it will be compared with. */
 static void odds_begin(struct making *m)
 {
-	const struct alike *g = &m->group[0];
+	const struct kin *g = &m->group[0];
 
 	memcpy(m->like, g->first, g->length);
 	memset(m->like + g->length, 0, AHEAD);

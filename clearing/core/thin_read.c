@@ -61,8 +61,8 @@ static bool group_sound(const struct checking *c, const struct group *g, unsigne
 	const uint8_t *p = c->t->p;
 	size_t same = 0, own = 0, lead = g->lead - (k > 0 ? 2u : 0u);
 
-	if (g->runs != from || g->same <= g->runs || (g->same - g->runs) % 2 != 0 || g->same > c->odd || g->count == 0 || g->length > TAP_ENCODED_BYTES_MAX ||
-	    (lead != 0 && lead != 2))
+	if (g->runs != from || g->same <= g->runs || (g->same - g->runs) % 2 != 0 || g->same > c->odd || g->count == 0 ||
+	    g->length > TAP_ENCODED_BYTES_MAX || (lead != 0 && lead != 2))
 		return false;
 	for (uint32_t i = g->runs; i < g->same; i += 2) {
 		if (p[i] > RUN_MAX || p[i + 1] > RUN_MAX)
@@ -70,7 +70,8 @@ static bool group_sound(const struct checking *c, const struct group *g, unsigne
 		same += p[i];
 		own += p[i + 1];
 	}
-	return same + own == g->length && g->rows == g->same + same && g->stride > 0 && g->stride == g->lead + own && g->rows + (size_t)g->count * g->stride <= c->odd;
+	return same + own == g->length && g->rows == g->same + same && g->stride > 0 && g->stride == g->lead + own &&
+	       g->rows + (size_t)g->count * g->stride <= c->odd;
 }
 
 static bool place_take(struct checking *c, size_t place, uint16_t at, uint16_t bytes, const uint8_t marks[2])
@@ -165,7 +166,8 @@ bool thin_open(const void *bytes, size_t n, struct thin *ret)
 	const uint8_t *p = bytes;
 	struct checking c = { .t = ret };
 
-	if (n < FORM_HEAD_BYTES || n > THIN_BYTES_MAX || p[0] != THIN_VERSION || p[1] == 0 || p[1] > GROUPS_MAX || FORM_HEAD_BYTES + p[1] * (size_t)GROUP_BYTES > n)
+	if (n < FORM_HEAD_BYTES || n > THIN_BYTES_MAX || p[0] != THIN_VERSION || p[1] == 0 || p[1] > GROUPS_MAX ||
+	    FORM_HEAD_BYTES + p[1] * (size_t)GROUP_BYTES > n)
 		return false;
 	ret->p = p;
 	ret->n = (uint16_t)n;
@@ -184,7 +186,9 @@ const uint8_t *thin_head(const void *bytes, size_t n, size_t head_bytes)
 {
 	const uint8_t *p = bytes;
 
-	return n >= FORM_HEAD_BYTES && p[0] == THIN_VERSION && p[14] == head_bytes && be16_get(p + 10) + head_bytes <= n ? p + be16_get(p + 10) : NULL;
+	if (n < FORM_HEAD_BYTES || p[0] != THIN_VERSION || p[14] != head_bytes || be16_get(p + 10) + head_bytes > n)
+		return NULL;
+	return p + be16_get(p + 10);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------------- */

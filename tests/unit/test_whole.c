@@ -259,6 +259,50 @@ static void test_a_body_that_is_to_be_kept_stays_where_it_is_and_others_are_let_
 	house_close(&h);
 }
 
+static void test_a_day_that_is_packed_is_held_thin_by_who_keeps_it(void **state)
+{
+	uint64_t unanswered[2], last, thin = 0, bytes[2] = { 0 };
+	struct inbox_iter it;
+	struct house h;
+	struct event e;
+	struct txn t;
+
+	(void)state;
+	house_open(&h);
+	day_send(&h, unanswered);
+	for (uint16_t nth = 0; nth < TAPS; nth++)
+		for (int i = 0; i < 2; i++)
+			recheck_one(&h, unanswered[i], nth);
+	last = last_of(&h);
+	days_end(&h, DAY0 + 1);
+	day_pack_small(&h, DAY0);
+	packed_window(1);
+	assert_int_equal(txn_begin(h.store, false, &t), 0);
+	t.keep = true;
+	inbox_open_stored(&t, 1, last, &it);
+	while (inbox_next(&it, &e)) {
+		struct event whole;
+		struct thin form;
+
+		if (e.type != EVENT_BATCH)
+			continue;
+		assert_true(e.packed && e.thin != NULL && e.body == NULL);
+		assert_true(thin_open(e.thin, e.thin_bytes, &form) && form.count == e.taps);
+		thin++;
+		t.keep = false;
+		assert_true(inbox_get(&t, e.seq, &whole) && whole.bytes == form.body_bytes && whole.packed);
+		t.keep = true;
+		bytes[0] += whole.bytes;
+		bytes[1] += e.thin_bytes;
+	}
+	inbox_close(&it);
+	assert_int_equal(t.error, 0);
+	assert_true(thin >= 40 && bytes[1] < bytes[0] / 2);
+	txn_abort(&t);
+	packed_window(32);
+	house_close(&h);
+}
+
 static void test_a_damaged_thin_batch_is_an_error_of_the_store_of_its_clear_and_told_by_check(void **state)
 {
 	uint64_t unanswered[2];
@@ -295,7 +339,8 @@ static void test_a_damaged_thin_batch_is_an_error_of_the_store_of_its_clear_and_
 	out = open_memstream(&said, &said_bytes);
 	assert_int_equal(packed_check(&t, out), 2);
 	fclose(out);
-	snprintf(line, sizeof(line), "packed: inbox event %" PRIu64 " is not a batch that was made thin\npacked: inbox event %" PRIu64 " is", unanswered[0], unanswered[1]);
+	snprintf(line, sizeof(line), "packed: inbox event %" PRIu64 " is not a batch that was made thin\npacked: inbox event %" PRIu64 " is",
+		 unanswered[0], unanswered[1]);
 	assert_memory_equal(said, line, strlen(line));
 	free(said);
 	assert_int_equal(day_cut(&t, h.open, 0), 0);
@@ -318,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_whoever_reads_an_event_a_record_or_a_head_gets_what_was_received),
 		cmocka_unit_test(test_days_of_thin_batches_are_cleared_to_the_same_bytes_as_those_of_plain_ones),
 		cmocka_unit_test(test_a_body_that_is_to_be_kept_stays_where_it_is_and_others_are_let_go),
+		cmocka_unit_test(test_a_day_that_is_packed_is_held_thin_by_who_keeps_it),
 		cmocka_unit_test(test_a_damaged_thin_batch_is_an_error_of_the_store_of_its_clear_and_told_by_check),
 	};
 
