@@ -130,7 +130,11 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, con
 /* A record that can be read, as rating sees it: without counters, codes, balances. Before it is rated. */
 bool work_ride_tap(const struct work *w, struct tap *ret);
 void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret);	/* tap_ride() of it */
-void rides_prefetch(struct work *const *list, size_t i, size_t n);	/* in a walk over what is to be rated */
+/* Its terminal and its issuer at its time; NULL: none is in force. */
+void work_reference(const struct job *j, const struct work *w, const struct tap *tap, const struct terminal_row **ret_terminal,
+		    const struct issuer_row **ret_issuer);
+void rides_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n);	/* in a walk over what is to be rated */
+void persons_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n);	/* in one over persons' records */
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
 struct rank { uint64_t high; uint32_t low; };
 typedef struct rank (*rank_fn)(const struct work *w);

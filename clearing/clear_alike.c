@@ -18,6 +18,7 @@ struct alike {
 	struct keyed head;
 	struct tap tap;				/* without what is its own: the card, the times, counters and codes */
 	const struct tariff *tariff; struct ride ride;	/* how that pack sees it; NULL: there is none */
+	struct span_ms stays; const struct terminal_row *terminal; const struct issuer_row *issuer;	/* in force for taps of these times */
 };
 struct alikes { struct keyed_list list; size_t max; };
 
@@ -79,6 +80,9 @@ static struct alike *alike_new(const struct refdata *ref, const struct tap *tap,
 #undef STR
 #undef BIN
 #undef UINT
+	a->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
+	a->terminal = refdata_terminal_while(ref, tap->terminal, tap->time_ms, &a->stays);
+	a->issuer = refdata_issuer_while(ref, tap->issuer, tap->time_ms, &a->stays);
 	a->tariff = refdata_tariff(ref, tap->time_ms);
 	if (a->tariff != NULL)
 		tap_ride(&a->tap, a->tariff, &a->ride);
@@ -130,7 +134,24 @@ void work_ride(const struct work *w, const struct tap *tap, const struct tariff 
 	ret->card = pan_hash(tap->pan);
 }
 
-void rides_prefetch(struct work *const *list, size_t i, size_t n)
+void work_reference(const struct job *j, const struct work *w, const struct tap *tap, const struct terminal_row **ret_terminal,
+		    const struct issuer_row **ret_issuer)
+{
+	const struct alike *a = w->alike;
+	bool same = a != NULL && tap->time_ms >= a->stays.from_ms && tap->time_ms < a->stays.to_ms;
+
+	*ret_terminal = same ? a->terminal : refdata_terminal(j->ref, tap->terminal, tap->time_ms);
+	*ret_issuer = same ? a->issuer : refdata_issuer(j->ref, tap->issuer, tap->time_ms);
+}
+
+void persons_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n)
+{
+	works_prefetch(list, i, n);
+	if (i + 8 < n)
+		__builtin_prefetch(&j->bearer[list[i + 8]->bearer - 1].val);
+}
+
+void rides_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n)
 {
 	const struct work *soon = i + 8 < n ? list[i + 8] : NULL;
 
@@ -138,7 +159,7 @@ void rides_prefetch(struct work *const *list, size_t i, size_t n)
 		works_prefetch_raw(list, i, n);
 		return;
 	}
-	works_prefetch(list, i, n);
+	persons_prefetch(j, list, i, n);
 	for (size_t at = 0; at < sizeof(struct alike); at += 64)
 		__builtin_prefetch((const char *)soon->alike + at);
 }

@@ -19,8 +19,7 @@ enum verdict judge_work(const struct job *j, const struct work *w, const struct 
 
 	if (t != NULL)
 		limits.too_old_days = tariff_late(t).hard_days;
-	in.terminal = refdata_terminal(j->ref, tap->terminal, tap->time_ms);
-	in.issuer = refdata_issuer(j->ref, tap->issuer, tap->time_ms);
+	work_reference(j, w, tap, &in.terminal, &in.issuer);
 	in.blacklisted = refdata_blacklisted(j->ref, tap->pan, tap->time_ms);
 	return judge(&in);
 }

@@ -84,8 +84,7 @@ void row_start(const struct job *j, const struct work *w, const struct tap *tap,
 	ret->check = w->check;
 	if (tap == NULL)
 		return;
-	terminal = refdata_terminal(j->ref, tap->terminal, tap->time_ms);
-	issuer = refdata_issuer(j->ref, tap->issuer, tap->time_ms);
+	work_reference(j, w, tap, &terminal, &issuer);
 	ret->operator_id = terminal != NULL ? terminal->operator_id : tap->operator_id;
 	ret->scheme = (uint8_t)scheme_of_tap(tap, issuer != NULL && issuer->ours);
 	ret->priced.charged = money_of_fen(tap->amount_fen);
@@ -179,9 +178,11 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 
 /* ---- a person's rides of the day ------------------------------------------------------------------------------- */
 
+/* Nothing of the day itself or after is: a batch belongs to the day that is cleared or an earlier one. */
 static bool is_alone(const struct job *j, const struct work *w)
 {
-	int32_t age = w->from->arrived - service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT);
+	const int64_t day_ms = (int64_t)j->day.day * 86400000 - CIVIL_OFFSET_MS + DAY_CUT_S_DEFAULT * 1000LL;
+	int32_t age = work_time(w) >= day_ms ? 0 : w->from->arrived - service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT);
 	const struct tariff *t = age > 0 ? refdata_tariff(j->ref, work_time(w)) : NULL;
 
 	return age > (t != NULL ? tariff_late(t).window_days : judge_limits_default.late_days);
@@ -336,9 +337,9 @@ int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size
 	for (size_t i = ride, n; ret == 0 && i < ride_end; i += n) {
 		uint64_t person = j->ride[i]->person;
 
-		rides_prefetch(j->ride, i, ride_end);
+		rides_prefetch(j, j->ride, i, ride_end);
 		for (n = 1; i + n < ride_end && j->ride[i + n]->person == person; n++)
-			rides_prefetch(j->ride, i + n, ride_end);
+			rides_prefetch(j, j->ride, i + n, ride_end);
 		for (; ret == 0 && asked < asked_end && j->asked[asked] < person; asked++)
 			ret = asked_rate(j, j->asked[asked]);
 		if (ret == 0)

@@ -256,6 +256,10 @@ int refdata_check(const struct refdata *r, uint8_t type, const void *body, size_
 int refdata_replay(struct refdata *r, struct txn *t, uint64_t to_seq) CLEARING_MUST_CHECK;
 const struct terminal_row *refdata_terminal(const struct refdata *r, const uint8_t terminal[6], int64_t at_ms);
 const struct issuer_row *refdata_issuer(const struct refdata *r, const uint8_t issuer[4], int64_t at_ms);
+/* The same; *stays is narrowed to the times around it at which the answer is the same one. */
+struct span_ms { int64_t from_ms, to_ms; };	/* to_ms is not in it */
+const struct terminal_row *refdata_terminal_while(const struct refdata *r, const uint8_t terminal[6], int64_t at_ms, struct span_ms *stays);
+const struct issuer_row *refdata_issuer_while(const struct refdata *r, const uint8_t issuer[4], int64_t at_ms, struct span_ms *stays);
 bool refdata_blacklisted(const struct refdata *r, const uint8_t pan[10], int64_t at_ms);
 uint32_t refdata_list_version(const struct refdata *r);
 const void *refdata_blacklist_text(const struct refdata *r, size_t *ret_bytes);	/* for validators: one PAN a line */

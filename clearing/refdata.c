@@ -228,19 +228,47 @@ static int terminals_apply(struct refdata *ref, const void *p, size_t n, bool dr
 	return 0;
 }
 
+/* Of a terminal; the number of all rows: it has none. */
+static size_t terminal_first(const struct terminals *t, const uint8_t terminal[6])
+{
+	if (t->count == 0)
+		return 0;
+	for (size_t at = hash6(terminal) & t->slot_mask; t->slot[at] != 0; at = (at + 1) & t->slot_mask)
+		if (memcmp(t->row[t->slot[at] - 1].terminal, terminal, 6) == 0)
+			return t->slot[at] - 1;
+	return t->count;
+}
+
 const struct terminal_row *refdata_terminal(const struct refdata *r, const uint8_t terminal[6], int64_t at_ms)
 {
 	const struct terminals *t = &r->terminal;
 
-	if (t->count == 0)
-		return NULL;
-	for (size_t at = hash6(terminal) & t->slot_mask; t->slot[at] != 0; at = (at + 1) & t->slot_mask)
-		if (memcmp(t->row[t->slot[at] - 1].terminal, terminal, 6) == 0) {
-			for (size_t i = t->slot[at] - 1; i < t->count && memcmp(t->row[i].terminal, terminal, 6) == 0; i++)
-				if (at_ms >= t->row[i].valid_from_ms && at_ms < t->row[i].valid_to_ms)
-					return &t->row[i];
-			return NULL;
-		}
+	for (size_t i = terminal_first(t, terminal); i < t->count && memcmp(t->row[i].terminal, terminal, 6) == 0; i++)
+		if (at_ms >= t->row[i].valid_from_ms && at_ms < t->row[i].valid_to_ms)
+			return &t->row[i];
+	return NULL;
+}
+
+/* Whether a row of these dates is in force, and until when, before and after, that stays so. */
+static bool in_force(int64_t from_ms, int64_t to_ms, int64_t at_ms, struct span_ms *stays)
+{
+	bool is = at_ms >= from_ms && at_ms < to_ms;
+	int64_t after = is ? from_ms : at_ms >= to_ms ? to_ms : INT64_MIN, before = is ? to_ms : at_ms >= to_ms ? INT64_MAX : from_ms;
+
+	if (after > stays->from_ms)
+		stays->from_ms = after;
+	if (before < stays->to_ms)
+		stays->to_ms = before;
+	return is;
+}
+
+const struct terminal_row *refdata_terminal_while(const struct refdata *r, const uint8_t terminal[6], int64_t at_ms, struct span_ms *stays)
+{
+	const struct terminals *t = &r->terminal;
+
+	for (size_t i = terminal_first(t, terminal); i < t->count && memcmp(t->row[i].terminal, terminal, 6) == 0; i++)
+		if (in_force(t->row[i].valid_from_ms, t->row[i].valid_to_ms, at_ms, stays))
+			return &t->row[i];
 	return NULL;
 }
 
@@ -312,9 +340,8 @@ static int issuers_apply(struct refdata *ref, const void *p, size_t n, bool dry,
 	return 0;
 }
 
-const struct issuer_row *refdata_issuer(const struct refdata *r, const uint8_t issuer[4], int64_t at_ms)
+static size_t issuer_first(const struct refdata *r, uint32_t number)
 {
-	uint32_t number = be32_get(issuer);
 	size_t low = 0, high = r->issuer_count;
 
 	while (low < high) {
@@ -325,9 +352,26 @@ const struct issuer_row *refdata_issuer(const struct refdata *r, const uint8_t i
 		else
 			high = mid;
 	}
-	for (; low < r->issuer_count && r->issuer[low].issuer == number; low++)
-		if (at_ms >= r->issuer[low].valid_from_ms && at_ms < r->issuer[low].valid_to_ms)
-			return &r->issuer[low];
+	return low;
+}
+
+const struct issuer_row *refdata_issuer(const struct refdata *r, const uint8_t issuer[4], int64_t at_ms)
+{
+	uint32_t number = be32_get(issuer);
+
+	for (size_t i = issuer_first(r, number); i < r->issuer_count && r->issuer[i].issuer == number; i++)
+		if (at_ms >= r->issuer[i].valid_from_ms && at_ms < r->issuer[i].valid_to_ms)
+			return &r->issuer[i];
+	return NULL;
+}
+
+const struct issuer_row *refdata_issuer_while(const struct refdata *r, const uint8_t issuer[4], int64_t at_ms, struct span_ms *stays)
+{
+	uint32_t number = be32_get(issuer);
+
+	for (size_t i = issuer_first(r, number); i < r->issuer_count && r->issuer[i].issuer == number; i++)
+		if (in_force(r->issuer[i].valid_from_ms, r->issuer[i].valid_to_ms, at_ms, stays))
+			return &r->issuer[i];
 	return NULL;
 }
 

@@ -272,6 +272,47 @@ static void terminals_are_known_within_their_dates(void **state)
 	txn_abort(&t);
 }
 
+/* Dates that reach into each other, one within another, a gap. */
+static void an_answer_about_a_terminal_or_an_issuer_says_how_long_it_stays(void **state)
+{
+	static const char terminals[] = "terminal,psam,device,operator,valid_from,valid_to\n428000000001,428000000001,V-1,101,2025-01-10,2025-03-10\n"
+		"428000000001,428000000001,V-2,102,2025-02-01,2025-02-05\n428000000001,428000000001,V-3,103,2025-03-01,2025-04-01\n"
+		"428000000001,428000000001,V-4,104,2025-05-01,\n428000000002,428000000002,V-5,105,2025-01-01,\n";
+	static const char issuers[] = "issuer,ours,valid_from,valid_to,name\n02184280,yes,2025-01-20,2025-04-01,a\n02184280,no,2025-03-01,2025-04-20,b\n";
+	struct event e = reference(EVENT_TERMINALS, terminals, 1), f = reference(EVENT_ISSUERS, issuers, 2);
+	uint8_t terminal[6], issuer[4];
+	size_t within = 0;
+	struct refdata *r;
+	struct txn t;
+	char error[256];
+	int64_t ms;
+
+	(void)state;
+	assert_int_equal(txn_begin(store, false, &t), 0);
+	assert_int_equal(refdata_new(&r), 0);
+	assert_int_equal(refdata_apply(r, &e, &t, error, sizeof(error)), 0);
+	assert_int_equal(refdata_apply(r, &f, &t, error, sizeof(error)), 0);
+	assert_true(hex_decode("428000000001", terminal, 6) && hex_decode("02184280", issuer, 4) && time_parse("2024-12-25T12:00:00", &ms));
+	for (int64_t at = ms; at < ms + 150 * 86400000LL; at += 43200000) {
+		struct span_ms stays = { INT64_MIN, INT64_MAX };
+		const struct terminal_row *row = refdata_terminal_while(r, terminal, at, &stays);
+		const struct issuer_row *issued = refdata_issuer_while(r, issuer, at, &stays);
+
+		assert_true(stays.from_ms <= at && at < stays.to_ms);
+		for (int64_t other = ms; other < ms + 150 * 86400000LL; other += 43200000) {
+			bool same = refdata_terminal(r, terminal, other) == row && refdata_issuer(r, issuer, other) == issued;
+
+			if (other >= stays.from_ms && other < stays.to_ms) {
+				assert_true(same);
+				within++;
+			}
+		}
+	}
+	assert_true(within > 300 * 20);
+	refdata_free(r);
+	txn_abort(&t);
+}
+
 static void reference_files_are_refused_whole_with_their_place(void **state)
 {
 	static const struct { uint8_t type; const char *text, *error; } row[] = {
@@ -435,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_committed_survives_kill_9, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_day_is_cut_once_and_the_next_is_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(terminals_are_known_within_their_dates, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_about_a_terminal_or_an_issuer_says_how_long_it_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reference_files_are_refused_whole_with_their_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(riders_are_known_as_of_a_position, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_put_in_order_lies_as_if_each_had_been_looked_for, set_up, tear_down),
