@@ -264,7 +264,11 @@ int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, co
 
 /* ---- what is sorted for the most part --------------------------------------------------------------------------- */
 
-/* A terminal sends its records in their order: the records of a day are runs, most of them one behind the other. */
+/*
+ * A terminal sends its records in their order, so that each batch is a run. Those of one terminal lie one behind the other; a run
+ * that went on into the next batch would reach over the terminals between theirs, and the whole day be sorted.
+ */
+#define RUN_RECORDS_MIN 8		/* on the average: shorter ones are not worth it */
 struct run { struct work *first, *last; };
 struct runs { struct run *list; size_t count, space; };
 
@@ -281,7 +285,7 @@ static int runs_find(const struct job *j, compare_fn compare, struct runs *r)
 		struct work *w = &j->work[i], *before = w - 1;
 		struct run *wide;
 
-		if (i > 0 && compare(&before, &w) < 0) {
+		if (i > 0 && before->from == w->from && compare(&before, &w) < 0) {
 			r->list[r->count - 1].last = w;
 			continue;
 		}
@@ -323,7 +327,11 @@ int works_order(struct job *j, rank_fn rank, compare_fn compare)
 	struct runs r = { 0 };
 	int ret = runs_find(j, compare, &r);
 
-	if (ret == 0) {
+	if (ret == 0 && r.count > j->count / RUN_RECORDS_MIN) {
+		for (size_t i = 0; i < j->count; i++)
+			j->order[i] = &j->work[i];
+		ret = works_sort(j, j->order, j->count, rank, compare);
+	} else if (ret == 0) {
 		if (r.count > 1)
 			qsort_r(r.list, r.count, sizeof(r.list[0]), run_compare, &compare);
 		ret = runs_lay(j, &r, rank, compare);
