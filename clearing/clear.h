@@ -127,12 +127,14 @@ int clear_collect(struct job *j);
 int alikes_new(size_t records, struct alikes **ret) CLEARING_MUST_CHECK;
 void alikes_free(struct alikes *a);		/* NULL is fine */
 int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, const struct alike **ret) CLEARING_MUST_CHECK;
-/* A record that can be read, as rating sees it: without counters, codes, balances. Before it is rated. */
-bool work_ride_tap(const struct work *w, struct tap *ret);
+/* Of a record that can be read, before it is rated: what rating asks of it beside its card and time, which may be missing, as counters,
+ * codes and balances are. Lies in room, or where it is kept; NULL: it cannot be read. */
+const struct tap *work_ride_tap(const struct work *w, struct tap *room);
 void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret);	/* tap_ride() of it */
 /* Its terminal and its issuer at its time; NULL: none is in force. */
 void work_reference(const struct job *j, const struct work *w, const struct tap *tap, const struct terminal_row **ret_terminal,
 		    const struct issuer_row **ret_issuer);
+void work_whose(const struct job *j, const struct work *w, const struct tap *tap, uint32_t *ret_operator, uint8_t *ret_scheme);	/* by them */
 void rides_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n);	/* in a walk over what is to be rated */
 void persons_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n);	/* in one over persons' records */
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */

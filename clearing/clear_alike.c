@@ -16,9 +16,10 @@
 
 struct alike {
 	struct keyed head;
-	struct tap tap;				/* without what is its own: the card, the times, counters and codes */
-	const struct tariff *tariff; struct ride ride;	/* how that pack sees it; NULL: there is none */
 	struct span_ms stays; const struct terminal_row *terminal; const struct issuer_row *issuer;	/* in force for taps of these times */
+	uint32_t operator_id; uint8_t scheme;	/* by them */
+	const struct tariff *tariff; struct ride ride;	/* how that pack sees it; NULL: there is none */
+	struct tap tap;				/* without what is its own: the card, the times, counters and codes */
 };
 struct alikes { struct keyed_list list; size_t max; };
 
@@ -64,6 +65,10 @@ static uint32_t key_make(const struct tap *tap, uint8_t *out)
 	return (uint32_t)(p - out);
 }
 
+static uint32_t operator_of(const struct tap *tap, const struct terminal_row *terminal) { return terminal != NULL ? terminal->operator_id : tap->operator_id; }
+
+static uint8_t scheme_by(const struct tap *tap, const struct issuer_row *issuer) { return (uint8_t)scheme_of_tap(tap, issuer != NULL && issuer->ours); }
+
 static struct alike *alike_new(const struct refdata *ref, const struct tap *tap, const struct keyed *key)
 {
 	struct alike *a = calloc(1, sizeof(*a) + key->key_bytes);
@@ -83,6 +88,8 @@ static struct alike *alike_new(const struct refdata *ref, const struct tap *tap,
 	a->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
 	a->terminal = refdata_terminal_while(ref, tap->terminal, tap->time_ms, &a->stays);
 	a->issuer = refdata_issuer_while(ref, tap->issuer, tap->time_ms, &a->stays);
+	a->operator_id = operator_of(tap, a->terminal);
+	a->scheme = scheme_by(tap, a->issuer);
 	a->tariff = refdata_tariff(ref, tap->time_ms);
 	if (a->tariff != NULL)
 		tap_ride(&a->tap, a->tariff, &a->ride);
@@ -113,35 +120,36 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, con
 	return code;
 }
 
-bool work_ride_tap(const struct work *w, struct tap *ret)
+const struct tap *work_ride_tap(const struct work *w, struct tap *room)
 {
-	if (w->alike == NULL)
-		return work_tap(w, ret);
-	*ret = w->alike->tap;
-	memcpy(ret->pan, w->pan, sizeof(ret->pan));
-	ret->time_ms = work_time(w);
-	return true;
+	if (w->alike != NULL)
+		return &w->alike->tap;
+	return work_tap(w, room) ? room : NULL;
 }
 
 void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret)
 {
-	if (w->alike == NULL || w->alike->tariff != t) {
+	if (w->alike != NULL && w->alike->tariff == t)
+		*ret = w->alike->ride;
+	else
 		tap_ride(tap, t, ret);
-		return;
-	}
-	*ret = w->alike->ride;
-	ret->time_ms = tap->time_ms;
-	ret->card = pan_hash(tap->pan);
+	ret->time_ms = work_time(w);
+	ret->card = pan_hash(w->pan);
 }
+
+static bool stays(const struct work *w) { return w->alike != NULL && work_time(w) >= w->alike->stays.from_ms && work_time(w) < w->alike->stays.to_ms; }
 
 void work_reference(const struct job *j, const struct work *w, const struct tap *tap, const struct terminal_row **ret_terminal,
 		    const struct issuer_row **ret_issuer)
 {
-	const struct alike *a = w->alike;
-	bool same = a != NULL && tap->time_ms >= a->stays.from_ms && tap->time_ms < a->stays.to_ms;
+	*ret_terminal = stays(w) ? w->alike->terminal : refdata_terminal(j->ref, tap->terminal, work_time(w));
+	*ret_issuer = stays(w) ? w->alike->issuer : refdata_issuer(j->ref, tap->issuer, work_time(w));
+}
 
-	*ret_terminal = same ? a->terminal : refdata_terminal(j->ref, tap->terminal, tap->time_ms);
-	*ret_issuer = same ? a->issuer : refdata_issuer(j->ref, tap->issuer, tap->time_ms);
+void work_whose(const struct job *j, const struct work *w, const struct tap *tap, uint32_t *ret_operator, uint8_t *ret_scheme)
+{
+	*ret_operator = stays(w) ? w->alike->operator_id : operator_of(tap, refdata_terminal(j->ref, tap->terminal, work_time(w)));
+	*ret_scheme = stays(w) ? w->alike->scheme : scheme_by(tap, refdata_issuer(j->ref, tap->issuer, work_time(w)));
 }
 
 void persons_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n)

@@ -76,17 +76,12 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 
 void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret)
 {
-	const struct terminal_row *terminal;
-	const struct issuer_row *issuer;
-
 	memset(ret, 0, sizeof(*ret));
 	ret->verdict = w->verdict;
 	ret->check = w->check;
 	if (tap == NULL)
 		return;
-	work_reference(j, w, tap, &terminal, &issuer);
-	ret->operator_id = terminal != NULL ? terminal->operator_id : tap->operator_id;
-	ret->scheme = (uint8_t)scheme_of_tap(tap, issuer != NULL && issuer->ours);
+	work_whose(j, w, tap, &ret->operator_id, &ret->scheme);
 	ret->priced.charged = money_of_fen(tap->amount_fen);
 }
 
@@ -159,21 +154,22 @@ static void ride_price(struct job *j, struct work *w, const struct tap *tap, con
 int ride_rate(struct job *j, struct work *w, const struct rider *rider, const struct rider_state *state, struct rider_state *ret_state)
 {
 	struct difference_ask ask = { .rider = rider, .state = state };
+	struct tap room;
+	const struct tap *tap = work_ride_tap(w, &room);
 	struct cleared c;
-	struct tap tap;
 
-	if (!work_ride_tap(w, &tap))
+	if (tap == NULL)
 		return CLEARING_E_STORE;
-	row_start(j, w, &tap, &c);
-	ask.t = refdata_tariff(j->ref, tap.time_ms);
+	row_start(j, w, tap, &c);
+	ask.t = refdata_tariff(j->ref, work_time(w));
 	if (ask.t != NULL) {
-		ride_price(j, w, &tap, &ask, ret_state, &c);
+		ride_price(j, w, tap, &ask, ret_state, &c);
 	} else {
 		*ret_state = *state;
 		w->verdict = VERDICT_NO_TARIFF;
 	}
 	c.verdict = w->verdict;
-	return results_add(j->results, &c, &tap, &w->result);
+	return results_add(j->results, &c, tap, &w->result);
 }
 
 /* ---- a person's rides of the day ------------------------------------------------------------------------------- */
