@@ -11,16 +11,20 @@
 
 #define WORDS (sizeof(struct rider_state) / sizeof(uint64_t))
 #define UNIT 8u				/* places are so many bytes or a multiple */
-#define HEAD_BYTES (2 * sizeof(uint64_t) + 4)	/* which low and which high halves of words follow; which times are told from base */
+#define HEAD_BYTES (2 * sizeof(uint64_t))	/* at most: which low halves of words follow, and which high ones */
+#define BASE_BIT 58			/* above the words of the first mask: times told from base, one bit each */
+#define HIGH_BIT 63			/* there is a second mask */
+#define WORDS_MASK ((UINT64_C(1) << BASE_BIT) - 1)
 #define UNITS_MAX ((HEAD_BYTES + WORDS * sizeof(uint64_t) + UNIT - 1) / UNIT)
 #define CHUNK_UNITS ((unsigned)(CHUNK_BYTES / UNIT))
 #define NO_PLACE UINT32_MAX
-static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= 64 && UNITS_MAX <= UINT8_MAX, "a mask of one word tells which halves follow");
+static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= BASE_BIT && UNITS_MAX <= UINT8_MAX, "a mask of one word tells which halves follow");
 
 /* Moments, which are half a word long by their distance from another: as words of a state. */
 #define TIME_WORD(field) offsetof(struct rider_state, field) / sizeof(uint64_t)
 static const uint8_t time_word[] = { TIME_WORD(last_ms), TIME_WORD(other_ms), TIME_WORD(window_ms), TIME_WORD(open_ms), TIME_WORD(escorted_ms) };
 #define TIMES (sizeof(time_word) / sizeof(time_word[0]))
+static_assert(BASE_BIT + TIMES <= HIGH_BIT, "a bit for each time");
 
 struct entry { uint64_t person; uint8_t used, units; uint32_t place; };
 struct riding {
@@ -127,13 +131,13 @@ void riding_prefetch_state(const struct riding *r, struct riding_key key)
 #define GROUP 4
 static bool group_zero(const uint64_t *word) { return (word[0] | word[1] | word[2] | word[3]) == 0; }
 
-/* Two masks, and bits for the times: then the halves that are not zero, low ones first. Some sixty bytes for a rider with a
- * transfer window and a counter. */
+/* A mask, mostly one, and the halves of words that are not zero, low ones first: some sixty bytes for a rider with a transfer
+ * window and a counter. */
 static size_t state_pack(const struct riding *r, const struct rider_state *state, uint8_t *p)
 {
 	uint64_t word[WORDS + GROUP] = { 0 }, low = 0, high = 0;
-	uint32_t from_base = 0, half;
-	uint8_t *to = p + HEAD_BYTES;
+	uint8_t *to = p + sizeof(low);
+	uint32_t half;
 
 	memcpy(word, state, sizeof(*state));
 	for (size_t i = 0; i < TIMES; i++) {
@@ -141,7 +145,7 @@ static size_t state_pack(const struct riding *r, const struct rider_state *state
 
 		if (r->base != 0 && since != 0 && since <= UINT32_MAX) {
 			word[time_word[i]] = since;
-			from_base |= 1u << i;
+			low |= UINT64_C(1) << (BASE_BIT + i);
 		}
 	}
 	for (size_t i = 0; i < WORDS; i += GROUP) {
@@ -152,7 +156,12 @@ static size_t state_pack(const struct riding *r, const struct rider_state *state
 			high |= (uint64_t)(word[k] >> 32 != 0) << k;
 		}
 	}
-	for (uint64_t mask = low; mask != 0; mask &= mask - 1, to += sizeof(half)) {
+	if (high != 0) {
+		low |= UINT64_C(1) << HIGH_BIT;
+		memcpy(to, &high, sizeof(high));
+		to += sizeof(high);
+	}
+	for (uint64_t mask = low & WORDS_MASK; mask != 0; mask &= mask - 1, to += sizeof(half)) {
 		half = (uint32_t)word[__builtin_ctzll(mask)];
 		memcpy(to, &half, sizeof(half));
 	}
@@ -161,31 +170,31 @@ static size_t state_pack(const struct riding *r, const struct rider_state *state
 		memcpy(to, &half, sizeof(half));
 	}
 	memcpy(p, &low, sizeof(low));
-	memcpy(p + sizeof(low), &high, sizeof(high));
-	memcpy(p + sizeof(low) + sizeof(high), &from_base, sizeof(from_base));
 	return (size_t)(to - p);
 }
 
 static void state_of(const struct riding *r, const struct entry *e, struct rider_state *ret_state)
 {
-	uint64_t low, high, word[WORDS] = { 0 };
+	uint64_t low, high = 0, word[WORDS] = { 0 };
 	const uint8_t *p = place_at(r, e->place);
-	uint32_t from_base, half;
+	uint32_t half;
 
 	memcpy(&low, p, sizeof(low));
-	memcpy(&high, p + sizeof(low), sizeof(high));
-	memcpy(&from_base, p + sizeof(low) + sizeof(high), sizeof(from_base));
-	p += HEAD_BYTES;
-	for (; low != 0; low &= low - 1, p += sizeof(half)) {
+	p += sizeof(low);
+	if ((low >> HIGH_BIT) != 0) {
+		memcpy(&high, p, sizeof(high));
+		p += sizeof(high);
+	}
+	for (uint64_t mask = low & WORDS_MASK; mask != 0; mask &= mask - 1, p += sizeof(half)) {
 		memcpy(&half, p, sizeof(half));
-		word[__builtin_ctzll(low)] = half;
+		word[__builtin_ctzll(mask)] = half;
 	}
 	for (; high != 0; high &= high - 1, p += sizeof(half)) {
 		memcpy(&half, p, sizeof(half));
 		word[__builtin_ctzll(high)] |= (uint64_t)half << 32;
 	}
-	for (size_t i = 0; from_base != 0; from_base >>= 1, i++)
-		if ((from_base & 1) != 0)
+	for (size_t i = 0; i < TIMES; i++)
+		if ((low >> (BASE_BIT + i) & 1) != 0)
 			word[time_word[i]] += r->base;
 	memcpy(ret_state, word, sizeof(word));
 }

@@ -4,7 +4,7 @@
 # them. Memory is taken in chunks of 16 MiB a table: days of less than a million taps tell little.
 set -u
 . "$(dirname "$0")/bench_lib.sh"
-many=$taps some=$cards
+many=$taps some=$cards memory_ready=0
 resident() { # TAPS CARDS: its anonymous bytes, and how many taps there were
 	taps=$1 cards=$2
 	city_make sm4
