@@ -22,7 +22,7 @@ start 16 || { cat "$dir/log"; echo "not ok - the daemon starts"; exit 1; }
 "$B/qingfen" load tariff tariffs/packs/ganzhou >/dev/null
 for f in terminals issuers riders; do "$B/qingfen" load $f "$dir/$f.csv" >/dev/null; done
 (while kill -0 $pid 2>/dev/null; do "$B/qingfen" status >/dev/null 2>&1; sleep 0.05; done) & asking=$!	# memory is built again meanwhile
-upload 3
+upload 8
 kill $asking; wait $asking 2>/dev/null
 receipted=$(field "$dir/up" receipted) sent=$(field "$dir/up" sent)
 grep -q 'event=storage-full' "$dir/log" && [ "$receipted" -gt 0 ] && [ "$receipted" -lt "$sent" ]
