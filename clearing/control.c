@@ -6,6 +6,7 @@
 #include "clearing/control.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,6 +452,8 @@ static void asked_close(struct daemon *d)
 	pthread_mutex_unlock(&d->asked.lock);
 }
 
+#define BULK_BYTES_LARGE ((size_t)1 << 20)
+
 static void *session_main(void *arg)
 {
 	struct session *s = arg;
@@ -471,6 +474,8 @@ static void *session_main(void *arg)
 		close(s->fd);
 	json_decref(q.root);
 	free(q.bulk);
+	if (q.bulk_bytes >= BULK_BYTES_LARGE)
+		malloc_trim(0);		/* what it took, here and in the writer, is not needed again for long */
 	free(s);
 	return NULL;
 }

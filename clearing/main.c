@@ -207,6 +207,7 @@ int main(int argc, char **argv)
 	ret = limits_set();
 	if (ret == 0)
 		ret = daemon_open(&d);
+	malloc_trim(0);			/* what opening the keys and reading the inbox again took */
 	if (ret == 0)
 		ret = daemon_run(&d);
 	deny_list_close(&d);
