@@ -82,6 +82,7 @@ static int confirm_add(struct refdata *ref, const struct confirm *c)
 {
 	const struct person_row *person;
 	struct confirm *place;
+	uint8_t used;
 	bool new;
 	int ret = ref->confirm.place == NULL ? table_open(&ref->confirm, TAP_KEY_BYTES, sizeof(struct confirm)) : 0;
 
@@ -96,8 +97,9 @@ static int confirm_add(struct refdata *ref, const struct confirm *c)
 		place->seq = ref->seq;
 		return 0;
 	}
+	used = place->used;		/* the table's */
 	*place = *c;
-	place->used = 1;
+	place->used = used;
 	return 0;
 }
 
