@@ -308,9 +308,9 @@ int rides_collect(struct job *j)
 	struct sifting s = { 0 };
 	struct span memory;
 	size_t own = 0, count;
-	int ret = span_new(j, j->number_count * sizeof(*s.others), &memory);
+	int ret = j->number_count > 0 ? span_new(j, j->number_count * sizeof(*s.others), &memory) : 0;
 
-	if (ret != 0)
+	if (ret != 0 || j->number_count == 0)	/* as when only rides of earlier days are rated again */
 		return ret;
 	s.others = memory.p;
 	list_cut(j->number, j->number_count, parts_wanted(j->number_count, PART_RECORDS_MIN), same_person, &s.cut);
