@@ -285,7 +285,7 @@ static void an_answer_about_a_terminal_or_an_issuer_says_how_long_it_stays(void 
 	struct refdata *r;
 	struct txn t;
 	char error[256];
-	int64_t ms;
+	int64_t ms = 0;
 
 	(void)state;
 	assert_int_equal(txn_begin(store, false, &t), 0);
