@@ -13,6 +13,8 @@
 
 #define RECORDS_PER_ALIKE 8		/* on the average at least: those beyond are read again */
 #define ALIKES_MIN 1024
+#define TRIED 16384			/* records after which it is known whether they say much alike */
+#define TRIED_PER_ALIKE 4		/* by then, or none is looked for again: they would be made and hardly found */
 
 struct alike {
 	struct keyed head;
@@ -21,7 +23,7 @@ struct alike {
 	const struct tariff *tariff; struct ride ride;	/* how that pack sees it; NULL: there is none */
 	struct tap tap;				/* without what is its own: the card, the times, counters and codes */
 };
-struct alikes { struct keyed_list list; size_t max; };
+struct alikes { struct keyed_list list; size_t max, tried; };
 
 int alikes_new(size_t records, struct alikes **ret)
 {
@@ -104,8 +106,9 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, con
 	int code;
 
 	*ret = NULL;
-	if (tap->start_ms != 0 || tap->end_ms != 0)
+	if (tap->start_ms != 0 || tap->end_ms != 0 || (l->tried >= TRIED && l->list.count > l->tried / TRIED_PER_ALIKE))
 		return 0;
+	l->tried++;
 	key.key_bytes = key_make(tap, bytes);
 	key.hash = keyed_hash(bytes, key.key_bytes);
 	*ret = (const struct alike *)keyed_find(&l->list, key.key, key.key_bytes, key.hash);
