@@ -91,7 +91,7 @@ int live_new(struct live **ret);
 void live_free(struct live *l);
 void live_reset_day(struct live *l);
 void live_entitlements_changed(struct live *l);	/* in a replay, where rows of the store are ahead of it: what was looked up of riders is forgotten */
-/* Looks up some riders ahead of their first ride. False: nothing more to look up. */
+/* Looks up some riders ahead of their first ride, while it is idle. False: nothing more to look up. */
 bool live_warm(struct live *l, struct txn *t);
 /* Provisional fares by a thread from now on (rater.h). rated: by it, what was rated so far. live_wait: until it has nothing in
  * hand, before anything but a batch is done with live, the reference data or the store's day. */
@@ -99,6 +99,7 @@ struct rated { uint64_t records, ns, cpu_ns; int64_t published_fen, rated_fen, s
 typedef void rater_told(void *arg, const struct rated *now);
 int live_start(struct live *l, struct store *s, rater_told *told, void *arg);
 void live_wait(struct live *l);
+bool live_idle(struct live *l);		/* it has nothing in hand, nor will have before the next batch */
 uint64_t live_rated_due(const struct live *l);	/* rated.records once all is rated */
 struct rated live_rated(const struct live *l);		/* while nothing is in hand */
 /* The receipt given for this batch before; NULL: none. *ret_differs: same serial, other digest. */

@@ -90,6 +90,8 @@ uint64_t live_rated_due(const struct live *l) { return rater_handed(l->rater); }
 
 void live_wait(struct live *l) { rater_wait(l->rater); }
 
+bool live_idle(struct live *l) { return rater_idle(l->rater); }
+
 void live_entitlements_changed(struct live *l) { known_forget(l->known); }
 
 bool live_warm(struct live *l, struct txn *t) { return known_follow(l->known, t) == 0 && known_warm(l->known, t, WARM_CARDS); }

@@ -180,6 +180,16 @@ void rater_wait(struct rater *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+bool rater_idle(struct rater *r)
+{
+	bool idle;
+
+	pthread_mutex_lock(&r->lock);
+	idle = r->handed == r->done;
+	pthread_mutex_unlock(&r->lock);
+	return idle;
+}
+
 void rater_free(struct rater *r)
 {
 	if (r == NULL)

@@ -26,6 +26,7 @@ void rater_add(struct rater *r, const struct tap *tap, const struct tariff *tari
 int rater_hand(struct rater *r, struct txn *t, int32_t open_day) CLEARING_MUST_CHECK;
 uint64_t rater_handed(const struct rater *r);	/* records so far; once rated.records is as many, all are rated */
 void rater_wait(struct rater *r);	/* until all are */
+bool rater_idle(struct rater *r);	/* all are */
 void rater_image(struct rater *r, struct image_out *o);	/* states that change go there too, as does what is in hand first; NULL: no longer */
 /* While nothing is in hand: */
 struct rated rater_sums(const struct rater *r);

@@ -359,9 +359,7 @@ static void idle_run(struct daemon *d)
 
 	while (queue_idle(&d->queue) && checkpoint_idle(d))
 		;
-	if (queue_idle(&d->queue))
-		live_wait(d->live);
-	while (more && queue_idle(&d->queue) && txn_begin(d->store, false, &t) == 0) {
+	while (more && queue_idle(&d->queue) && live_idle(d->live) && txn_begin(d->store, false, &t) == 0) {
 		more = live_warm(d->live, &t);
 		txn_abort(&t);
 	}
