@@ -4,6 +4,7 @@
  */
 #include "clearing/blocks.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,42 +20,36 @@
 
 /* What goes with a batch (struct item) | a TLS record's buffer | a part of an event buffer that takes one in, what TLS reads ahead |
  * a usual batch, and as it lies in the inbox. */
-static const size_t kind_bytes[KINDS] = { 14336, 18432, 36864, 49152 };
+static const size_t kind_bytes[KINDS] = { 14336, 18432, 36864, BLOCK_BYTES_MAX };
 struct block { struct block *next; };
 struct own { struct block *given; uint8_t *slab; size_t used; };	/* of a kind: given back, and the slab that is being cut */
 static _Thread_local struct own own[KINDS];
 static struct { uint8_t *start; unsigned kind; } slab[SLABS_MAX];
-static unsigned slabs;		/* so many are taken; those below slabs_whole are told to everybody */
-static unsigned slabs_whole;
+static unsigned slabs;		/* so many are taken: written under lock, read by anybody */
+static pthread_mutex_t slabs_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The kind of a block's slab; KINDS: it is the heap's. */
 static unsigned kind_of(const uint8_t *block)
 {
-	for (unsigned i = 0, n = __atomic_load_n(&slabs_whole, __ATOMIC_ACQUIRE); i < n; i++)
+	for (unsigned i = 0, n = __atomic_load_n(&slabs, __ATOMIC_ACQUIRE); i < n; i++)
 		if ((uintptr_t)block - (uintptr_t)slab[i].start < CHUNK_BYTES)
 			return slab[i].kind;
 	return KINDS;
 }
 
-/* Slabs are told in the order they were taken in: one waits for those before it, a few instructions. */
+/* NULL: no memory, or there are enough. */
 static uint8_t *slab_take(unsigned kind)
 {
-	uint8_t *start = __atomic_load_n(&slabs, __ATOMIC_RELAXED) < SLABS_MAX ? chunk_take() : NULL;
-	unsigned nth;
+	uint8_t *start;
 
-	if (start == NULL)
-		return NULL;
-	nth = __atomic_fetch_add(&slabs, 1, __ATOMIC_RELAXED);
-	if (nth >= SLABS_MAX) {
-		__atomic_store_n(&slabs, SLABS_MAX, __ATOMIC_RELAXED);
-		chunk_give(start);
-		return NULL;
+	pthread_mutex_lock(&slabs_lock);
+	start = slabs < SLABS_MAX ? chunk_take() : NULL;
+	if (start != NULL) {
+		slab[slabs].start = start;
+		slab[slabs].kind = kind;
+		__atomic_store_n(&slabs, slabs + 1, __ATOMIC_RELEASE);
 	}
-	slab[nth].start = start;
-	slab[nth].kind = kind;
-	while (__atomic_load_n(&slabs_whole, __ATOMIC_ACQUIRE) != nth)
-		;
-	__atomic_store_n(&slabs_whole, nth + 1, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&slabs_lock);
 	return start;
 }
 
@@ -80,7 +75,7 @@ void *block_take(size_t bytes)
 	struct block *block;
 	unsigned kind = 0;
 
-	if (bytes < BLOCK_BYTES_MIN || bytes > kind_bytes[KINDS - 1])
+	if (bytes < BLOCK_BYTES_MIN || bytes > BLOCK_BYTES_MAX)
 		return malloc(bytes);
 	while (kind_bytes[kind] < bytes)
 		kind++;

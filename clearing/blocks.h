@@ -11,7 +11,8 @@
 
 /* From here on OpenSSL and libevent take their memory so. Before either is used, in a process of one thread. */
 void blocks_kept(void);
-/* So many bytes, as malloc gives them: not zeroed, NULL: no memory. From the heap what is small or very large. */
+/* So many bytes, as malloc gives them: not zeroed, NULL: no memory. From the heap what is small or larger than this. */
+#define BLOCK_BYTES_MAX 49152u
 void *block_take(size_t bytes);
 void block_give(void *block);		/* by any thread; NULL is fine */
 

@@ -1,7 +1,8 @@
 /*
  * clear_alike - what many records of a day say alike. Of what rating asks of a record most is said by many: the terminal, its
  * vehicle and line, the kind of card, the amount. It is kept once, found by its bytes while records are collected in the order
- * they lie in; rating, which takes them by person, puts a record together from it and reads none a second time.
+ * they lie in; rating, which takes them by person, puts a record together from it and does not read it a second time. Where records
+ * say little alike, all are read again.
  */
 #include "clearing/clear.h"
 

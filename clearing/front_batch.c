@@ -13,8 +13,6 @@
 #include "clearing/blocks.h"
 #include "clearing/kerb.h"
 
-#define ITEM_BYTES_KEPT 49152u	/* a block of blocks.c */
-
 static void send_busy(struct conn *c)
 {
 	struct busy m = { .retry_ms = 200 };
@@ -23,10 +21,10 @@ static void send_busy(struct conn *c)
 	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
 }
 
-/* Its bytes stay as long as a block holds them; a large batch's go. */
+/* Its bytes stay with it when they are a block; a large batch's go. */
 static void item_free(struct front *f, struct item *item)
 {
-	if (item->bytes_space > ITEM_BYTES_KEPT) {
+	if (item->bytes_space > BLOCK_BYTES_MAX) {
 		block_give(item->bytes);
 		item->bytes = NULL;
 		item->bytes_space = 0;

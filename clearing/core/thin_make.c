@@ -105,8 +105,10 @@ static void lengths_find(struct making *m)
 			;
 		if (k < lengths)
 			length[k].count++;
-		else if (lengths < LENGTHS_MAX && b->tap[i].n >= 16)
-			length[lengths].n = b->tap[i].n, length[lengths++].count = 1;
+		if (k < lengths || lengths == LENGTHS_MAX || b->tap[i].n < 16)
+			continue;
+		length[lengths].n = b->tap[i].n;
+		length[lengths++].count = 1;
 	}
 	for (m->groups = 0; m->groups < GROUPS_MAX; m->groups++) {
 		unsigned most = 0;
