@@ -1,7 +1,7 @@
 /*
- * The writer goes through its tables a millisecond at a time between groups, and puts what a group changes into the image
- * as well; so when it has come to the end, the image is the memory of that moment, and no receipt waited for more than a
- * millisecond. A thread writes the file and waits for the disk. A copy of the process by fork() was measured and not taken:
+ * The writer goes through its tables a millisecond at a time between groups, up to five after long ones, and puts what a group
+ * changes into the image as well; so when it has come to the end, the image is the memory of that moment, and no receipt waited
+ * for more than that. A thread writes the file and waits for the disk. A copy of the process by fork() was measured and not taken:
  * 34 ms for the copy of the page tables of a gigabyte, and then 25 us for each page that the writer changes.
  */
 #include "clearing/checkpoint.h"
@@ -24,6 +24,8 @@
 #define PIECES_MAX 64u		/* what groups change meanwhile must go somewhere; beyond it the disk is too slow and the image is given up */
 #define PIECES_WALK 8u		/* the walk waits when so many wait for the disk */
 #define STEP_NS 1000000u
+#define STEP_NS_MAX 5000000u	/* after a group that took long: a tenth of its time, so that an image is made under any load */
+#define PATIENCE 4u		/* times the taps that make an image due: so long a quiet moment is waited for */
 #define STEP_PLACES 2048u	/* looked at between two looks at the clock */
 #define PAUSE 4u		/* an image is begun so many times later as the one before took: at most a fifth of the time one is made */
 #define SPARE_BYTES (256u << 20)	/* of the disk, left to the store */
@@ -429,12 +431,14 @@ static bool space_left(const struct checkpoint *c)
 
 static uint64_t taps_taken(const struct daemon *d) { return d->stages.taps + d->stat.replay_taps; }
 
+/* While batches wait, an image would only make them wait longer. */
 static bool due(struct daemon *d)
 {
 	struct checkpoint *c = d->checkpoint;
+	uint64_t taps = taps_taken(d) - c->taps, enough = (uint64_t)d->conf.checkpoint_taps;
 	bool idle;
 
-	if (taps_taken(d) - c->taps < (uint64_t)d->conf.checkpoint_taps)
+	if (taps < enough || (taps / PATIENCE < enough && queue_count(&d->queue) != 0))
 		return false;
 	pthread_mutex_lock(&c->lock);
 	idle = !c->busy && clock_ns() >= c->not_before_ns;
@@ -551,16 +555,17 @@ static void walk(struct daemon *d, uint64_t ns)
 		seal(d);
 }
 
-void checkpoint_step(struct daemon *d)
+void checkpoint_step(struct daemon *d, uint64_t group_ns)
 {
 	struct checkpoint *c = d->checkpoint;
+	uint64_t ns = group_ns / 10;
 
 	if (c == NULL || !c->started)
 		return;
 	if (!c->making && due(d))
 		begin(d);
 	if (c->making)
-		walk(d, STEP_NS);
+		walk(d, ns < STEP_NS ? STEP_NS : ns > STEP_NS_MAX ? STEP_NS_MAX : ns);
 }
 
 /* A millisecond for the disk, or until it is ready; for the event that is not durable yet, too. */
@@ -580,7 +585,7 @@ static void disk_wait(struct checkpoint *c)
 
 bool checkpoint_idle(struct daemon *d)
 {
-	checkpoint_step(d);
+	checkpoint_step(d, 0);
 	if (d->checkpoint == NULL || !d->checkpoint->making || append_failed(d))
 		return false;
 	disk_wait(d->checkpoint);

@@ -369,12 +369,14 @@ static void *writer_main(void *arg)
 {
 	struct daemon *d = arg;
 	struct item *group;
+	uint64_t began;
 
 	pthread_setname_np(pthread_self(), "writer");
 	idle_run(d);
 	while ((group = queue_take(&d->queue, (size_t)d->conf.commit_batches)) != NULL) {
+		began = clock_ns();
 		group_run(d, group);
-		checkpoint_step(d);
+		checkpoint_step(d, clock_ns() - began);
 		idle_run(d);
 	}
 	append_stop(d);

@@ -574,7 +574,7 @@ static void images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_
 	for (int i = 0; i < 150; i++) {
 		something(&d, i % 3 == 0);
 		d.stages.taps += 10;
-		checkpoint_step(&d);
+		checkpoint_step(&d, 0);
 	}
 	while (checkpoint_idle(&d))
 		;
@@ -596,6 +596,41 @@ static void images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_
 	house_close(&h);
 }
 
+static void an_image_waits_while_batches_wait_but_not_beyond_four_times_its_taps(void **state)
+{
+	static const struct { uint64_t taps; bool batches, made; } cases[] = {
+		{ 99, false, false }, { 100, false, true }, { 100, true, false }, { 399, true, false }, { 400, true, true } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		static struct daemon d;
+		static struct post post;
+		static struct item waits;
+		struct checkpoint_stat told;
+		struct house h;
+
+		house_begin(&h);
+		daemon_begin(&d, &h, true);
+		d.conf.checkpoint_taps = 100;
+		post_make(&post, d.open_day);
+		batch_add(&d, &post);
+		assert_int_equal(checkpoint_start(&d), 0);
+		if (cases[i].batches)
+			assert_true(queue_put(&d.queue, &waits));
+		d.stages.taps = cases[i].taps;
+		checkpoint_step(&d, 0);
+		while (checkpoint_idle(&d))
+			;
+		post_make(&post, d.open_day);
+		batch_add(&d, &post);
+		checkpoint_stop(&d);	/* an image of the end, besides the one that was made before or not */
+		checkpoint_told(&d, &told);
+		assert_int_equal(told.count, cases[i].made ? 2 : 1);
+		daemon_end(&d);
+		house_close(&h);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -604,6 +639,7 @@ int main(void)
 		cmocka_unit_test(no_byte_of_an_image_can_be_another_and_none_can_be_missing),
 		cmocka_unit_test(an_image_of_another_store_format_or_history_is_refused),
 		cmocka_unit_test(images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_end),
+		cmocka_unit_test(an_image_waits_while_batches_wait_but_not_beyond_four_times_its_taps),
 	};
 
 	return cmocka_run_group_tests(tests, packs_make, packs_free);
