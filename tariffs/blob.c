@@ -42,17 +42,41 @@ static void views(struct tariff *t, const uint8_t *p)
 			t->any_line = i + 1;
 }
 
-/* Of a pack that was checked. */
+/* ---- what rate() asks again and again, of a pack that was checked ---------------------------------------- */
+
 static void groups_list(struct tariff *t)
 {
 	for (uint32_t i = 0; i < t->group_count; i++) {
 		const struct row_group *g = &t->group[i];
 		uint64_t bit = 1ULL << i;
 
-		t->groups_by.hold |= g->by_hold ? bit : 0;
+		t->groups_by.hold[g->code % HOLD_CODES] |= g->by_hold ? bit : 0;
+		for (unsigned class = 0; class < CARD_CLASSES; class++)
+			t->groups_by.class[class] |= (g->card_classes >> class & 1) != 0 ? bit : 0;
 		t->groups_by.age |= g->age_from >= 0 || g->age_to >= 0 ? bit : 0;
-		t->groups_by.class |= g->card_classes != 0 ? bit : 0;
 		t->groups_by.product |= g->product_count != 0 ? bit : 0;
+	}
+}
+
+static void conds_list(struct tariff *t)
+{
+	for (uint32_t i = 0; i < t->cond_count && i < CONDS_TOLD; i++) {
+		const struct row_cond *c = &t->cond[i];
+		bool named = c->line_count != 0 || c->not_line_count != 0 || c->op_count != 0 || c->not_op_count != 0 || c->product_count != 0;
+		bool timed = c->season_mask != 0 || c->slots.days != DAYS_ALL || c->slots.count != 0;
+
+		if (!named && !timed && c->fare_min <= 0 && c->fare_max <= 0)
+			t->plain[i / 64] |= 1ULL << i % 64;
+	}
+}
+
+static void days_list(struct tariff *t)
+{
+	for (uint32_t i = 0; i < t->calendar_count; i++) {
+		int64_t at = (int64_t)t->calendar[i].day - t->calendar[0].day;
+
+		if (at >= 0 && at < DAYS_TOLD)
+			t->listed[at / 64] |= 1ULL << at % 64;
 	}
 }
 
@@ -73,6 +97,8 @@ int tariff_init(struct tariff *t, const void *blob, size_t bytes)
 	if (!blob_check(t))
 		return TARIFF_E_BLOB;
 	groups_list(t);
+	conds_list(t);
+	days_list(t);
 	return 0;
 }
 
@@ -91,15 +117,6 @@ int tariff_open(const void *blob, size_t bytes, struct tariff **ret_tariff)
 
 void tariff_close(struct tariff *t) { free(t); }
 
-uint32_t text_hash(const char *text)
-{
-	uint32_t h = 2166136261u;
-
-	for (; *text != '\0'; text++)
-		h = (h ^ (uint8_t)*text) * 16777619u;
-	return h != 0 ? h : 1;
-}
-
 uint16_t id_hash(const char *id)
 {
 	uint32_t h = text_hash(id);
@@ -116,21 +133,39 @@ static const struct row_line *rows_in_force(const struct tariff *t, uint32_t fir
 	return NULL;
 }
 
-const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms)
+/* Names are a few bytes long: sooner compared than a function is called for it. */
+static bool text_same(const char *a, const char *b)
 {
-	uint32_t mask = t->line_hash_count - 1, i = text_hash(name) & mask;
+	for (; *a == *b; a++, b++)
+		if (*a == '\0')
+			return true;
+	return false;
+}
+
+const struct row_line *line_hashed(const struct tariff *t, const char *name, uint32_t hash, int64_t at_ms)
+{
+	uint32_t mask = t->line_hash_count - 1, i = hash & mask;
 
 	for (uint32_t steps = 0; steps <= mask && t->line_hash[i] != 0; steps++, i = (i + 1) & mask) {
-		if (strcmp(t->text + t->line[t->line_hash[i] - 1].name, name) == 0)
+		if (text_same(t->text + t->line[t->line_hash[i] - 1].name, name))
 			return rows_in_force(t, t->line_hash[i] - 1, at_ms);
 	}
 	return t->any_line != 0 && name[0] != '\0' ? rows_in_force(t, t->any_line - 1, at_ms) : NULL;
 }
 
-uint8_t day_kind_of(const struct tariff *t, int32_t day)
+const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms) { return line_hashed(t, name, text_hash(name), at_ms); }
+
+/* False: the calendar does not have the day. */
+static bool day_listed(const struct tariff *t, int32_t day)
+{
+	int64_t at = t->calendar_count > 0 ? (int64_t)day - t->calendar[0].day : -1;
+
+	return at >= DAYS_TOLD || (at >= 0 && (t->listed[at / 64] >> at % 64 & 1) != 0);
+}
+
+static uint8_t calendar_kind(const struct tariff *t, int32_t day)
 {
 	uint32_t low = 0, high = t->calendar_count;
-	uint8_t kind = 0;
 
 	while (low < high) {
 		uint32_t mid = (low + high) / 2;	/* far from overflow: BLOB_BYTES_MAX */
@@ -140,8 +175,13 @@ uint8_t day_kind_of(const struct tariff *t, int32_t day)
 		else
 			high = mid;
 	}
-	if (low < t->calendar_count && t->calendar[low].day == day)
-		kind = (uint8_t)t->calendar[low].kind;
+	return low < t->calendar_count && t->calendar[low].day == day ? (uint8_t)t->calendar[low].kind : 0;
+}
+
+uint8_t day_kind_of(const struct tariff *t, int32_t day)
+{
+	uint8_t kind = day_listed(t, day) ? calendar_kind(t, day) : 0;
+
 	if ((kind & (DAY_WORK | DAY_REST)) == 0)
 		kind |= day_of_week(day) <= 5 ? DAY_WORK : DAY_REST;
 	return kind;

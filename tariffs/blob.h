@@ -184,15 +184,32 @@ struct row_difference { uint16_t rule; uint8_t absorb, pad; uint32_t reasons, re
 	X(T_CALENDAR, calendar, struct row_calendar) X(T_REGION, region, struct row_region) \
 	X(T_STOP, stop, struct row_stop) X(T_DIFFERENCE, difference, struct row_difference)
 
-struct tariff {				/* an opened blob: typed views into it */
+#define HOLD_CODES 32			/* places for groups by code, which may share one */
+#define CARD_CLASSES 16
+#define CONDS_TOLD 256			/* what lies beyond is looked at as if it were not plain */
+#define DAYS_TOLD 2048			/* five years and a half */
+struct tariff {				/* an opened blob: typed views into it, and what rate() asks of it again and again */
 	const struct blob_head *head;
 	const char *text; uint32_t text_bytes;
 #define X(table, member, type) const type *member; uint32_t member##_count;
 	BLOB_VIEWS(X)
 #undef X
 	uint32_t any_line;			/* index + 1 of the line "*" */
-	struct { uint64_t hold, age, class, product; } groups_by;	/* groups, by the ways they name of being in them */
+	/* Groups, by what one of their ways of being in them asks for: a hold's code, a card's class, an age, a product. */
+	struct { uint64_t hold[HOLD_CODES], class[CARD_CLASSES], age, product; } groups_by;
+	uint64_t plain[CONDS_TOLD / 64];	/* conditions, one bit each: those that ask only for rider, kind of line, medium and dates */
+	uint64_t listed[DAYS_TOLD / 64];	/* days from the first in the calendar on, one bit each: those that are in it */
 };
+
+/* False: it may ask for more. */
+static inline bool cond_plain(const struct tariff *t, uint16_t cond)
+{
+	return cond < CONDS_TOLD && (t->plain[cond / 64] >> cond % 64 & 1) != 0;
+}
+
+/* Groups of which one that has a hold of this code may be a member; some others are among them. */
+static inline uint64_t groups_by_hold(const struct tariff *t, uint16_t code) { return t->groups_by.hold[code % HOLD_CODES]; }
+static inline uint64_t groups_by_class(const struct tariff *t, uint8_t class) { return class < CARD_CLASSES ? t->groups_by.class[class] : 0; }
 
 /* Cell of the decision table: concessions whose class, medium and guest conditions hold together. */
 #define CELL_MEDIA 8
@@ -204,10 +221,18 @@ static inline size_t cell_at(size_t class_index, unsigned medium, unsigned guest
 
 bool blob_check(const struct tariff *t);	/* every index, offset and range; blob_check.c */
 extern const uint32_t blob_row_bytes[T_COUNT_];	/* size of one row of each table */
-uint32_t text_hash(const char *text);
+static inline uint32_t text_hash(const char *text)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *text != '\0'; text++)
+		h = (h ^ (uint8_t)*text) * 16777619u;
+	return h != 0 ? h : 1;
+}
 uint16_t id_hash(const char *id);	/* never 0 */
 /* Row in force at a time: exact name, else the wildcard line "*". NULL: unknown. */
 const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms);
+const struct row_line *line_hashed(const struct tariff *t, const char *name, uint32_t hash, int64_t at_ms);	/* hash: text_hash of the name */
 uint8_t day_kind_of(const struct tariff *t, int32_t day);
 
 #endif

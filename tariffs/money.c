@@ -27,7 +27,7 @@ struct money money_sub(struct money a, struct money b)
 }
 
 /* Is the quotient's amount one more? half: how the rest compares with half of the divisor. */
-static bool rounds_up(enum money_round mode, bool negative, bool odd, int half, bool rest)
+static inline bool rounds_up(enum money_round mode, bool negative, bool odd, int half, bool rest)
 {
 	switch (mode) {
 	case ROUND_HALF_UP: return half >= 0;
@@ -59,19 +59,25 @@ static int64_t divide_narrow(int64_t a, int64_t b, enum money_round mode)
 	return negative ? -q : q;
 }
 
-struct money money_scale(struct money a, int64_t num, int64_t den, enum money_round mode, int64_t unit_fen)
+static struct money scale_wide(struct money a, int64_t num, int64_t den, enum money_round mode, int64_t unit_fen)
 {
-	int64_t top, bottom;
-	__int128 q;
+	__int128 q = divide((__int128)a.fen * num, (__int128)den * unit_fen, mode) * unit_fen;
 
-	assert(den > 0 && unit_fen > 0);
-	if (!__builtin_mul_overflow(a.fen, num, &top) && !__builtin_mul_overflow(den, unit_fen, &bottom) && bottom < INT64_MAX / 2 && top > INT64_MIN)
-		q = (__int128)divide_narrow(top, bottom, mode) * unit_fen;
-	else
-		q = divide((__int128)a.fen * num, (__int128)den * unit_fen, mode) * unit_fen;
 	if (q > INT64_MAX || q < INT64_MIN)
 		abort();
 	return money_of_fen((int64_t)q);
+}
+
+struct money money_scale(struct money a, int64_t num, int64_t den, enum money_round mode, int64_t unit_fen)
+{
+	int64_t top, bottom, fen;
+
+	assert(den > 0 && unit_fen > 0);
+	if (__builtin_mul_overflow(a.fen, num, &top) || __builtin_mul_overflow(den, unit_fen, &bottom) || bottom >= INT64_MAX / 2 || top == INT64_MIN)
+		return scale_wide(a, num, den, mode, unit_fen);
+	if (__builtin_mul_overflow(divide_narrow(top, bottom, mode), unit_fen, &fen))
+		abort();
+	return money_of_fen(fen);
 }
 
 #define SPLIT_PARTS_MAX 16

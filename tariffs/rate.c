@@ -13,12 +13,12 @@
 
 #define FARE_FEN_MAX 1000000
 
-void note(struct rating *r, uint16_t rule, enum rule_miss miss)
+void note_add(struct rate_notes *notes, uint16_t rule, enum rule_miss miss)
 {
-	if (r->notes != NULL && r->notes->count < sizeof(r->notes->note) / sizeof(r->notes->note[0])) {
-		r->notes->note[r->notes->count].rule = rule;
-		r->notes->note[r->notes->count].miss = miss;
-		r->notes->count++;
+	if (notes->count < sizeof(notes->note) / sizeof(notes->note[0])) {
+		notes->note[notes->count].rule = rule;
+		notes->note[notes->count].miss = miss;
+		notes->count++;
 	}
 }
 
@@ -33,57 +33,70 @@ void step(struct fare *f, enum fare_step_kind kind, uint16_t rule, int64_t delta
 /* What each step took off, in whole fen that sum to published - paid: cumulated prices are rounded, not parts. */
 struct priced {
 	int64_t paid, leg_fen;			/* leg: before the transfer step */
-	int64_t concession, transfer, ladder, cap;
+	int64_t less[ORDER_ROUND + 1];		/* by enum order_step */
 	uint16_t ladder_rule, ladder_fund, cap_rule, cap_fund;
 };
+
+/* The amount that was rounded last: most steps leave it as it is. */
+struct rounded { struct exact of; int64_t fen; };
+
+static int64_t rounded(const struct rating *r, struct rounded *last, struct exact now)
+{
+	if (now.num != last->of.num || now.den != last->of.den)
+		*last = (struct rounded){ now, exact_round(r, now) };
+	return last->fen;
+}
+
+/* On the published fare the choice has it already. */
+static struct exact concession_step(const struct rating *r, const struct choice *choice, struct exact now)
+{
+	bool published = now.den == 1 && now.num == r->published_fen;
+
+	return published && choice->price.den != 0 ? choice->price : concession_price(r, choice->index, now);
+}
 
 /* Take the steps for a concession and a transfer price. Caps only where the ride is the rider's own. */
 static struct priced steps_take(struct rating *r, const struct choice *choice, const struct row_transfer_price *transfer, bool with_caps)
 {
 	struct exact now = exact_of_fen(r->published_fen);
 	struct priced p = { .leg_fen = r->published_fen };
-	int64_t before = r->published_fen;
+	struct rounded last = { 0 };
 	bool drop = transfer != NULL && (transfer->instead || transfer->effect == EFFECT_PRICE);
+	const uint8_t *order = r->t->head->order;
 
-	for (size_t i = 0; i < ORDER_MAX && r->t->head->order[i] != ORDER_END; i++) {
-		int64_t *less = NULL, fen;
+	p.paid = r->published_fen;
+	for (size_t i = 0; i < ORDER_MAX && order[i] != ORDER_END; i++) {
+		int64_t before = p.paid;
 
-		switch ((enum order_step)r->t->head->order[i]) {
+		switch ((enum order_step)order[i]) {
 		case ORDER_CONCESSION:
 			if (!drop)
-				now = concession_price(r, choice->index, now);
-			less = &p.concession;
+				now = concession_step(r, choice, now);
 			break;
 		case ORDER_TRANSFER:
-			p.leg_fen = exact_round(r, now);
+			p.leg_fen = rounded(r, &last, now);
 			if (drop)
 				now = exact_of_fen(r->published_fen);
 			if (transfer != NULL)
 				now = transfer_apply(r, transfer, now);
-			less = &p.transfer;
 			break;
 		case ORDER_LADDER:
 			if (!r->escort)
 				now = ladders_apply(r, choice, now, &p.ladder_rule, &p.ladder_fund);
-			less = &p.ladder;
 			break;
 		case ORDER_CAP:
 			if (with_caps)
 				now = exact_of_fen(caps_apply(r, exact_round(r, now), &p.cap_rule, &p.cap_fund));
-			less = &p.cap;
 			break;
 		case ORDER_ROUND: now = exact_of_fen(exact_round(r, now)); break;
 		case ORDER_END: break;
 		}
-		fen = exact_round(r, now);
-		if (less != NULL)
-			*less += before - fen;
-		before = fen;
+		p.paid = rounded(r, &last, now);
+		p.less[order[i]] += before - p.paid;
 	}
-	p.paid = before;
 	if (drop) {		/* the concession was taken back: all of it is the transfer's */
-		p.transfer += p.concession;
-		p.concession = 0;
+		p.less[ORDER_TRANSFER] += p.less[ORDER_CONCESSION];
+		p.less[ORDER_CONCESSION] = 0;
 	}
 	return p;
 }
@@ -112,31 +125,41 @@ static int64_t unit_of(const struct rating *r, const struct row_fund *f)
 	return f->unit_fen;
 }
 
-/* Fund what a step took off; card_gap_fen is the ordinary card price of this ride less what is paid. */
-static void fund(const struct rating *r, uint16_t index, int64_t less_fen, int64_t card_gap_fen)
+static int64_t owed_fen(const struct rating *r, const struct row_fund *f, int64_t less_fen, int64_t card_gap_fen)
 {
-	const struct row_fund *f = &r->t->fund[index];
-	struct money part[FARE_FUNDERS_MAX + 1];
-	uint32_t weight[FARE_FUNDERS_MAX + 1];
-	int64_t owed = 0;
-	size_t n = f->share_count;
-
 	switch ((enum gap_kind)f->gap) {
-	case GAP_PUBLISHED: owed = less_fen; break;
-	case GAP_CARD_PRICE: owed = card_gap_fen; break;
-	case GAP_UNIT: owed = less_fen > 0 ? unit_of(r, f) : 0; break;
-	case GAP_OWN: owed = (r->line->own_fen > 0 ? r->line->own_fen : r->published_fen) - (r->published_fen - less_fen); break;
+	case GAP_PUBLISHED: return less_fen;
+	case GAP_CARD_PRICE: return card_gap_fen;
+	case GAP_UNIT: return less_fen > 0 ? unit_of(r, f) : 0;
+	case GAP_OWN: return (r->line->own_fen > 0 ? r->line->own_fen : r->published_fen) - (r->published_fen - less_fen);
 	case GAP_NONE:
 	case GAP_LUMP:
 	case GAP_COUNT_: break;
 	}
-	if (owed <= 0)
-		return;
+	return 0;
+}
+
+__attribute__((noinline)) static void owed_split(const struct rating *r, const struct row_fund *f, int64_t owed)
+{
+	struct money part[FARE_FUNDERS_MAX + 1];
+	uint32_t weight[FARE_FUNDERS_MAX + 1];
+	size_t n = f->share_count;
+
 	memcpy(weight, f->weight, sizeof(f->weight));
 	weight[n] = f->operator_weight;
 	money_split(money_of_fen(owed), weight, n + 1, part);
 	for (size_t i = 0; i < n; i++)
 		funder_add(r->fare, f->treasury[i] == TREASURY_OF_COUNTY ? r->line->county_treasury : f->treasury[i], part[i].fen);
+}
+
+/* Fund what a step took off; card_gap_fen is the ordinary card price of this ride less what is paid. */
+static void fund(const struct rating *r, uint16_t index, int64_t less_fen, int64_t card_gap_fen)
+{
+	const struct row_fund *f = &r->t->fund[index];
+	int64_t owed = owed_fen(r, f, less_fen, card_gap_fen);
+
+	if (owed > 0)
+		owed_split(r, f, owed);
 }
 
 static int64_t funded_fen(const struct fare *f)
@@ -172,15 +195,15 @@ static void fund_all(struct rating *r, const struct choice *choice, const struct
 		f->fund_rule = by->rule;
 		if (by->gap == GAP_CARD_PRICE)
 			fund(r, c->fund, 0, card_price_fen(r, x) - p->paid);
-		else if (p->concession > 0)
-			fund(r, c->fund, p->concession, 0);
+		else if (p->less[ORDER_CONCESSION] > 0)
+			fund(r, c->fund, p->less[ORDER_CONCESSION], 0);
 	}
 	if (x->price != NULL)
-		fund(r, x->scheme->fund, p->transfer, p->transfer);
+		fund(r, x->scheme->fund, p->less[ORDER_TRANSFER], p->less[ORDER_TRANSFER]);
 	if (p->ladder_rule != 0)
-		fund(r, p->ladder_fund, p->ladder, p->ladder);
+		fund(r, p->ladder_fund, p->less[ORDER_LADDER], p->less[ORDER_LADDER]);
 	if (p->cap_rule != 0)
-		fund(r, p->cap_fund, p->cap, p->cap);
+		fund(r, p->cap_fund, p->less[ORDER_CAP], p->less[ORDER_CAP]);
 }
 
 /* ---- repeat taps ------------------------------------------------------------------------------------------- */
@@ -208,9 +231,9 @@ static const struct row_lock *lock_find(struct rating *r, const struct choice *c
 	for (uint32_t i = 0; i < r->t->lock_count; i++) {
 		const struct row_lock *l = &r->t->lock[i];
 		bool with = choice->index == PRICE_NONE ? l->with_published : (l->with >> choice->index & 1) != 0;
-		int64_t gap = lock_gap(r, l);
+		int64_t gap = with ? lock_gap(r, l) : -1;
 
-		if (with && gap >= 0 && (l->ms == LOCK_WINDOW ? transfer_window_open(r) : gap < l->ms))
+		if (gap >= 0 && (l->ms == LOCK_WINDOW ? transfer_window_open(r) : gap < l->ms))
 			return l;
 	}
 	return NULL;
@@ -253,16 +276,16 @@ static void steps_tell(struct rating *r, const struct choice *choice, const stru
 {
 	struct fare *f = r->fare;
 
-	if (choice->index != PRICE_NONE && (p->concession != 0 || x->price == NULL)) {
+	if (choice->index != PRICE_NONE && (p->less[ORDER_CONCESSION] != 0 || x->price == NULL)) {
 		f->rule = r->t->concession[choice->index].rule;
-		step(f, FARE_STEP_CONCESSION, f->rule, -p->concession);
+		step(f, FARE_STEP_CONCESSION, f->rule, -p->less[ORDER_CONCESSION]);
 	}
 	if (x->price != NULL)
-		step(f, FARE_STEP_TRANSFER, x->scheme->rule, -p->transfer);
+		step(f, FARE_STEP_TRANSFER, x->scheme->rule, -p->less[ORDER_TRANSFER]);
 	if (p->ladder_rule != 0)
-		step(f, FARE_STEP_LADDER, p->ladder_rule, -p->ladder);
+		step(f, FARE_STEP_LADDER, p->ladder_rule, -p->less[ORDER_LADDER]);
 	if (p->cap_rule != 0)
-		step(f, FARE_STEP_CAP, p->cap_rule, -p->cap);
+		step(f, FARE_STEP_CAP, p->cap_rule, -p->less[ORDER_CAP]);
 }
 
 static void refund_find(struct rating *r, const struct choice *choice)
@@ -452,24 +475,18 @@ static enum fare_reject ride_finish(struct rating *r)
 void rate(const struct tariff *t, const struct rider *rider, const struct rider_state *state, const struct ride *ride,
 	  struct rider_state *ret_state, struct fare *ret_fare, struct rate_notes *notes)
 {
-	struct rider_state copy;
-	const struct rider_state *before = state;
-	struct rating r = { .t = t, .rider = rider, .ride = ride, .after = ret_state, .fare = ret_fare, .notes = notes };
+	struct rating r = { .t = t, .rider = rider, .ride = ride, .before = state, .after = ret_state, .fare = ret_fare, .notes = notes };
 
 	if (ret_state != state)
 		*ret_state = *state;
-	else
-		before = memcpy(&copy, state, sizeof(copy));	/* *ret_state is written as the ride is rated */
-	r.before = before;
 	*ret_fare = (struct fare){ 0 };
 	if (notes != NULL)
 		notes->count = 0;
 	ret_fare->reject = ride_find(&r);
 	if (ret_fare->reject == FARE_OK)
 		ret_fare->reject = ride_finish(&r);
-	if (ret_fare->reject != FARE_OK) {
+	if (ret_fare->reject != FARE_OK) {	/* before anything was remembered */
 		*ret_fare = (struct fare){ .reject = ret_fare->reject, .rule = ret_fare->rule, .line = ret_fare->line };
-		*ret_state = *before;
 		return;
 	}
 	assert(ret_fare->published.fen == ret_fare->paid.fen + funded_fen(ret_fare) + ret_fare->absorbed.fen);

@@ -26,8 +26,8 @@ struct rating {
 	const struct tariff *t;
 	const struct rider *rider;
 	const struct ride *ride;
-	const struct rider_state *before;
-	struct rider_state *after;
+	const struct rider_state *before;	/* may be what is written: a ride is remembered when all that asks about */
+	struct rider_state *after;		/* the past has been asked, each part by the functions named _remember, _open and _charge */
 	struct fare *fare;
 	struct rate_notes *notes;
 	const struct row_line *line;
@@ -40,6 +40,8 @@ struct rating {
 	uint16_t minute;
 	uint32_t seasons;
 	uint32_t line_hash, vehicle_hash, operator_id;	/* vehicle 0: unknown */
+	uint64_t class_bit;		/* of the line's class */
+	uint32_t kind_bits;		/* of the ride's medium, guest class and mode, where a condition has its masks of them */
 	uint64_t groups;		/* groups the rider is in on this day */
 	uint64_t lapsed;		/* groups whose yearly check has lapsed */
 	uint64_t excluded;		/* concessions a lock has taken out */
@@ -50,19 +52,48 @@ struct rating {
 	bool complete;			/* both ends of the ride are known, or it has only one tap */
 };
 
-void note(struct rating *r, uint16_t rule, enum rule_miss miss);
+void note_add(struct rate_notes *notes, uint16_t rule, enum rule_miss miss);
+static inline void note(struct rating *r, uint16_t rule, enum rule_miss miss)
+{
+	if (r->notes != NULL)
+		note_add(r->notes, rule, miss);
+}
 void step(struct fare *f, enum fare_step_kind kind, uint16_t rule, int64_t delta_fen);
 
 /* rate_find.c: the ride and the rider */
 enum fare_reject ride_find(struct rating *r);	/* line, clocks, day, seasons, groups */
 enum asking { ASK_ALL, ASK_STATIC };		/* static: not who, guest, product: is the rule for such a ride at all */
-enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking asking);
+enum rule_miss cond_ask(const struct rating *r, const struct row_cond *c, enum asking asking);	/* 0: it holds */
+
+static inline uint32_t cond_kinds(const struct row_cond *c)
+{
+	return (uint32_t)c->medium_mask | (uint32_t)c->guest_mask << 8 | (uint32_t)c->mode_mask << 16;
+}
+
+/* A condition that asks no more than this: it holds as a whole. */
+static inline bool plain_holds(const struct rating *r, const struct row_cond *c)
+{
+	return (c->who == 0 || (c->who & r->groups) != 0) && (c->who_not & r->groups) == 0 && (c->class_mask & r->class_bit) != 0 &&
+	       (cond_kinds(c) & r->kind_bits) == r->kind_bits && r->clock_ms >= c->from_ms && r->clock_ms < c->to_ms &&
+	       (r->ride->known_ms == 0 || r->ride->known_ms >= c->published_ms);
+}
+
+static inline enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking asking)
+{
+	const struct row_cond *c = &r->t->cond[cond];
+
+	return cond_plain(r->t, cond) && plain_holds(r, c) ? 0 : cond_ask(r, c, asking);
+}
 bool slots_hit(const struct rating *r, const struct row_slots *s);
 int64_t published_find(const struct rating *r, const struct span *ridden);	/* fen, negative: none */
 
 /* rate_price.c: prices and the one concession */
 struct exact exact_scale(struct exact a, int32_t rate);
-int64_t exact_round(const struct rating *r, struct exact a);		/* by the pack */
+int64_t exact_round_parts(const struct rating *r, struct exact a);
+static inline int64_t exact_round(const struct rating *r, struct exact a)	/* by the pack */
+{
+	return a.den == 1 && r->t->head->round_unit_fen == 1 ? a.num : exact_round_parts(r, a);
+}
 struct exact price_on(const struct rating *r, const struct row_price *p, const struct row_quota *q, struct exact base);
 struct choice concession_choose(struct rating *r);
 struct exact concession_price(const struct rating *r, int index, struct exact base);
@@ -89,7 +120,12 @@ int64_t quota_left(const struct rating *r, const struct row_quota *q);
 bool quotas_suffice(const struct rating *r, const struct row_concession *c);	/* of a concession with a quota: each has enough left */
 struct exact ladders_apply(struct rating *r, const struct choice *choice, struct exact now, uint16_t *ret_rule, uint16_t *ret_fund);
 int64_t caps_apply(struct rating *r, int64_t fen, uint16_t *ret_rule, uint16_t *ret_fund);
-void quota_remember(struct rating *r, const struct choice *choice);	/* what the concession takes */
+void quotas_take(struct rating *r, const struct row_concession *c);
+static inline void quota_remember(struct rating *r, const struct choice *choice)	/* what the concession takes */
+{
+	if (choice->index != PRICE_NONE && r->t->concession[choice->index].quota != 0)
+		quotas_take(r, &r->t->concession[choice->index]);
+}
 void accounts_remember(struct rating *r, const struct choice *choice, bool transferred);
 /* What an unfinished ride owed, for caps that count it. */
 void unfinished_remember(struct rating *r, int64_t fen);

@@ -245,12 +245,8 @@ static void quota_take(struct rating *r, const struct row_quota *q, uint16_t tak
 	step(r->fare, FARE_STEP_QUOTA, q->rule, 0);
 }
 
-void quota_remember(struct rating *r, const struct choice *choice)
+void quotas_take(struct rating *r, const struct row_concession *c)
 {
-	const struct row_concession *c = choice->index != PRICE_NONE ? &r->t->concession[choice->index] : NULL;
-
-	if (c == NULL || c->quota == 0)
-		return;
 	quota_take(r, &r->t->quota[c->quota - 1], c->takes);
 	for (size_t i = 0; i < CONCESSION_QUOTAS_MAX - 1 && c->also[i] != 0; i++)
 		quota_take(r, &r->t->quota[c->also[i] - 1], c->takes);

@@ -21,17 +21,31 @@ static int32_t birthday_of(const struct tariff *t, const struct civil *birth, in
 	return day + t->head->birthday_after;
 }
 
-/* Last day of the upper age: the eve of the next birthday, or a date of the year in which that age is reached. */
-static int32_t last_day_of(const struct tariff *t, const struct row_group *g, const struct civil *birth)
-{
-	int32_t year = birth->year + g->age_to;
+static struct civil born(const struct rider *rider) { return civil_of_ms((int64_t)rider->birth * 86400000 - CIVIL_OFFSET_MS); }
 
-	switch ((enum group_end)g->ends) {
-	case END_YEAR: return day_of_civil(year, 12, 31);
-	case END_DATE: return day_of_civil(year, g->ends_mmdd / 100, g->ends_mmdd % 100);
-	case END_BIRTHDAY: break;
-	}
-	return birthday_of(t, birth, g->age_to + 1) - 1;
+/* Is the rider so many years old? The calendar is asked only around the birthday: a year has 365 days or 366. */
+static bool reached(const struct rating *r, int years)
+{
+	int64_t lived = (int64_t)r->day - r->rider->birth;
+	struct civil birth;
+
+	if (lived < 365LL * years)
+		return false;
+	if (lived >= 366LL * years + r->t->head->birthday_after)
+		return true;
+	birth = born(r->rider);
+	return r->day >= birthday_of(r->t, &birth, years);
+}
+
+/* The upper age ends with the eve of the next birthday, or with a date of the year in which that age is reached. */
+static bool passed(const struct rating *r, const struct row_group *g)
+{
+	int32_t year;
+
+	if (g->ends == END_BIRTHDAY)
+		return reached(r, g->age_to + 1);
+	year = born(r->rider).year + g->age_to;
+	return r->day > (g->ends == END_YEAR ? day_of_civil(year, 12, 31) : day_of_civil(year, g->ends_mmdd / 100, g->ends_mmdd % 100));
 }
 
 static bool region_within(uint32_t region, uint32_t prefix)
@@ -41,11 +55,11 @@ static bool region_within(uint32_t region, uint32_t prefix)
 	return region == prefix;
 }
 
-static bool group_by_age(const struct rating *r, const struct row_group *g, const struct civil *birth)
+static bool group_by_age(const struct rating *r, const struct row_group *g)
 {
 	if (r->rider->birth == DAY_NONE || (g->home != 0 && !region_within(r->rider->home, g->home)))
 		return false;
-	return (g->age_from < 0 || r->day >= birthday_of(r->t, birth, g->age_from)) && (g->age_to < 0 || r->day <= last_day_of(r->t, g, birth));
+	return (g->age_from < 0 || reached(r, g->age_from)) && (g->age_to < 0 || !passed(r, g));
 }
 
 static bool group_by_hold(const struct rating *r, const struct row_group *g, bool *ret_lapsed)
@@ -119,14 +133,14 @@ static bool group_of_escort(const struct rating *r, const struct row_group *g)
 }
 
 /* Any of the ways a group names is enough, or all of them where it says so; that of escorts is nobody else's. */
-static bool group_holds(const struct rating *r, const struct row_group *g, const struct civil *birth, bool *ret_lapsed)
+static bool group_holds(const struct rating *r, const struct row_group *g, bool *ret_lapsed)
 {
 	bool by_age = g->age_from >= 0 || g->age_to >= 0, yes = false, no = false;
 
 	if (g->by_hold)
 		*(group_by_hold(r, g, ret_lapsed) ? &yes : &no) = true;
 	if (by_age)
-		*(group_by_age(r, g, birth) ? &yes : &no) = true;
+		*(group_by_age(r, g) ? &yes : &no) = true;
 	if (g->card_classes != 0)
 		*(group_by_class(r, g) ? &yes : &no) = true;
 	if (g->product_count != 0)
@@ -152,18 +166,19 @@ static void escort_find(struct rating *r)
 static void groups_find(struct rating *r)
 {
 	const struct tariff *t = r->t;
-	uint64_t left = t->groups_by.class | (r->ride->product[0] != '\0' ? t->groups_by.product : 0) | (r->rider->hold_count > 0 ? t->groups_by.hold : 0);
-	struct civil birth = { 0 };
+	uint64_t left = groups_by_class(t, r->ride->card_class);
 
-	if (r->rider->birth != DAY_NONE) {
-		birth = civil_of_ms((int64_t)r->rider->birth * 86400000 - CIVIL_OFFSET_MS);
+	if (r->ride->product[0] != '\0')
+		left |= t->groups_by.product;
+	if (r->rider->birth != DAY_NONE)
 		left |= t->groups_by.age;
-	}
+	for (uint8_t i = 0; i < r->rider->hold_count && i < RIDER_HOLDS_MAX; i++)
+		left |= groups_by_hold(t, r->rider->hold[i].group);
 	for (; left != 0; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(left);
 		bool lapsed = false;
 
-		if (group_holds(r, &t->group[i], &birth, &lapsed))
+		if (group_holds(r, &t->group[i], &lapsed))
 			r->groups |= 1ULL << i;
 		else if (lapsed)
 			r->lapsed |= 1ULL << i;
@@ -236,9 +251,8 @@ static enum rule_miss line_miss(const struct rating *r, const struct row_cond *c
 	return 0;
 }
 
-enum rule_miss cond_miss(const struct rating *r, uint16_t cond, enum asking asking)
+enum rule_miss cond_ask(const struct rating *r, const struct row_cond *c, enum asking asking)
 {
-	const struct row_cond *c = &r->t->cond[cond];
 	enum rule_miss miss = asking == ASK_ALL ? who_miss(r, c) : 0;
 
 	if (miss == 0)
@@ -276,12 +290,9 @@ static int64_t section_fen(const struct rating *r)
 
 	if (a != 0 && b != 0)
 		return section_between(r, a, b);
-	for (uint32_t i = 0; i < r->line->section_count; i++) {
-		const struct row_section *s = &r->t->section[r->line->section + i];
-
+	for (const struct row_section *s = r->t->section + r->line->section, *end = s + r->line->section_count; s < end; s++)
 		if ((s->from_stop == a || s->to_stop == a) && s->fen > dearest)
 			dearest = s->fen;
-	}
 	return dearest >= 0 ? dearest : r->line->fare_fen;
 }
 
@@ -417,10 +428,12 @@ enum fare_reject ride_find(struct rating *r)
 
 	if (ride->time_ms < r->t->head->valid_from_ms)
 		return FARE_NOT_IN_FORCE;
-	r->line = line_at(r->t, ride->line, ride->time_ms);
+	r->line_hash = text_hash(ride->line);
+	r->line = line_hashed(r->t, ride->line, r->line_hash, ride->time_ms);
 	if (r->line == NULL)
 		return FARE_LINE_UNKNOWN;
-	r->line_hash = text_hash(ride->line);
+	r->class_bit = 1ULL << r->line->class_index;
+	r->kind_bits = 1u << (ride->medium & 7) | 1u << (8 + (ride->guest & 3)) | 1u << (16 + r->line->mode);
 	r->vehicle_hash = ride->vehicle[0] != '\0' ? text_hash(ride->vehicle) | 1 : 0;
 	r->operator_id = ride->operator_id != 0 ? ride->operator_id : r->line->operator_id;
 	clock_set(r, ride->time_ms);

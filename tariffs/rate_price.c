@@ -16,11 +16,14 @@ struct exact exact_scale(struct exact a, int32_t rate)
 	return (struct exact){ a.num * rate, a.den * 10000 };
 }
 
-int64_t exact_round(const struct rating *r, struct exact a)
+/* The usual way without looking at what only others ask. */
+int64_t exact_round_parts(const struct rating *r, struct exact a)
 {
-	if (a.den == 1 && r->t->head->round_unit_fen == 1)
-		return a.num;
-	return money_scale(money_of_fen(a.num), 1, a.den, (enum money_round)r->t->head->round_mode, r->t->head->round_unit_fen).fen;
+	const struct blob_head *h = r->t->head;
+
+	if (h->round_mode == ROUND_HALF_UP && h->round_unit_fen == 1 && a.num >= 0 && a.num < INT64_MAX / 4 && a.den < INT64_MAX / 4)
+		return (2 * a.num + a.den) / (2 * a.den);
+	return money_scale(money_of_fen(a.num), 1, a.den, (enum money_round)h->round_mode, h->round_unit_fen).fen;
 }
 
 /* a < b, amounts of one ride: cross products stay within 128 bits. */
@@ -81,10 +84,10 @@ struct exact concession_price(const struct rating *r, int index, struct exact ba
 	return price_on(r, &c->price, c->quota != 0 ? &r->t->quota[c->quota - 1] : NULL, base);
 }
 
-static bool resolve(struct rating *r, int index, int depth, struct choice *ret);
+static inline bool resolve(struct rating *r, int index, int depth, struct choice *ret);
 
 /* What a rule names for when it cannot be used itself. False: the next rule that applies. */
-static bool fallback(struct rating *r, int16_t then, int via, enum rule_miss because, int depth, struct choice *ret)
+__attribute__((noinline)) static bool fallback(struct rating *r, int16_t then, int via, enum rule_miss because, int depth, struct choice *ret)
 {
 	bool found = false;
 
@@ -101,7 +104,7 @@ static bool fallback(struct rating *r, int16_t then, int via, enum rule_miss bec
 }
 
 /* A concession whose conditions hold: itself, or its fallback when the hours are shut or the quota is empty. */
-static bool resolve(struct rating *r, int index, int depth, struct choice *ret)
+static inline bool resolve(struct rating *r, int index, int depth, struct choice *ret)
 {
 	const struct row_concession *c = &r->t->concession[index];
 

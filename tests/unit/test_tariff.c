@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,72 @@ static void a_lock_of_the_window_holds_to_its_last_second(void **state)
 	free(bytes);
 }
 
+static struct tariff *laid_over(const char *pack, const struct tariff_overlay *overlay, void **ret_blob)
+{
+	struct tariff *t;
+	size_t n;
+
+	assert_int_equal(tariff_compile_with(pack, overlay, to_message, NULL, ret_blob, &n), 0);
+	assert_int_equal(tariff_open(*ret_blob, n, &t), 0);
+	return t;
+}
+
+/* At 07:30 an old person pays half on a workday and nothing on a holiday. */
+static void a_holiday_counts_however_long_after_the_first_of_the_calendar(void **state)
+{
+	static const int after[] = { 0, 1, 63, 64, 2046, 2047, 2048, 2049, 4000 };
+	const int32_t first = day_of_civil(2020, 1, 6);
+	struct rider rider = { .birth = day_of_civil(1940, 1, 1), .issued = DAY_NONE };
+	struct ride ride = { .event = RIDE_SINGLE, .medium = MEDIUM_PURSE, .card_class = 1, .line = "1" };
+	char text[256] = "date,kind\n", date[11];
+	struct tariff *t;
+	void *bytes;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
+		day_format(first + after[i], date);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s,holiday\n", date);
+	}
+	t = laid_over("tests/golden/peak-fallback/pack", &(struct tariff_overlay){ .calendar_csv = text }, &bytes);
+	for (int32_t day = day_of_civil(2025, 1, 1); day < first + 4010; day++) {
+		bool rest = day_of_week(day) > 5;
+		struct rider_state s = { 0 };
+		struct fare f;
+
+		for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++)
+			rest = rest || day == first + after[i];
+		ride.time_ms = day * 86400000LL + 27000000 - CIVIL_OFFSET_MS;
+		rate(t, &rider, &s, &ride, &s, &f, NULL);
+		assert_int_equal(f.paid.fen, rest ? 0 : 100);
+	}
+	tariff_close(t);
+	free(bytes);
+}
+
+/* Three hundred refunds on lines that are not ridden, and one on all lines behind them. */
+static void the_last_of_three_hundred_rules_applies_like_the_first(void **state)
+{
+	static char text[302 * 160];
+	struct rider rider = { .birth = DAY_NONE, .issued = DAY_NONE };
+	struct ride ride = { .time_ms = 1762131600000LL, .event = RIDE_SINGLE, .medium = MEDIUM_PURSE, .card_class = 1, .line = "1" };
+	struct rider_state s = { 0 };
+	struct tariff *t;
+	struct fare f;
+	void *bytes;
+	int n = snprintf(text, sizeof(text), "refunds:\n");
+
+	(void)state;
+	for (int i = 0; i <= 300; i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "  - {id: r%d, title: 返还, basis: 例, %sfrom: 2025-01-01, rate: 90%%, per: month, due: 1, fund: discount}\n", i,
+			      i < 300 ? "class: [express], " : "");
+	t = laid_over("tests/golden/cap-partial/pack", &(struct tariff_overlay){ .yaml = text }, &bytes);
+	rate(t, &rider, &s, &ride, &s, &f, NULL);
+	assert_int_equal(f.paid.fen, 600);
+	assert_int_equal(f.refund.fen, 60);
+	tariff_close(t);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +264,8 @@ int main(void)
 		cmocka_unit_test(a_changed_blob_is_refused),
 		cmocka_unit_test(the_same_pack_compiles_to_the_same_bytes),
 		cmocka_unit_test(a_lock_of_the_window_holds_to_its_last_second),
+		cmocka_unit_test(a_holiday_counts_however_long_after_the_first_of_the_calendar),
+		cmocka_unit_test(the_last_of_three_hundred_rules_applies_like_the_first),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -111,6 +111,26 @@ static void a_restart_before_any_ride_changes_no_fare_and_a_refused_ride_no_stat
 	holds_everywhere(restarted);
 }
 
+/* As the clear rates: the state before is kept, and that after written elsewhere. */
+static void beside(const struct tariff *t, unsigned *seed)
+{
+	struct rider_state s[TOWN_PEOPLE] = { 0 }, after, in_place[TOWN_PEOPLE];
+
+	(void)seed;
+	for (size_t i = 0; i < town.count; i++) {
+		struct rider_state *before = &s[town.who[i]], kept = *before;
+
+		rate(t, &town.rider[town.who[i]], before, &town.ride[i], &after, &again[i], NULL);
+		assert_memory_equal(before, &kept, sizeof(kept));
+		*before = after;
+	}
+	same_fares(fares, again, town.count);
+	town_rate(t, &town, again, in_place);
+	assert_memory_equal(s, in_place, sizeof(s));
+}
+
+static void a_state_written_in_place_and_one_written_beside_are_the_same(void **state) { (void)state, holds_everywhere(beside); }
+
 static void steps_lead(const struct tariff *t, unsigned *seed)
 {
 	(void)t, (void)seed;
@@ -285,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rider_treasuries_and_operator_have_the_published_fare),
 		cmocka_unit_test(a_restart_before_any_ride_changes_no_fare_and_a_refused_ride_no_state),
+		cmocka_unit_test(a_state_written_in_place_and_one_written_beside_are_the_same),
 		cmocka_unit_test(the_steps_of_every_fare_lead_from_the_published_to_the_paid_and_with_holds_to_the_moved),
 		cmocka_unit_test(rides_that_arrive_in_any_order_and_are_sorted_cost_the_same),
 		cmocka_unit_test(a_town_doubled_by_twins_costs_everyone_exactly_twice),
