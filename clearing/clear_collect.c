@@ -20,7 +20,7 @@ bool work_tap(const struct work *w, struct tap *ret)
 	uint8_t room[THIN_RECORD_ROOM];
 	const char *field;
 
-	return tap_decode(work_raw(w, room), w->raw_bytes, ret, &field) == 0;
+	return tap_read(work_raw(w, room), w->raw_bytes, ret, &field) == 0;
 }
 
 /* ---- a record ----------------------------------------------------------------------------------------------- */
@@ -33,7 +33,7 @@ static int work_fill(struct work *w, const struct source *from, const struct rec
 	int ret;
 
 	*w = (struct work){ .from = from, .raw_at = raw_at, .raw_bytes = (uint16_t)r->raw_bytes, .check = r->check, .bits = r->bits, .at = at };
-	*ret_read = tap_decode(r->raw, r->raw_bytes, ret_tap, &field) == 0;
+	*ret_read = tap_read(r->raw, r->raw_bytes, ret_tap, &field) == 0;
 	if (!*ret_read) {
 		ret = digest_sha256(r->raw, r->raw_bytes, digest);
 		memcpy(w->key, digest, TAP_KEY_BYTES);

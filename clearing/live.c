@@ -331,7 +331,7 @@ static void batch_read(struct live *l, const struct batch *b)
 	const char *field;
 
 	for (uint32_t i = 0; i < b->count; i++) {
-		l->read[i] = tap_decode(b->tap[i].p, b->tap[i].n, &l->tap[i], &field) == 0;
+		l->read[i] = tap_read(b->tap[i].p, b->tap[i].n, &l->tap[i], &field) == 0;
 		if (!l->read[i])
 			continue;
 		counter_key(&l->tap[i], 0, key);

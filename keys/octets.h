@@ -36,22 +36,32 @@ static inline bool octets_all(const uint8_t *p, size_t n, uint8_t b)
 	return true;
 }
 
-/* Every nibble is 0 to 9. One above has its top bit and one of the two below it: eight bytes are looked at together. */
+/* Where a nibble is above 9. Such a one has its top bit and one of the two below it: eight bytes are looked at together. */
+static inline uint64_t bcd_faults(uint64_t v) { return v & (v << 1 | v << 2) & 0x8888888888888888u; }
+
+/* Every nibble is 0 to 9. The last bytes are looked at twice where n is no multiple. */
 static inline bool bcd_valid(const uint8_t *p, size_t n)
 {
-	const uint64_t tops = 0x8888888888888888u;
-	uint64_t bad = 0;
-	size_t i = 0;
+	uint64_t bad = 0, v = 0;
+	uint32_t half[2];
 
-	for (; i + sizeof(uint64_t) <= n; i += sizeof(uint64_t)) {
-		uint64_t v;
-
+	for (size_t i = 0; i + sizeof(v) <= n; i += sizeof(v)) {
 		memcpy(&v, p + i, sizeof(v));
-		bad |= v & (v << 1 | v << 2) & tops;
+		bad |= bcd_faults(v);
 	}
-	for (; i < n; i++)
-		bad |= p[i] & ((uint64_t)p[i] << 1 | (uint64_t)p[i] << 2) & 0x88;
-	return bad == 0;
+	if (n % sizeof(v) == 0)
+		return bad == 0;
+	if (n > sizeof(v)) {
+		memcpy(&v, p + n - sizeof(v), sizeof(v));
+	} else if (n >= sizeof(half[0])) {
+		memcpy(&half[0], p, sizeof(half[0]));
+		memcpy(&half[1], p + n - sizeof(half[1]), sizeof(half[1]));
+		v = half[0] | (uint64_t)half[1] << 32;
+	} else {
+		for (size_t i = 0; i < n; i++)
+			v = v << 8 | p[i];
+	}
+	return (bad | bcd_faults(v)) == 0;
 }
 
 #endif

@@ -94,7 +94,7 @@ static void batch_measure(const struct batch *b, struct batch *ret)
 		const char *field;
 		struct tap tap;
 
-		if (tap_decode(b->tap[i].p, b->tap[i].n, &tap, &field) == 0)
+		if (tap_read(b->tap[i].p, b->tap[i].n, &tap, &field) == 0)
 			measure_record(ret, &tap, &first);
 	}
 }
@@ -131,7 +131,7 @@ void batch_taps_decode(const struct batch *b, struct batch_taps *ret)
 	const char *field;
 
 	for (uint32_t i = 0; i < b->count; i++)
-		ret->good[i] = tap_decode(b->tap[i].p, b->tap[i].n, &ret->tap[i], &field) == 0;
+		ret->good[i] = tap_read(b->tap[i].p, b->tap[i].n, &ret->tap[i], &field) == 0;
 }
 
 int batch_check_taps(const struct batch *b, const struct batch_taps *taps)

@@ -47,59 +47,72 @@ int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes)
 /* ---- as our encoder writes ------------------------------------------------------------------------------------ */
 
 /*
- * A record of the newest fields in the shortest forms, as nearly all are: read by a pointer that nothing else sees, so that it
- * stays in a register. False for whatever is otherwise, be it right or wrong: the readers of cursor.h tell that.
+ * A record of the newest fields in short forms, as nearly all are: read by a pointer that nothing else sees, so that it stays in a
+ * register. False for whatever is otherwise, be it right or wrong: the readers of cursor.h tell that.
+ *
+ * It is read from a copy with bytes behind it that no msgpack value begins with. So whoever runs over the end by one value, of which the
+ * longest is a text, stops at the next, and where the record ends is asked once. The code has a length of its own and is looked at as it is read.
  */
 #define QUICK static inline __attribute__((always_inline)) bool
 
-QUICK quick_int(const uint8_t **p, const uint8_t *end, int64_t *ret)
+#define QUICK_TEXT_MAX 31
+#define QUICK_NEVER 0xC1
+#define QUICK_OVER 64
+
+QUICK quick_int(const uint8_t **p, uint64_t *ret)
 {
 	const uint8_t *q = *p;
-	uint64_t v;
 
-	if (q < end && q[0] <= 0x7F) {
+	if (q[0] <= 0x7F) {
 		*ret = q[0];
 		*p = q + 1;
-		return true;
-	}
-	if (end - q >= 2 && q[0] == 0xCC) {
+	} else if (q[0] == 0xCD) {
+		*ret = be16_get(q + 1);
+		*p = q + 3;
+	} else if (q[0] == 0xCF) {
+		*ret = be64_get(q + 1);
+		*p = q + 9;
+		return *ret <= INT64_MAX;
+	} else if (q[0] == 0xCC) {
 		*ret = q[1];
 		*p = q + 2;
-		return true;
-	}
-	if (end - q >= 3 && q[0] == 0xCD) {
-		*ret = q[1] << 8 | q[2];
-		*p = q + 3;
-		return true;
-	}
-	if (end - q >= 5 && q[0] == 0xCE) {
-		*ret = be_read(q + 1, 4);
+	} else {
+		*ret = be32_get(q + 1);
 		*p = q + 5;
-		return true;
+		return q[0] == 0xCE;
 	}
-	if (end - q < 9 || q[0] != 0xCF || q[1] > 0x7F)
-		return false;
-	memcpy(&v, q + 1, sizeof(v));
-	*ret = (int64_t)be64toh(v);
-	*p = q + 9;
 	return true;
 }
 
-QUICK quick_uint(const uint8_t **p, const uint8_t *end, uint64_t max, uint32_t *ret)
-{
-	int64_t v;
-
-	if (!quick_int(p, end, &v) || (uint64_t)v > max)
-		return false;
-	*ret = (uint32_t)v;
-	return true;
-}
-
-QUICK quick_bin(const uint8_t **p, const uint8_t *end, uint8_t *out, uint32_t n)
+/* max is known where this is inlined: numbers of one or two bytes are within most. */
+QUICK quick_uint(const uint8_t **p, uint64_t max, uint32_t *ret)
 {
 	const uint8_t *q = *p;
 
-	if (end - q < (ptrdiff_t)n + 2 || q[0] != 0xC4 || q[1] != n)
+	if (__builtin_expect(q[0] <= 0x7F, 1)) {
+		*ret = q[0];
+		*p = q + 1;
+		return q[0] <= max;
+	}
+	if (__builtin_expect(q[0] == 0xCD, 1)) {
+		*ret = be16_get(q + 1);
+		*p = q + 3;
+	} else if (q[0] == 0xCE) {
+		*ret = be32_get(q + 1);
+		*p = q + 5;
+	} else {
+		*ret = q[1];
+		*p = q + 2;
+		return q[0] == 0xCC && *ret <= max;
+	}
+	return *ret <= max;
+}
+
+QUICK quick_bin(const uint8_t **p, uint8_t *out, uint32_t n)
+{
+	const uint8_t *q = *p;
+
+	if (be16_get(q) != (0xC400 | n))
 		return false;
 	memcpy(out, q + 2, n);
 	*p = q + n + 2;
@@ -110,7 +123,7 @@ QUICK quick_var(const uint8_t **p, const uint8_t *end, const uint8_t **ret, uint
 {
 	const uint8_t *q = *p;
 
-	if (end - q < 2 || q[0] != 0xC4 || end - q - 2 < q[1])
+	if (q[0] != 0xC4 || end - q - 2 < q[1])
 		return false;
 	*ret = q + 2;
 	*ret_bytes = q[1];
@@ -118,38 +131,75 @@ QUICK quick_var(const uint8_t **p, const uint8_t *end, const uint8_t **ret, uint
 	return true;
 }
 
-/* Of at most 31 bytes. */
-QUICK quick_str(const uint8_t **p, const uint8_t *end, char *out, uint32_t bytes_max)
+/* Which of sixteen bytes are a text's: those of a place here n before the middle. */
+static const uint8_t text_mask[32] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
+
+static inline uint64_t octets8(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+/* Tops of bytes that are above 0x7F or 0, and of none before the first of them. */
+static inline uint64_t not_ascii(uint64_t v) { return (v | (v - 0x0101010101010101)) & 0x8080808080808080; }
+
+/* Of n bytes, 16 at most, of as many as there are to be read: signs of one byte, before them one Chinese sign, as plates have, or none. */
+QUICK quick_text(const uint8_t *p, uint32_t n)
+{
+	uint64_t low = octets8(p), of_low = octets8(text_mask + 16 - n), high = not_ascii(octets8(p + 8)) & octets8(text_mask + 24 - n);
+
+	if (((not_ascii(low) & of_low) | high) == 0)
+		return true;
+	if (n < 3 || (low & 0xC0C0F0) != 0x8080E0 || (low & 0xFF) < 0xE4 || (low & 0xFF) > 0xE9)
+		return false;
+	return ((not_ascii(low) & of_low & ~0xFFFFFFull) | high) == 0;
+}
+
+QUICK quick_str(const uint8_t **p, char *out, uint32_t bytes_max)
 {
 	const uint8_t *q = *p;
-	uint32_t n = q < end ? q[0] ^ 0xA0u : 32;
+	uint32_t n = q[0] ^ 0xA0u;
 
-	if (n > 31 || n > bytes_max || end - q - 1 < (ptrdiff_t)n)
-		return false;
-	if (!utf8_valid(q + 1, n))
-		return false;
-	memcpy(out, q + 1, n);
+	if (n == 0) {
+		out[0] = '\0';
+		*p = q + 1;
+		return true;
+	}
+	if (n <= 16 && n <= bytes_max) {
+		if (!quick_text(q + 1, n) && !utf8_valid(q + 1, n))
+			return false;
+		memcpy(out, q + 1, 16);		/* more than there is, and of one length */
+	} else {
+		if (n > QUICK_TEXT_MAX || n > bytes_max || !utf8_valid(q + 1, n))
+			return false;
+		memcpy(out, q + 1, n);
+	}
 	out[n] = '\0';
 	*p = q + 1 + n;
 	return true;
 }
 
-#define TAP_QUICK_UINT(name, arg)	if (!quick_uint(&p, end, arg, &v)) return false; t->name = v;
-#define TAP_QUICK_INT(name, arg)	if (!quick_int(&p, end, &t->name)) return false;
-#define TAP_QUICK_BIN(name, arg)	if (!quick_bin(&p, end, t->name, arg)) return false;
-#define TAP_QUICK_VAR(name, arg)	if (!quick_var(&p, end, &t->name.p, &t->name.n)) return false;
-#define TAP_QUICK_STR(name, arg)	if (!quick_str(&p, end, t->name, arg)) return false;
+#define TAP_QUICK_UINT(name, arg)	if (!quick_uint(&p, arg, &t->name)) return false;
+#define TAP_QUICK_INT(name, arg)	if (!quick_int(&p, &v)) return false; t->name = (int64_t)v;
+#define TAP_QUICK_BIN(name, arg)	if (!quick_bin(&p, t->name, arg)) return false;
+#define TAP_QUICK_VAR(name, arg)	if (!quick_var(&p, end, &t->name.p, &t->name.n)) return false; t->name.p = raw + (t->name.p - copy);
+#define TAP_QUICK_STR(name, arg)	if (!quick_str(&p, t->name, arg)) return false;
 #define TAP_QUICK_FIELD(name, type, arg, text) TAP_QUICK_##type(name, arg)
 
 static_assert(TAP_FIELD_COUNT > 15 && TAP_FIELD_COUNT < 256, "an array of two bytes of length");
 
-static bool tap_quick(const uint8_t *p, const uint8_t *end, struct tap *t)
+static bool tap_quick(const uint8_t *raw, size_t n, struct tap *t)
 {
-	uint32_t v;
+	uint8_t copy[TAP_ENCODED_BYTES_MAX + QUICK_OVER];
+	const uint8_t *p = copy + 3, *end = copy + n;
+	uint64_t v;
 
-	if (end - p < 3 || p[0] != 0xDC || p[1] != 0 || p[2] != TAP_FIELD_COUNT)
+	if (n < 3 || n > TAP_ENCODED_BYTES_MAX || raw[0] != 0xDC || be16_get(raw + 1) != TAP_FIELD_COUNT)
 		return false;
-	p += 3;
+	memcpy(copy, raw, n);
+	memset(copy + n, QUICK_NEVER, QUICK_OVER);
 	TAP_FIELDS(TAP_QUICK_FIELD)
 	return p == end && t->version == TAP_VERSION;
 }
@@ -163,12 +213,19 @@ static bool tap_quick(const uint8_t *p, const uint8_t *end, struct tap *t)
 
 static bool balance_valid(int64_t fen) { return fen >= -BALANCE_FEN_MAX && fen <= BALANCE_FEN_MAX; }
 
+/* As tap_kind_is_ride() has them; and those that are none. */
+#define KINDS_RIDE (((2u << TAP_MANUAL) - (1u << TAP_PURCHASE)) | 1u << TAP_IDENTITY)
+#define KINDS (KINDS_RIDE | 1u << TAP_LOCK | ((2u << TAP_LINE_ON) - (1u << TAP_SIGN_ON)))
+static_assert(TAP_LINE_ON < 31, "a bit each");
+
+static bool kind_is_of(uint32_t kind, uint32_t kinds) { return kind < 32 && (kinds >> kind & 1) != 0; }
+
 /* What the types alone cannot say. NULL: sane; else the field at fault. */
 static const char *tap_fault(const struct tap *t)
 {
-	if (!tap_kind_is_ride((uint8_t)t->kind) && t->kind != TAP_LOCK && (t->kind < TAP_SIGN_ON || t->kind > TAP_LINE_ON))
+	if (!kind_is_of(t->kind, KINDS))
 		return "kind";
-	if (t->medium > MEDIUM_MANUAL || (t->medium == 0 && tap_kind_is_ride((uint8_t)t->kind)))
+	if (t->medium > MEDIUM_MANUAL || (t->medium == 0 && kind_is_of(t->kind, KINDS_RIDE)))
 		return "medium";
 	if (!bcd_valid(t->pan, sizeof(t->pan)))
 		return "pan";
@@ -224,16 +281,22 @@ static int decode_any(const uint8_t *p, size_t n, struct tap *ret_tap, const cha
 	return c.error;
 }
 
+int tap_read(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret_field)
+{
+	int ret = tap_quick(p, n, ret_tap) ? 0 : decode_any(p, n, ret_tap, ret_field);
+	const char *fault = ret == 0 ? tap_fault(ret_tap) : NULL;
+
+	if (fault == NULL)
+		return ret;
+	*ret_field = fault;
+	return TAP_E_RANGE;
+}
+
 int tap_decode(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret_field)
 {
 	struct tap t;
-	int ret = tap_quick(p, p + n, &t) ? 0 : decode_any(p, n, &t, ret_field);
-	const char *fault = ret == 0 ? tap_fault(&t) : NULL;
+	int ret = tap_read(p, n, &t, ret_field);
 
-	if (fault != NULL) {
-		*ret_field = fault;
-		return TAP_E_RANGE;
-	}
 	if (ret == 0)
 		*ret_tap = t;
 	return ret;

@@ -139,6 +139,8 @@ int tap_encode(const struct tap *tap, uint8_t *out, size_t out_bytes) VALIDATOR_
 /* Decode one record; *ret_tap.qr points into p. Checks every type, bound, BCD nibble of pan, issuer and
  * terminal, and that nothing follows. On failure *ret_field names the field (static text). */
 int tap_decode(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret_field) VALIDATOR_MUST_CHECK;
+/* As tap_decode(), for those who read many: *ret_tap is filled as it is read, and means nothing after a failure. */
+int tap_read(const uint8_t *p, size_t n, struct tap *ret_tap, const char **ret_field) VALIDATOR_MUST_CHECK;
 /* Bounds walk over any msgpack value without allocating: depth and element count against the bytes
  * there are. 0 when exactly one value fills n bytes. */
 int msgpack_walk(const uint8_t *p, size_t n, unsigned depth_max);
