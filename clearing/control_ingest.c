@@ -2,6 +2,7 @@
 #include "clearing/control.h"
 
 #include "clearing/checkpoint.h"
+#include "clearing/pages.h"
 
 static const char *const stage_name[STAGE_COUNT] = { "decode", "check", "verify", "receipt", "wait", "append", "judge", "commit", "rate" };
 
@@ -52,6 +53,7 @@ void control_ingest_metrics(struct daemon *d, const struct told *told, FILE *f)
 	metric(f, "qingfen_commits_slow_total", "counter", told->stat.commits_slow);
 	metric(f, "qingfen_commit_ns_max", "gauge", told->stat.commit_ns_max);
 	metric(f, "qingfen_queue_bytes", "gauge", queue_bytes(&d->queue));
+	metric(f, "qingfen_memory_ready_bytes", "gauge", chunks_ready_now() * CHUNK_BYTES);
 	metric(f, "qingfen_replay_taps", "gauge", told->stat.replay_taps);
 	metric(f, "qingfen_replay_ns", "gauge", told->stat.replay_ns);
 	metric(f, "qingfen_replay_from", "gauge", told->stat.replay_from);

@@ -37,7 +37,7 @@ static struct {
 	void *chunk[CHUNKS_READY_MAX];
 	struct used *used;
 	size_t count, uses, wants;	/* ready; used ones; of both so many are kept */
-	bool running, stopping, short_of;	/* short_of: the system had no memory; not before the next one is asked for */
+	bool running, stopping, filling, short_of;	/* short_of: the system had no memory; not before the next one is asked for */
 } ready = { .lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER };
 
 /* One page after the other, never the whole at once: somebody else may wait for the same address space. */
@@ -52,6 +52,16 @@ static void *chunk_touched(void)
 
 static void *chunk_zeroed(void *chunk) { return memset(chunk, 0, CHUNK_BYTES); }
 
+/* Fewer than half are ready, or there are not as many as are wanted since. A peak that needs less than half waits for nobody. */
+static bool chunks_wanted(void)
+{
+	if (ready.count >= ready.wants || ready.short_of)
+		ready.filling = false;
+	else if (ready.count < (ready.wants + 1) / 2)
+		ready.filling = true;
+	return ready.filling;
+}
+
 /* Those given back come first: their pages need not be asked for again. */
 static void *ready_main(void *arg)
 {
@@ -63,7 +73,7 @@ static void *ready_main(void *arg)
 	pthread_mutex_lock(&ready.lock);
 	while (!ready.stopping) {
 		used = ready.used;
-		if (used == NULL && (ready.count >= ready.wants || ready.short_of)) {
+		if (used == NULL && !chunks_wanted()) {
 			pthread_cond_wait(&ready.wanted, &ready.lock);
 			continue;
 		}
@@ -121,10 +131,21 @@ int chunks_ready(size_t chunks)
 	pthread_mutex_lock(&ready.lock);
 	ready.wants = chunks < CHUNKS_READY_MAX ? chunks : CHUNKS_READY_MAX - 1;
 	ready.stopping = false;
+	ready.filling = true;
 	ret = -pthread_create(&ready.thread, NULL, ready_main, NULL);
 	ready.running = ret == 0;
 	pthread_mutex_unlock(&ready.lock);
 	return ret;
+}
+
+size_t chunks_ready_now(void)
+{
+	size_t count;
+
+	pthread_mutex_lock(&ready.lock);
+	count = ready.count;
+	pthread_mutex_unlock(&ready.lock);
+	return count;
 }
 
 void chunks_ready_stop(void)

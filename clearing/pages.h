@@ -23,10 +23,11 @@ void pages_give(void *pages, size_t bytes);
 /* A chunk of CHUNK_BYTES, zeroed; touched already when one is ready. NULL: no memory. Any thread. */
 void *chunk_take(void);
 void chunk_give(void *chunk);	/* it may be made ready again; NULL is fine */
-/* From here on so many are made ready and kept so, fewer than CHUNKS_READY_MAX. 0, or a negative errno: none are, and all
- * works without. */
+/* From here on so many are made ready, fewer than CHUNKS_READY_MAX, and again so many when half of them were taken. 0, or a
+ * negative errno: none are, and all works without. */
 #define CHUNKS_READY_MAX 1024
 int chunks_ready(size_t chunks);
+size_t chunks_ready_now(void);
 void chunks_ready_stop(void);
 
 #endif

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -179,6 +180,31 @@ static void test_a_chunk_is_zeroed_whether_one_was_ready_or_not(void **state)
 	}
 	for (int i = 0; i < 6; i++)
 		pages_give(chunk[i], CHUNK_BYTES);
+}
+
+static void chunks_wait(size_t count)
+{
+	for (int i = 0; i < 5000 && chunks_ready_now() < count; i++)
+		usleep(1000);
+	assert_int_equal(chunks_ready_now(), count);
+}
+
+static void test_chunks_are_made_ready_again_once_half_of_them_are_taken(void **state)
+{
+	void *chunk[3];
+
+	(void)state;
+	assert_int_equal(chunks_ready(4), 0);
+	chunks_wait(4);
+	chunk[0] = chunk_take();
+	chunk[1] = chunk_take();
+	usleep(50000);	/* time enough for two */
+	assert_int_equal(chunks_ready_now(), 2);
+	chunk[2] = chunk_take();
+	chunks_wait(4);
+	for (int i = 0; i < 3; i++)
+		pages_give(chunk[i], CHUNK_BYTES);
+	chunks_ready_stop();
 }
 
 static void test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again(void **state)
@@ -406,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_parts_are_not_cut_all_at_once),
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
 		cmocka_unit_test(test_blocks_lie_apart_whatever_their_size_and_whoever_gives_them_back),
+		cmocka_unit_test(test_chunks_are_made_ready_again_once_half_of_them_are_taken),
 		cmocka_unit_test(test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
