@@ -12,7 +12,7 @@
 #define ORDER 0x01020304u	/* how this machine lays numbers */
 #define ROW_HEAD_BYTES 4	/* kind u16 | bytes u16 */
 #define READ_BYTES (1u << 20)
-#define AHEAD_BYTES 2048u	/* some thirty rows: what memory needs to answer */
+#define AHEAD_BYTES 4096u	/* some sixty rows: what memory needs to answer */
 
 static const char magic[8] = "qfimage\n";
 
@@ -191,6 +191,8 @@ int image_next(struct image_in *in, uint8_t *ret_kind, const uint8_t **ret_body,
 	*ret_why = NULL;
 	return 1;
 }
+
+bool image_ahead_due(const struct image_in *in) { return in->ahead < in->at + AHEAD_BYTES / 2; }
 
 bool image_ahead(struct image_in *in, uint8_t *ret_kind, const uint8_t **ret_body, size_t *ret_bytes)
 {

@@ -52,6 +52,8 @@ void image_close(struct image_in *in);	/* NULL is fine */
 uint64_t image_bytes(const struct image_in *in);	/* of the whole file: nothing in it is larger */
 /* The next row, its body valid until the next call: 1; 0: it was the last, and the digest is right; -1: refused, *ret_why. */
 int image_next(struct image_in *in, uint8_t *ret_kind, const uint8_t **ret_body, size_t *ret_bytes, const char **ret_why);
+/* Few rows were looked at that are not taken: time to look at more, many together. */
+bool image_ahead_due(const struct image_in *in);
 /* A row further on, as far as it is read already, for whoever fetches ahead; looks at each row once. False: none now. Not checked. */
 bool image_ahead(struct image_in *in, uint8_t *ret_kind, const uint8_t **ret_body, size_t *ret_bytes);
 

@@ -13,6 +13,7 @@
 #define ANSWER_BYTES (1 + DEVICE_BYTES_MAX + 1 + 4 + DIGEST_BYTES + 8 + 5 * 4)	/* and a byte a verdict */
 #define END_BYTES (8 + IMAGE_DIGEST_BYTES + sizeof(struct live_totals))
 #define SIZES 9
+#define FETCH_ROWS 64
 
 static_assert(BLOCK_BYTES + SEEN_RUN_MARKS * 16 <= IMAGE_ROW_BYTES_MAX && ANSWER_BYTES + BATCH_TAPS_MAX <= IMAGE_ROW_BYTES_MAX, "a row holds it");
 
@@ -440,24 +441,45 @@ static int row_read(struct live *l, uint8_t kind, const uint8_t *p, size_t n, in
 	return CLEARING_E_STORE;
 }
 
-/* Where rows further on will go is fetched meanwhile: they come in an order that the tables do not have. */
+/* Where a row will go. */
+struct soon { const struct table *table; uint64_t hash; struct riding_key rider; };
+
+static struct soon soon_of(const struct live *l, uint8_t kind, const uint8_t *p, size_t n)
+{
+	struct soon s = { .table = NULL };
+	uint64_t person;
+
+	if (kind == IMAGE_RIDER && n >= sizeof(person)) {
+		get(p, &person, sizeof(person));
+		s.rider = riding_key(l->riding, person);
+	} else if (kind == IMAGE_COUNTER && n >= COUNTER_BYTES) {
+		s.table = &l->counted;
+	} else if (kind == IMAGE_CODE && n >= TAP_CODE_BYTES) {
+		s.table = &l->coded;
+	}
+	if (s.table != NULL)
+		s.hash = table_hash(s.table, p);
+	return s;
+}
+
+/* Where rows further on will go is fetched meanwhile: they come in an order that the tables do not have. Many at a time, with
+ * little between them, so that memory answers them together. */
 static void fetch_ahead(struct live *l, struct image_in *in)
 {
+	struct soon soon[FETCH_ROWS];
+	size_t rows = 0, bytes;
 	const uint8_t *p;
-	uint64_t person;
 	uint8_t kind;
-	size_t n;
 
-	while (image_ahead(in, &kind, &p, &n)) {
-		if (kind == IMAGE_RIDER && n >= sizeof(person)) {
-			get(p, &person, sizeof(person));
-			riding_prefetch(l->riding, riding_key(l->riding, person));
-		} else if (kind == IMAGE_COUNTER && n >= COUNTER_BYTES) {
-			table_prefetch(&l->counted, p);
-		} else if (kind == IMAGE_CODE && n >= TAP_CODE_BYTES) {
-			table_prefetch(&l->coded, p);
-		}
-	}
+	if (!image_ahead_due(in))
+		return;
+	while (rows < FETCH_ROWS && image_ahead(in, &kind, &p, &bytes))
+		soon[rows++] = soon_of(l, kind, p, bytes);
+	for (size_t i = 0; i < rows; i++)
+		if (soon[i].table != NULL)
+			table_prefetch_by(soon[i].table, soon[i].hash);
+		else if (soon[i].rider.person != 0)
+			riding_prefetch(l->riding, soon[i].rider);
 }
 
 static void end_read(struct live *l, const uint8_t *p, uint64_t *ret_seq, uint8_t ret_event[IMAGE_DIGEST_BYTES])
