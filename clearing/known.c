@@ -246,20 +246,28 @@ static bool registered(const struct known *k, uint64_t hash)
 	return !k->followed || (k->filter.word[hash & k->filter.mask] & bits) == bits;
 }
 
-void known_prefetch(const struct known *k, const uint8_t pan[10])
+static struct known_card card_of(const struct known *k, const uint8_t pan[10])
 {
-	uint64_t hash = mixed(card_person(pan));
+	uint64_t number = card_person(pan), hash = mixed(number);
 
-	if (registered(k, hash))
-		touch(&k->place[hash & k->mask]);
+	return (struct known_card){ number, hash, registered(k, hash) };
 }
 
-uint64_t known_person(const struct known *k, const uint8_t pan[10])
+struct known_card known_prefetch(const struct known *k, const uint8_t pan[10])
 {
-	uint64_t card = card_person(pan), hash = mixed(card);
-	const struct place *p = registered(k, hash) ? place_find(k, pan, hash) : NULL;
+	struct known_card card = card_of(k, pan);
+	const struct place *p = &k->place[card.hash & k->mask];
 
-	return p != NULL ? p->person : card;
+	if (card.registered)
+		touch(p);
+	return card;
+}
+
+uint64_t known_person_by(const struct known *k, const struct known_card *card, const uint8_t pan[10])
+{
+	const struct place *p = card->registered ? place_find(k, pan, card->hash) : NULL;
+
+	return p != NULL ? p->person : card->number;
 }
 
 static uint64_t look_up(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t hash, uint64_t seq, struct rider *ret_rider)
@@ -271,20 +279,26 @@ static uint64_t look_up(struct known *k, struct txn *t, const uint8_t pan[10], u
 	return person;
 }
 
-uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
+uint64_t known_rider_by(struct known *k, struct txn *t, const struct known_card *card, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
 {
-	uint64_t card = card_person(pan), hash = mixed(card);
 	const struct place *p;
 
-	if (!registered(k, hash)) {
+	if (!card->registered) {
 		*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-		return card;
+		return card->number;
 	}
-	p = place_find(k, pan, hash);
+	p = place_find(k, pan, card->hash);
 	if (p == NULL)
-		return look_up(k, t, pan, hash, seq, ret_rider);
+		return look_up(k, t, pan, card->hash, seq, ret_rider);
 	place_take(p, ret_rider);
 	return p->person;
+}
+
+uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
+{
+	struct known_card card = card_of(k, pan);
+
+	return known_rider_by(k, t, &card, pan, seq, ret_rider);
 }
 
 bool known_warm(struct known *k, struct txn *t, unsigned cards)

@@ -14,7 +14,7 @@
 
 #define JOBS 16u	/* the writer waits when so many are in hand */
 
-struct ask { uint8_t pan[10]; uint64_t seq; struct riding_key key; const struct tariff *tariff; struct ride ride; };
+struct ask { uint8_t pan[10]; uint64_t seq; struct known_card card; struct riding_key key; const struct tariff *tariff; struct ride ride; };
 struct job { struct ask ask[BATCH_TAPS_MAX]; unsigned count; int32_t open_day; };
 struct rater {
 	struct riding *riding; struct known *known;
@@ -64,7 +64,7 @@ static void ask_rate(struct rater *r, struct txn *t, int32_t open_day, const str
 	struct rider_state state;
 	struct rider rider;
 	struct fare fare;
-	uint64_t person = known_rider(r->known, t, a->pan, a->seq, &rider);
+	uint64_t person = known_rider_by(r->known, t, &a->card, a->pan, a->seq, &rider);
 	struct riding_key key = person == a->key.person ? a->key : riding_key(r->riding, person);
 
 	if (!riding_get(r->riding, key, &state))
@@ -90,13 +90,13 @@ static int job_rate(struct rater *r, struct txn *t, struct job *j)
 	if (ret != 0)
 		return ret;
 	for (unsigned i = 0; i < j->count; i++)
-		known_prefetch(r->known, j->ask[i].pan);
+		j->ask[i].card = known_prefetch(r->known, j->ask[i].pan);
 	for (unsigned i = 0; i < j->count; i++) {
-		j->ask[i].key = riding_key(r->riding, known_person(r->known, j->ask[i].pan));
+		j->ask[i].key = riding_key(r->riding, known_person_by(r->known, &j->ask[i].card, j->ask[i].pan));
 		riding_prefetch(r->riding, j->ask[i].key);
 	}
 	for (unsigned i = 0; i < j->count; i++)
-		riding_prefetch_state(r->riding, j->ask[i].key);
+		riding_prefetch_state(r->riding, &j->ask[i].key);
 	for (unsigned i = 0; i < j->count; i++)
 		ask_rate(r, t, j->open_day, &j->ask[i]);
 	r->now.records += j->count;

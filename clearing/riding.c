@@ -9,36 +9,25 @@
 #include "clearing/pages.h"
 #include "clearing/table.h"
 
-#define WORDS (sizeof(struct rider_state) / sizeof(uint64_t))
 #define UNIT 8u				/* places are so many bytes or a multiple */
-#define HEAD_BYTES (2 * sizeof(uint64_t))	/* at most: which low halves of words follow, and which high ones */
-#define BASE_BIT 58			/* above the words of the first mask: times told from base, one bit each */
-#define HIGH_BIT 63			/* there is a second mask */
-#define WORDS_MASK ((UINT64_C(1) << BASE_BIT) - 1)
-#define UNITS_MAX ((HEAD_BYTES + WORDS * sizeof(uint64_t) + UNIT - 1) / UNIT)
+#define BITS_BYTES sizeof(uint16_t)
+#define UNITS_MAX ((BITS_BYTES + sizeof(struct rider_state) + UNIT - 1) / UNIT)
 #define CHUNK_UNITS ((unsigned)(CHUNK_BYTES / UNIT))
 #define NO_PLACE UINT32_MAX
-static_assert(sizeof(struct rider_state) % sizeof(uint64_t) == 0 && WORDS <= BASE_BIT && UNITS_MAX <= UINT8_MAX, "a mask of one word tells which halves follow");
+static_assert(UNITS_MAX <= UINT8_MAX, "an entry has its units in a byte");
 
-/* Moments, which are half a word long by their distance from another: as words of a state. */
-#define TIME_WORD(field) offsetof(struct rider_state, field) / sizeof(uint64_t)
-static const uint8_t time_word[] = { TIME_WORD(last_ms), TIME_WORD(other_ms), TIME_WORD(window_ms), TIME_WORD(open_ms), TIME_WORD(escorted_ms) };
-#define TIMES (sizeof(time_word) / sizeof(time_word[0]))
-static_assert(BASE_BIT + TIMES <= HIGH_BIT, "a bit for each time");
-
-struct entry { uint64_t person; uint8_t used, units; uint32_t place; };
+struct riding_entry { uint64_t person; uint8_t used, units; uint32_t place; };
 struct riding {
 	struct table entry;
 	uint8_t **chunk; size_t chunks, units;	/* units taken of all chunks */
 	uint32_t free[UNITS_MAX + 1];		/* places given back, by size: each begins with the next */
-	uint64_t base;				/* what moments are told from; 0: not chosen yet */
 };
 
 int riding_new(struct riding **ret_riding)
 {
 	struct riding *r = calloc(1, sizeof(*r));
 
-	if (r == NULL || table_open(&r->entry, sizeof(uint64_t), sizeof(struct entry)) != 0) {
+	if (r == NULL || table_open(&r->entry, sizeof(uint64_t), sizeof(struct riding_entry)) != 0) {
 		free(r);
 		return -ENOMEM;
 	}
@@ -62,7 +51,6 @@ void riding_reset(struct riding *r)
 {
 	table_clear(&r->entry);
 	memset(r->free, 0xFF, sizeof(r->free));
-	r->base = 0;
 	r->units = 0;
 }
 
@@ -112,14 +100,15 @@ static uint32_t place_take(struct riding *r, unsigned units)
 	return place;
 }
 
-struct riding_key riding_key(const struct riding *r, uint64_t person) { return (struct riding_key){ person, table_hash(&r->entry, &person) }; }
+struct riding_key riding_key(const struct riding *r, uint64_t person) { return (struct riding_key){ person, table_hash(&r->entry, &person), NULL }; }
 
 void riding_prefetch(const struct riding *r, struct riding_key key) { table_prefetch_by(&r->entry, key.hash); }
 
-void riding_prefetch_state(const struct riding *r, struct riding_key key)
+void riding_prefetch_state(const struct riding *r, struct riding_key *key)
 {
-	const struct entry *e = table_find_by(&r->entry, key.hash, &key.person);
+	const struct riding_entry *e = table_find_by(&r->entry, key->hash, &key->person);
 
+	key->entry = (struct riding_entry *)e;
 	if (e == NULL)
 		return;
 	for (unsigned at = 0; at < e->units * UNIT; at += 64)
@@ -128,80 +117,230 @@ void riding_prefetch_state(const struct riding *r, struct riding_key key)
 
 /* ---- a state as bytes ------------------------------------------------------------------------------------------ */
 
-#define GROUP 4
-static bool group_zero(const uint64_t *word) { return (word[0] | word[1] | word[2] | word[3]) == 0; }
+/*
+ * First bits that tell what a state has, then that. Numbers are as short as those of riders are; a state with any other is kept
+ * as it is. A ride that started its window left its moment and its vehicle in several fields: they follow once.
+ */
+enum has { HAS_OTHER = 1, HAS_WINDOW = 2, WINDOW_IS_LAST = 4, HAS_OPEN = 8, HAS_ESCORTED = 16, HAS_CARDS = 32, AS_IT_IS = 64 };
+#define ACCOUNTS_SHIFT 8		/* above: how many accounts */
+#define ACCOUNT_BYTES 14
+#define SHORT_BYTES_MAX (BITS_BYTES + 65 + RIDER_ACC_MAX * ACCOUNT_BYTES)
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first bytes of a number are its low ones");
+static_assert(SHORT_BYTES_MAX <= UNITS_MAX * UNIT && RIDER_ACC_MAX < 1 << (16 - ACCOUNTS_SHIFT), "the longest is a state as it is");
 
-/* A mask, mostly one, and the halves of words that are not zero, low ones first: some sixty bytes for a rider with a transfer
- * window and a counter. */
-static size_t state_pack(const struct riding *r, const struct rider_state *state, uint8_t *p)
+/* beyond: bits of numbers that did not fit. */
+struct out { uint8_t *p; uint64_t beyond; };
+
+static inline void put(struct out *o, uint64_t v, size_t bytes)
 {
-	uint64_t word[WORDS + GROUP] = { 0 }, low = 0, high = 0;
-	uint8_t *to = p + sizeof(low);
-	uint32_t half;
-
-	memcpy(word, state, sizeof(*state));
-	for (size_t i = 0; i < TIMES; i++) {
-		uint64_t since = word[time_word[i]] - r->base;
-
-		if (r->base != 0 && since != 0 && since <= UINT32_MAX) {
-			word[time_word[i]] = since;
-			low |= UINT64_C(1) << (BASE_BIT + i);
-		}
-	}
-	for (size_t i = 0; i < WORDS; i += GROUP) {
-		if (group_zero(&word[i]))
-			continue;
-		for (size_t k = i; k < i + GROUP; k++) {
-			low |= (uint64_t)((uint32_t)word[k] != 0) << k;
-			high |= (uint64_t)(word[k] >> 32 != 0) << k;
-		}
-	}
-	if (high != 0) {
-		low |= UINT64_C(1) << HIGH_BIT;
-		memcpy(to, &high, sizeof(high));
-		to += sizeof(high);
-	}
-	for (uint64_t mask = low & WORDS_MASK; mask != 0; mask &= mask - 1, to += sizeof(half)) {
-		half = (uint32_t)word[__builtin_ctzll(mask)];
-		memcpy(to, &half, sizeof(half));
-	}
-	for (uint64_t mask = high; mask != 0; mask &= mask - 1, to += sizeof(half)) {
-		half = (uint32_t)(word[__builtin_ctzll(mask)] >> 32);
-		memcpy(to, &half, sizeof(half));
-	}
-	memcpy(p, &low, sizeof(low));
-	return (size_t)(to - p);
+	memcpy(o->p, &v, bytes);
+	o->p += bytes;
+	o->beyond |= v >> (8 * bytes);
 }
 
-static void state_of(const struct riding *r, const struct entry *e, struct rider_state *ret_state)
+static inline uint64_t get(const uint8_t **p, size_t bytes)
 {
-	uint64_t low, high = 0, word[WORDS] = { 0 };
-	const uint8_t *p = place_at(r, e->place);
-	uint32_t half;
+	uint64_t v = 0;
 
-	memcpy(&low, p, sizeof(low));
-	p += sizeof(low);
-	if ((low >> HIGH_BIT) != 0) {
-		memcpy(&high, p, sizeof(high));
-		p += sizeof(high);
+	memcpy(&v, *p, bytes);
+	*p += bytes;
+	return v;
+}
+
+/* A moment from 2015 to 2049 in five bytes, 0 as it is. */
+#define MS_BYTES 5
+#define MS_FROM UINT64_C(1420041600000)
+static inline void ms_put(struct out *o, int64_t ms)
+{
+	uint64_t since = ms != 0 ? (uint64_t)ms - MS_FROM : 0;
+
+	put(o, since, MS_BYTES);
+	o->beyond |= since == 0 && ms != 0;
+}
+
+static inline int64_t ms_get(const uint8_t **p)
+{
+	uint64_t since = get(p, MS_BYTES);
+
+	return since != 0 ? (int64_t)(since + MS_FROM) : 0;
+}
+
+static bool account_zero(const struct rider_acc *a) { return (a->id | a->stamp | a->card) == 0 && a->value == 0; }
+
+/* Up to the last that is not zero. Most riders have none, which is soon seen. */
+static unsigned accounts_of(const struct rider_state *s)
+{
+	static const struct rider_acc none[RIDER_ACC_MAX];
+	unsigned n = memcmp(s->acc, none, sizeof(none)) == 0 ? 0 : RIDER_ACC_MAX;
+
+	while (n > 0 && account_zero(&s->acc[n - 1]))
+		n--;
+	return n;
+}
+
+static unsigned window_bits(const struct rider_state *s)
+{
+	bool last = s->window_ms == s->last_ms && s->window_vehicle == s->last_vehicle && s->prev_vehicle == s->last_vehicle;
+	bool any = s->window_rule != 0 || s->window_uses != 0 || s->window_ms != 0 || s->window_vehicle != 0 || s->window_dearest_fen != 0 ||
+		   s->prev_line != 0 || s->prev_vehicle != 0 || s->prev_mode != 0 || s->prev_flags != 0 || s->prev_published_fen != 0;
+
+	return any ? HAS_WINDOW | (last ? WINDOW_IS_LAST : 0) : 0;
+}
+
+static unsigned state_bits(const struct rider_state *s)
+{
+	unsigned bits = window_bits(s) | accounts_of(s) << ACCOUNTS_SHIFT;
+
+	if (s->other_ms != 0 || s->other_vehicle != 0)
+		bits |= HAS_OTHER;
+	if (s->open_ms != 0 || s->open_line != 0 || s->open_stop != 0 || s->open_hold_fen != 0 || s->open_unfinished_fen != 0)
+		bits |= HAS_OPEN;
+	if (s->escorted_ms != 0)
+		bits |= HAS_ESCORTED;
+	for (unsigned i = 0; i < bits >> ACCOUNTS_SHIFT; i++)
+		if (s->acc[i].card != 0)
+			bits |= HAS_CARDS;
+	return bits;
+}
+
+static void window_put(struct out *o, const struct rider_state *s, unsigned bits)
+{
+	put(o, s->window_rule, 2);
+	put(o, s->window_uses, 2);
+	put(o, (uint64_t)s->window_dearest_fen, 4);
+	put(o, s->prev_line, 4);
+	put(o, s->prev_mode, 1);
+	put(o, s->prev_flags, 1);
+	put(o, (uint64_t)s->prev_published_fen, 4);
+	if ((bits & WINDOW_IS_LAST) != 0)
+		return;
+	ms_put(o, s->window_ms);
+	put(o, s->window_vehicle, 4);
+	put(o, s->prev_vehicle, 4);
+}
+
+static void window_get(const uint8_t **p, unsigned bits, struct rider_state *s)
+{
+	s->window_rule = (uint16_t)get(p, 2);
+	s->window_uses = (uint16_t)get(p, 2);
+	s->window_dearest_fen = (int64_t)get(p, 4);
+	s->prev_line = (uint32_t)get(p, 4);
+	s->prev_mode = (uint8_t)get(p, 1);
+	s->prev_flags = (uint8_t)get(p, 1);
+	s->prev_published_fen = (int64_t)get(p, 4);
+	s->window_ms = (bits & WINDOW_IS_LAST) != 0 ? s->last_ms : ms_get(p);
+	s->window_vehicle = (bits & WINDOW_IS_LAST) != 0 ? s->last_vehicle : (uint32_t)get(p, 4);
+	s->prev_vehicle = (bits & WINDOW_IS_LAST) != 0 ? s->last_vehicle : (uint32_t)get(p, 4);
+}
+
+static void open_put(struct out *o, const struct rider_state *s)
+{
+	ms_put(o, s->open_ms);
+	put(o, s->open_line, 4);
+	put(o, s->open_stop, 2);
+	put(o, (uint64_t)s->open_hold_fen, 4);
+	put(o, (uint64_t)s->open_unfinished_fen, 4);
+}
+
+static void open_get(const uint8_t **p, struct rider_state *s)
+{
+	s->open_ms = ms_get(p);
+	s->open_line = (uint32_t)get(p, 4);
+	s->open_stop = (uint16_t)get(p, 2);
+	s->open_hold_fen = (int64_t)get(p, 4);
+	s->open_unfinished_fen = (int64_t)get(p, 4);
+}
+
+static void accounts_put(struct out *o, const struct rider_state *s, unsigned bits)
+{
+	for (unsigned i = 0; i < bits >> ACCOUNTS_SHIFT; i++) {
+		put(o, s->acc[i].id, 2);
+		put(o, s->acc[i].stamp, 4);
+		put(o, (uint64_t)s->acc[i].value, 4);
+		if ((bits & HAS_CARDS) != 0)
+			put(o, s->acc[i].card, 4);
 	}
-	for (uint64_t mask = low & WORDS_MASK; mask != 0; mask &= mask - 1, p += sizeof(half)) {
-		memcpy(&half, p, sizeof(half));
-		word[__builtin_ctzll(mask)] = half;
+}
+
+static void accounts_get(const uint8_t **p, unsigned bits, struct rider_state *s)
+{
+	for (unsigned i = 0; i < bits >> ACCOUNTS_SHIFT; i++) {
+		s->acc[i].id = (uint16_t)get(p, 2);
+		s->acc[i].stamp = (uint32_t)get(p, 4);
+		s->acc[i].value = (int64_t)get(p, 4);
+		if ((bits & HAS_CARDS) != 0)
+			s->acc[i].card = (uint32_t)get(p, 4);
 	}
-	for (; high != 0; high &= high - 1, p += sizeof(half)) {
-		memcpy(&half, p, sizeof(half));
-		word[__builtin_ctzll(high)] |= (uint64_t)half << 32;
+}
+
+static size_t state_as_it_is(const struct rider_state *s, uint8_t *p)
+{
+	const uint16_t bits = AS_IT_IS;
+
+	memcpy(p, &bits, sizeof(bits));
+	memcpy(p + BITS_BYTES, s, sizeof(*s));
+	return BITS_BYTES + sizeof(*s);
+}
+
+static size_t state_pack(const struct rider_state *s, uint8_t *p)
+{
+	struct out o = { .p = p };
+	unsigned bits = state_bits(s);
+
+	put(&o, bits, BITS_BYTES);
+	ms_put(&o, s->last_ms);
+	put(&o, s->last_vehicle, 4);
+	if ((bits & HAS_WINDOW) != 0)
+		window_put(&o, s, bits);
+	if ((bits & HAS_OTHER) != 0) {
+		ms_put(&o, s->other_ms);
+		put(&o, s->other_vehicle, 4);
 	}
-	for (size_t i = 0; i < TIMES; i++)
-		if ((low >> (BASE_BIT + i) & 1) != 0)
-			word[time_word[i]] += r->base;
-	memcpy(ret_state, word, sizeof(word));
+	if ((bits & HAS_OPEN) != 0)
+		open_put(&o, s);
+	if ((bits & HAS_ESCORTED) != 0)
+		ms_put(&o, s->escorted_ms);
+	accounts_put(&o, s, bits);
+	return o.beyond == 0 ? (size_t)(o.p - p) : state_as_it_is(s, p);
+}
+
+static void state_of(const struct riding *r, const struct riding_entry *e, struct rider_state *ret_state)
+{
+	const uint8_t *p = place_at(r, e->place);
+	unsigned bits = (unsigned)get(&p, BITS_BYTES);
+
+	if ((bits & AS_IT_IS) != 0) {
+		memcpy(ret_state, p, sizeof(*ret_state));
+		return;
+	}
+	*ret_state = (struct rider_state){ 0 };
+	ret_state->last_ms = ms_get(&p);
+	ret_state->last_vehicle = (uint32_t)get(&p, 4);
+	if ((bits & HAS_WINDOW) != 0)
+		window_get(&p, bits, ret_state);
+	if ((bits & HAS_OTHER) != 0) {
+		ret_state->other_ms = ms_get(&p);
+		ret_state->other_vehicle = (uint32_t)get(&p, 4);
+	}
+	if ((bits & HAS_OPEN) != 0)
+		open_get(&p, ret_state);
+	if ((bits & HAS_ESCORTED) != 0)
+		ret_state->escorted_ms = ms_get(&p);
+	accounts_get(&p, bits, ret_state);
+}
+
+/* An entry moves when its part of the table is cut: then another person's is there, or none. */
+static struct riding_entry *entry_found(struct riding_key key)
+{
+	return key.entry != NULL && key.entry->used != 0 && key.entry->person == key.person ? key.entry : NULL;
 }
 
 bool riding_get(const struct riding *r, struct riding_key key, struct rider_state *ret_state)
 {
-	const struct entry *e = table_find_by(&r->entry, key.hash, &key.person);
+	const struct riding_entry *e = entry_found(key);
+
+	if (e == NULL)
+		e = table_find_by(&r->entry, key.hash, &key.person);
 
 	if (e == NULL)
 		return false;
@@ -211,7 +350,7 @@ bool riding_get(const struct riding *r, struct riding_key key, struct rider_stat
 
 bool riding_walk(const struct riding *r, struct table_walk *w, uint64_t *ret_person, struct rider_state *ret_state)
 {
-	const struct entry *e = table_walk(&r->entry, w);
+	const struct riding_entry *e = table_walk(&r->entry, w);
 
 	if (e == NULL)
 		return false;
@@ -227,16 +366,13 @@ int riding_room_of(struct riding *r, uint64_t persons) { return table_room(&r->e
 void riding_put(struct riding *r, struct riding_key key, const struct rider_state *state)
 {
 	uint8_t bytes[UNITS_MAX * UNIT];
-	unsigned units;
-	struct entry *e;
-	size_t n;
-	bool new;
+	size_t n = state_pack(state, bytes);
+	unsigned units = (unsigned)((n + UNIT - 1) / UNIT);
+	struct riding_entry *e = entry_found(key);
+	bool new = false;
 
-	if (r->base == 0 && state->last_ms > INT32_MAX)
-		r->base = (uint64_t)state->last_ms - INT32_MAX;	/* 25 days before and after the first */
-	n = state_pack(r, state, bytes);
-	units = (unsigned)((n + UNIT - 1) / UNIT);
-	e = table_at_by(&r->entry, key.hash, &key.person, &new);
+	if (e == NULL)
+		e = table_at_by(&r->entry, key.hash, &key.person, &new);
 	if (!new && e->units != units)
 		place_give(r, e->place, e->units);
 	if (new || e->units != units)

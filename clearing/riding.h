@@ -1,6 +1,6 @@
 /*
- * riding - the rider states of the open day, by person. Most of a state is zero, so only halves of words that are not are kept:
- * some sixty bytes a rider with a transfer window and a counter. Private to clearing/.
+ * riding - the rider states of the open day, by person. Most of a state is zero, and numbers are small, so that a rider
+ * with a transfer window takes some thirty bytes, with a counter forty. Private to clearing/.
  */
 #ifndef CLEARING_RIDING_H
 #define CLEARING_RIDING_H
@@ -13,15 +13,16 @@ int riding_new(struct riding **ret_riding) CLEARING_MUST_CHECK;
 void riding_free(struct riding *r);	/* NULL is fine */
 void riding_reset(struct riding *r);	/* another day */
 int riding_room(struct riding *r, size_t puts) CLEARING_MUST_CHECK;	/* for so many riding_put; -ENOMEM */
-/* A person, and where he is looked for in it. */
-struct riding_key { uint64_t person, hash; };
+/* A person, and where he is looked for in it: by the hash, first in the entry where he was found before. */
+struct riding_entry;
+struct riding_key { uint64_t person, hash; struct riding_entry *entry; };
 struct riding_key riding_key(const struct riding *r, uint64_t person);
 /* The state last put for a person; false: none was. */
 bool riding_get(const struct riding *r, struct riding_key key, struct rider_state *ret_state);
 void riding_put(struct riding *r, struct riding_key key, const struct rider_state *state);	/* room was made */
 /* Soon asked for: first where the state lies, some time later the state. */
 void riding_prefetch(const struct riding *r, struct riding_key key);
-void riding_prefetch_state(const struct riding *r, struct riding_key key);
+void riding_prefetch_state(const struct riding *r, struct riding_key *key);
 size_t riding_bytes(const struct riding *r);	/* taken for states so far, the index apart */
 /* The states for an image, as table_walk. */
 bool riding_walk(const struct riding *r, struct table_walk *w, uint64_t *ret_person, struct rider_state *ret_state);
