@@ -32,6 +32,7 @@ struct work {				/* one record of the day */
 		const struct alike *alike;	/* until it is rated; NULL: what it says is read from its bytes */
 		struct row_result *result;	/* then: of the part that made it */
 	};
+	struct { uint16_t stop, stop_on, amount_fen, list_fen; } told;	/* with alike: by this record */
 	uint64_t person;
 	uint32_t raw_at;		/* in the event's body, there or not */
 	uint16_t raw_bytes, thin_at;	/* thin_at: in from->thin */
@@ -123,10 +124,11 @@ static inline const uint8_t *work_raw(const struct work *w, uint8_t room[THIN_RE
 static inline const uint8_t *work_lies(const struct work *w) { return w->from->thin == NULL ? w->from->body + w->raw_at : w->from->thin + w->thin_at; }
 static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
-/* clear_alike.c: what many records say alike, kept once: of a list of so many. *ret NULL: it is not kept, and nothing is wrong. */
+/* clear_alike.c: what many records say alike, kept once: of a list of so many; and what each tells beside it. w->alike NULL: it is not kept,
+ * and nothing is wrong. */
 int alikes_new(size_t records, struct alikes **ret) CLEARING_MUST_CHECK;
 void alikes_free(struct alikes *a);		/* NULL is fine */
-int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, const struct alike **ret) CLEARING_MUST_CHECK;
+int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, struct work *w) CLEARING_MUST_CHECK;
 /* Of a record that can be read, before it is rated: what rating asks of it beside its card and time, which may be missing, as counters,
  * codes and balances are. Lies in room, or where it is kept; NULL: it cannot be read. */
 const struct tap *work_ride_tap(const struct work *w, struct tap *room);

@@ -1,8 +1,8 @@
 /*
  * clear_alike - what many records of a day say alike. Of what rating asks of a record most is said by many: the terminal, its
- * vehicle and line, the kind of card, the amount. It is kept once, found by its bytes while records are collected in the order
- * they lie in; rating, which takes them by person, puts a record together from it and does not read it a second time. Where records
- * say little alike, all are read again.
+ * vehicle and line, the kind of card. It is kept once, found by its bytes while records are collected in the order they lie in;
+ * stops and amounts lie with each record. Rating, which takes them by person, puts a record together from both and does not read it a
+ * second time. Where records say little alike, all are read again.
  */
 #include "clearing/clear.h"
 
@@ -22,9 +22,12 @@ struct alike {
 	struct span_ms stays; const struct terminal_row *terminal; const struct issuer_row *issuer;	/* in force for taps of these times */
 	uint32_t operator_id; uint8_t scheme;	/* by them */
 	const struct tariff *tariff; struct ride ride;	/* how that pack sees it; NULL: there is none */
-	struct tap tap;				/* without what is its own: the card, the times, counters and codes */
+	bool brief;				/* its line's name is shorter than BRIEF bytes */
+	struct tap tap;				/* without what is its own: the card, the times, counters and codes; stops and amounts of the first */
 };
-struct alikes { struct keyed_list list; size_t max, tried; };
+#define BRIEF 16
+#define RECENT_BITS 8
+struct alikes { struct keyed_list list; size_t max, tried; struct alike *recent[1 << RECENT_BITS]; };	/* recent: by recent_at() the last found there */
 
 int alikes_new(size_t records, struct alikes **ret)
 {
@@ -47,8 +50,8 @@ void alikes_free(struct alikes *a)
 	free(a);
 }
 
-#define FIELDS_UINT(X) X(kind) X(medium) X(flags) X(card_class) X(card_subtype) X(list_fen) X(amount_fen) X(operator_id) X(direction) \
-	X(stop) X(stop_on) X(tariff_version) X(distance_m)
+#define FIELDS_UINT(X) X(kind) X(medium) X(flags) X(card_class) X(card_subtype) X(operator_id) X(direction) X(tariff_version) X(distance_m)
+#define FIELDS_TOLD(X) X(stop) X(stop_on) X(amount_fen) X(list_fen)	/* each record's own */
 #define FIELDS_BIN(X) X(terminal) X(issuer)
 #define FIELDS_STR(X) X(line) X(vehicle) X(series)
 #define KEY_BYTES_MAX sizeof(struct tap)
@@ -83,11 +86,13 @@ static struct alike *alike_new(const struct refdata *ref, const struct tap *tap,
 #define BIN(name) memcpy(a->tap.name, tap->name, sizeof(tap->name));
 #define STR(name) strcpy(a->tap.name, tap->name);
 	FIELDS_UINT(UINT)
+	FIELDS_TOLD(UINT)
 	FIELDS_BIN(BIN)
 	FIELDS_STR(STR)
 #undef STR
 #undef BIN
 #undef UINT
+	a->brief = strlen(tap->line) < BRIEF;
 	a->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
 	a->terminal = refdata_terminal_while(ref, tap->terminal, tap->time_ms, &a->stays);
 	a->issuer = refdata_issuer_while(ref, tap->issuer, tap->time_ms, &a->stays);
@@ -99,20 +104,59 @@ static struct alike *alike_new(const struct refdata *ref, const struct tap *tap,
 	return a;
 }
 
-int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, const struct alike **ret)
+static size_t recent_at(const struct tap *tap)
+{
+	uint64_t said = be32_get(tap->terminal + 2) ^ (uint64_t)tap->kind << 32 ^ (uint64_t)tap->card_class << 40 ^ (uint64_t)tap->card_subtype << 44;
+
+	return said * 0x9E3779B97F4A7C15 >> (64 - RECENT_BITS);
+}
+
+/* Whether they differ, of n bytes, without a branch: mostly they do not. */
+static inline uint64_t differ(const void *a, const void *b, size_t n)
+{
+	uint64_t x = 0, y = 0, d = 0;
+
+	for (size_t i = 0; i + sizeof(x) <= n; i += sizeof(x)) {
+		memcpy(&x, (const char *)a + i, sizeof(x));
+		memcpy(&y, (const char *)b + i, sizeof(y));
+		d |= x ^ y;
+	}
+	if (n % sizeof(x) != 0) {
+		x = y = 0;
+		memcpy(&x, (const char *)a + n / sizeof(x) * sizeof(x), n % sizeof(x));
+		memcpy(&y, (const char *)b + n / sizeof(x) * sizeof(x), n % sizeof(x));
+		d |= x ^ y;
+	}
+	return d;
+}
+
+/* A text that is read the usual way has zeros behind it; one that was not is found by its bytes. */
+static bool alike_is(const struct alike *a, const struct tap *tap)
+{
+	uint64_t d = 0;
+
+#define UINT(name) d |= a->tap.name ^ tap->name;
+#define BIN(name) d |= differ(a->tap.name, tap->name, sizeof(tap->name));
+#define STR(name) d |= differ(a->tap.name, tap->name, BRIEF);
+	FIELDS_UINT(UINT)
+	FIELDS_BIN(BIN)
+	FIELDS_STR(STR)
+#undef STR
+#undef BIN
+#undef UINT
+	return d == 0 && a->brief;
+}
+
+static int alike_look(const struct job *j, struct alikes *l, const struct tap *tap, struct alike **ret)
 {
 	uint8_t bytes[KEY_BYTES_MAX];
 	struct keyed key = { .key = bytes };
 	struct alike *a;
 	int code;
 
-	*ret = NULL;
-	if (tap->start_ms != 0 || tap->end_ms != 0 || (l->tried >= TRIED && l->list.count > l->tried / TRIED_PER_ALIKE))
-		return 0;
-	l->tried++;
 	key.key_bytes = key_make(tap, bytes);
 	key.hash = keyed_hash(bytes, key.key_bytes);
-	*ret = (const struct alike *)keyed_find(&l->list, key.key, key.key_bytes, key.hash);
+	*ret = (struct alike *)keyed_find(&l->list, key.key, key.key_bytes, key.hash);
 	if (*ret != NULL || l->list.count >= l->max)
 		return 0;
 	a = alike_new(j->ref, tap, &key);
@@ -124,19 +168,54 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, con
 	return code;
 }
 
+int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, struct work *w)
+{
+	struct alike **recent = &l->recent[recent_at(tap)], *a = *recent;
+	int ret = 0;
+
+	w->alike = NULL;
+	if (tap->start_ms != 0 || tap->end_ms != 0 || (l->tried >= TRIED && l->list.count > l->tried / TRIED_PER_ALIKE))
+		return 0;
+	if (tap->amount_fen > UINT16_MAX || tap->list_fen > UINT16_MAX)
+		return 0;
+	l->tried++;
+	if (a == NULL || !alike_is(a, tap))
+		ret = alike_look(j, l, tap, &a);
+	if (ret != 0 || a == NULL)
+		return ret;
+	*recent = a;
+	w->alike = a;
+#define TOLD(name) w->told.name = (uint16_t)tap->name;
+	FIELDS_TOLD(TOLD)
+#undef TOLD
+	return 0;
+}
+
 const struct tap *work_ride_tap(const struct work *w, struct tap *room)
 {
-	if (w->alike != NULL)
-		return &w->alike->tap;
-	return work_tap(w, room) ? room : NULL;
+	const struct tap *like;
+
+	if (w->alike == NULL)
+		return work_tap(w, room) ? room : NULL;
+	like = &w->alike->tap;
+	if (w->told.stop == like->stop && w->told.stop_on == like->stop_on && w->told.amount_fen == like->amount_fen && w->told.list_fen == like->list_fen)
+		return like;
+	*room = *like;
+#define TOLD(name) room->name = w->told.name;
+	FIELDS_TOLD(TOLD)
+#undef TOLD
+	return room;
 }
 
 void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret)
 {
-	if (w->alike != NULL && w->alike->tariff == t)
+	if (w->alike != NULL && w->alike->tariff == t) {
 		*ret = w->alike->ride;
-	else
+		if (tap != &w->alike->tap)
+			tap_ride_told(tap, ret);
+	} else {
 		tap_ride(tap, t, ret);
+	}
 	ret->time_ms = work_time(w);
 	ret->card = pan_hash(w->pan);
 }

@@ -97,7 +97,7 @@ static int record_read(struct job *own, const struct source *s, const struct rec
 	w->thin_at = thin_at;
 	if (!read)
 		return ret;
-	ret = alike_find(own, alikes, &tap, &w->alike);
+	ret = alike_find(own, alikes, &tap, w);
 	judge_alone(own, w, &tap);
 	return ret;
 }

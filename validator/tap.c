@@ -48,6 +48,16 @@ static uint16_t stops_ridden(const struct tap *tap)
 	return !made_at_end(tap) || a == 0 || b == 0 ? 0 : (uint16_t)(a > b ? a - b : b - a);
 }
 
+void tap_ride_told(const struct tap *tap, struct ride *ride)
+{
+	bool end = made_at_end(tap);
+
+	ride->list = money_of_fen(tap->list_fen);
+	ride->stop_on = (uint16_t)(end ? tap->stop_on : tap->stop);
+	ride->stop_off = (uint16_t)(end ? tap->stop : 0);
+	ride->stops = stops_ridden(tap);
+}
+
 void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride)
 {
 	struct ride *r = ret_ride;
@@ -56,15 +66,10 @@ void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ri
 		.time_ms = tap->time_ms, .medium = (enum ride_medium)tap->medium, .issuer = be_read(tap->issuer, 4),
 		.event = tap->kind == TAP_BOARD ? RIDE_ON : tap->kind == TAP_ALIGHT ? RIDE_OFF : RIDE_SINGLE,
 		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
-		.operator_id = tap->operator_id, .stop_on = (uint16_t)tap->stop_on, .stop_off = (uint16_t)tap->stop,
-		.direction = (uint8_t)tap->direction, .list = money_of_fen(tap->list_fen), .distance_m = tap->distance_m,
-		.card = pan_hash(tap->pan), .stops = stops_ridden(tap), .in_ms = tap->start_ms, .out_ms = tap->end_ms,
-		.inside = (tap->flags & TAP_INSIDE) != 0,
+		.operator_id = tap->operator_id, .direction = (uint8_t)tap->direction, .distance_m = tap->distance_m,
+		.card = pan_hash(tap->pan), .in_ms = tap->start_ms, .out_ms = tap->end_ms, .inside = (tap->flags & TAP_INSIDE) != 0,
 	};
-	if (!made_at_end(tap)) {
-		r->stop_on = (uint16_t)tap->stop;
-		r->stop_off = 0;
-	}
+	tap_ride_told(tap, r);
 	r->guest = tariff_guest_of(t, r->issuer);
 	memcpy(r->line, tap->line, sizeof(r->line));
 	memcpy(r->vehicle, tap->vehicle, sizeof(r->vehicle));

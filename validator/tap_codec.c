@@ -145,34 +145,39 @@ static inline uint64_t octets8(const uint8_t *p)
 /* Tops of bytes that are above 0x7F or 0, and of none before the first of them. */
 static inline uint64_t not_ascii(uint64_t v) { return (v | (v - 0x0101010101010101)) & 0x8080808080808080; }
 
-/* Of n bytes, 16 at most, of as many as there are to be read: signs of one byte, before them one Chinese sign, as plates have, or none. */
-QUICK quick_text(const uint8_t *p, uint32_t n)
+/* Of n bytes, 16 at most, of as many as there are to be read: signs of one byte, before them one Chinese sign, as plates have, or none. They
+ * and nothing else are put out, where there is room for 16. */
+QUICK quick_text(const uint8_t *p, uint32_t n, char *out)
 {
-	uint64_t low = octets8(p), of_low = octets8(text_mask + 16 - n), high = not_ascii(octets8(p + 8)) & octets8(text_mask + 24 - n);
+	uint64_t of[2] = { octets8(text_mask + 16 - n), octets8(text_mask + 24 - n) }, v[2] = { octets8(p) & of[0], octets8(p + 8) & of[1] };
+	uint64_t low = not_ascii(v[0]) & of[0], high = not_ascii(v[1]) & of[1], text[2] = { htole64(v[0]), htole64(v[1]) };
 
-	if (((not_ascii(low) & of_low) | high) == 0)
+	memcpy(out, text, sizeof(text));
+	if ((low | high) == 0)
 		return true;
-	if (n < 3 || (low & 0xC0C0F0) != 0x8080E0 || (low & 0xFF) < 0xE4 || (low & 0xFF) > 0xE9)
+	if (n < 3 || (v[0] & 0xC0C0F0) != 0x8080E0 || (v[0] & 0xFF) < 0xE4 || (v[0] & 0xFF) > 0xE9)
 		return false;
-	return ((not_ascii(low) & of_low & ~0xFFFFFFull) | high) == 0;
+	return (low >> 24 | high) == 0;
 }
 
+/* A short text lies there with nothing behind it but zeros. */
 QUICK quick_str(const uint8_t **p, char *out, uint32_t bytes_max)
 {
 	const uint8_t *q = *p;
 	uint32_t n = q[0] ^ 0xA0u;
 
 	if (n == 0) {
-		out[0] = '\0';
+		memset(out, 0, 16);
 		*p = q + 1;
 		return true;
 	}
-	if (n <= 16 && n <= bytes_max) {
-		if (!quick_text(q + 1, n) && !utf8_valid(q + 1, n))
+	if (n > QUICK_TEXT_MAX || n > bytes_max)
+		return false;
+	if (n <= 16) {
+		if (!quick_text(q + 1, n, out) && !utf8_valid(q + 1, n))
 			return false;
-		memcpy(out, q + 1, 16);		/* more than there is, and of one length */
 	} else {
-		if (n > QUICK_TEXT_MAX || n > bytes_max || !utf8_valid(q + 1, n))
+		if (!utf8_valid(q + 1, n))
 			return false;
 		memcpy(out, q + 1, n);
 	}

@@ -151,6 +151,7 @@ bool tap_has_counter(const struct tap *tap);
 /* What enters the TAC; what rating sees. */
 void tap_purchase(const struct tap *tap, struct purchase *ret_purchase);
 void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ride);
+void tap_ride_told(const struct tap *tap, struct ride *ride);	/* of that, what its stops and its list fare say; the rest is left as it is */
 uint32_t pan_hash(const uint8_t pan[10]);	/* struct ride's card: accounts of one card beside those of its person; 0: no card */
 /* PAN as digits (20 bytes buffer), and masked 6+4 for people: "310473*********0017". */
 void pan_digits(const uint8_t pan[10], char ret_text[21]);

@@ -208,6 +208,31 @@ static void an_exit_that_tells_its_entry_settles_that_entry_and_no_other(void **
 	free(blob);
 }
 
+static void what_a_records_stops_and_list_fare_say_is_all_that_two_records_differ_in_which_say_the_rest_alike(void **state)
+{
+	void *blob;
+	struct tariff *t = pack_open(metro_pack, &blob);
+
+	(void)state;
+	for (int i = 0; i < 2000; i++) {
+		struct tap first = sample_random_tap(), second = first;
+		struct ride of_first, of_second;
+
+		memset(&of_first, 0, sizeof(of_first));
+		memset(&of_second, 0, sizeof(of_second));
+		second.stop = sample_below(4) * 7;
+		second.stop_on = sample_below(4) * 5;
+		second.list_fen = sample_below(70000);
+		second.amount_fen = sample_below(70000);
+		tap_ride(&first, t, &of_first);
+		tap_ride(&second, t, &of_second);
+		tap_ride_told(&second, &of_first);
+		assert_memory_equal(&of_first, &of_second, sizeof(of_first));
+	}
+	tariff_close(t);
+	free(blob);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +241,7 @@ int main(void)
 		cmocka_unit_test(a_ride_told_at_its_start_opens_its_window_at_its_end),
 		cmocka_unit_test(a_record_tells_that_its_rider_changed_inside_the_paid_area),
 		cmocka_unit_test(an_exit_that_tells_its_entry_settles_that_entry_and_no_other),
+		cmocka_unit_test(what_a_records_stops_and_list_fare_say_is_all_that_two_records_differ_in_which_say_the_rest_alike),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
