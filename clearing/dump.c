@@ -87,8 +87,13 @@ static int said_make(const struct cleared *row, struct said_text *ret)
 int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret)
 {
 	size_t before = l->space;
-	struct said_text *wide = grown(l->text, &l->space, place + 1, sizeof(*wide));
+	struct said_text *wide;
 
+	if (place < l->space && l->text[place].p != NULL) {
+		*ret = &l->text[place];
+		return 0;
+	}
+	wide = grown(l->text, &l->space, place + 1, sizeof(*wide));
 	if (wide == NULL)
 		return -ENOMEM;
 	l->text = wide;
@@ -113,12 +118,9 @@ size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const str
 	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], *p = out;
 	uint16_t nth = be16_get(key + 23);
 	uint8_t bytes[DIGEST_BYTES];
-	struct digest digest;
 	bool ride = key[4] == CLEARED_RIDE;
 
-	digest_reset(&digest);
-	digest_add(&digest, raw, raw_bytes);
-	digest_end(&digest, bytes);
+	digest_once(raw, raw_bytes, bytes);
 	if (ride)
 		tap_id_format(key + 5, id);
 	else

@@ -208,8 +208,11 @@ static uint8_t *differs32_put(uint8_t *p, uint32_t v, uint32_t before) { return 
 static int said_room(struct block_writer *w, uint32_t place)
 {
 	size_t before = w->said_space;
-	void *wide = grown(w->said, &w->said_space, place + 1u, sizeof(w->said[0]));
+	void *wide;
 
+	if (place < before)
+		return 0;
+	wide = grown(w->said, &w->said_space, place + 1u, sizeof(w->said[0]));
 	if (wide == NULL)
 		return -ENOMEM;
 	w->said = wide;

@@ -1,5 +1,5 @@
 /*
- * digest - SHA-256, SM3, hex, and the date a MAC covers. Digests are fetched once for the process.
+ * digest - SHA-256, SM3, hex, and the date a MAC covers. SM3 is fetched once for the process.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED	/* SHA256_Init and its like */
 #include "keys/keys.h"
@@ -13,29 +13,16 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-static EVP_MD *sha256, *sm3;
+static EVP_MD *sm3;
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 
-static void fetch(void)
-{
-	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	sm3 = EVP_MD_fetch(NULL, "SM3", NULL);
-}
+static void fetch(void) { sm3 = EVP_MD_fetch(NULL, "SM3", NULL); }
 
-static int digest_make(bool domestic, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
+int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
 {
-	const EVP_MD *md;
-
 	pthread_once(&fetched, fetch);
-	md = domestic ? sm3 : sha256;
-	if (md == NULL || EVP_Digest(p, n, ret_digest, NULL, md, NULL) != 1)
-		return KEYS_E_CRYPTO;
-	return 0;
+	return sm3 == NULL || EVP_Digest(p, n, ret_digest, NULL, sm3, NULL) != 1 ? KEYS_E_CRYPTO : 0;
 }
-
-int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) { return digest_make(false, p, n, ret_digest); }
-
-int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) { return digest_make(true, p, n, ret_digest); }
 
 int hmac_sm3(const void *key, size_t key_bytes, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
 {
@@ -56,6 +43,34 @@ static SHA256_CTX *sha_of(struct digest *d) { return (SHA256_CTX *)(void *)d->wo
 void digest_reset(struct digest *d) { SHA256_Init(sha_of(d)); }
 void digest_add(struct digest *d, const void *p, size_t n) { SHA256_Update(sha_of(d), p, n); }
 void digest_end(struct digest *d, uint8_t ret_digest[DIGEST_BYTES]) { SHA256_Final(ret_digest, sha_of(d)); }
+
+#define BLOCK_BYTES 64
+#define LENGTH_BYTES 8
+
+/* What is left of the last block goes to the end of the message by hand: whole blocks are digested where they lie, and the state is the digest. */
+void digest_once(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
+{
+	uint8_t last[2 * BLOCK_BYTES] = { 0 };
+	size_t rest = n % BLOCK_BYTES, bytes = rest + 1 + LENGTH_BYTES > BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
+	SHA256_CTX sha;
+
+	SHA256_Init(&sha);
+	if (n > rest)
+		SHA256_Update(&sha, p, n - rest);
+	if (rest > 0)
+		memcpy(last, (const uint8_t *)p + n - rest, rest);
+	last[rest] = 0x80;
+	be64_put(last + bytes - LENGTH_BYTES, (uint64_t)n * 8);
+	SHA256_Update(&sha, last, bytes);
+	for (size_t i = 0; i < DIGEST_BYTES / 4; i++)
+		be32_put(ret_digest + 4 * i, sha.h[i]);
+}
+
+int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES])
+{
+	digest_once(p, n, ret_digest);
+	return 0;
+}
 
 int digest_new(struct digest **ret_digest)
 {
@@ -105,11 +120,31 @@ static void hex_of_four(const uint8_t *p, char *ret)
 	memcpy(ret, &v, sizeof(v));
 }
 
+typedef uint8_t octets16 __attribute__((vector_size(16)));
+
+static octets16 digits_of(octets16 nibbles) { return nibbles + '0' + (octets16)((octets16)(nibbles > 9) & ('A' - '9' - 1)); }
+
+/* Sixteen bytes at once: their upper nibbles and their lower ones, one after the other. */
+static void hex_of_sixteen(const uint8_t *p, char *ret)
+{
+	octets16 v, high, low, text;
+
+	memcpy(&v, p, sizeof(v));
+	high = digits_of(v >> 4);
+	low = digits_of(v & 15);
+	text = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+	memcpy(ret, &text, sizeof(text));
+	text = __builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+	memcpy(ret + sizeof(text), &text, sizeof(text));
+}
+
 void hex_encode(const uint8_t *p, size_t n, char *ret_text)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	size_t i = 0;
 
+	for (; i + 16 <= n; i += 16)
+		hex_of_sixteen(p + i, ret_text + 2 * i);
 	for (; i + 4 <= n; i += 4)
 		hex_of_four(p + i, ret_text + 2 * i);
 	for (; i < n; i++) {

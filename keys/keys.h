@@ -371,6 +371,7 @@ int qr_make_code(const uint8_t *auth, size_t auth_bytes, const struct qr_key *us
 
 #define DIGEST_BYTES 32
 int digest_sha256(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
+void digest_once(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]);	/* the same: it cannot fail and takes no memory */
 int digest_sm3(const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;
 /* Keyed hash HMAC (RFC 2104) with SM3; any key length. */
 int hmac_sm3(const void *key, size_t key_bytes, const void *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]) KEYS_MUST_CHECK;

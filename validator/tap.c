@@ -140,19 +140,38 @@ static char *two_digits(char *p, unsigned v)
 	return p + 2;
 }
 
+#define DAY_MS 86400000
+
+/* A civil day's beginning and its eight digits. */
+struct day_digits { int64_t from_ms; char text[8]; };
+
+static void day_digits_of(int64_t ms, struct day_digits *ret)
+{
+	struct civil c = civil_of_ms(ms);
+	unsigned year = (unsigned)c.year % 10000;
+
+	ret->from_ms = (int64_t)day_of_ms(ms) * DAY_MS - CIVIL_OFFSET_MS;
+	two_digits(two_digits(two_digits(two_digits(ret->text, year / 100), year % 100), c.month), c.day);
+}
+
 void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES])
 {
+	static _Thread_local struct day_digits day = { .from_ms = INT64_MIN };	/* names are made day by day */
+	char hex[2 * TAP_KEY_BYTES + 1], *p = ret_text + 30;
 	int64_t ms = (int64_t)be64_get(key + 10);
-	struct civil c = civil_of_ms(ms);
-	unsigned year = (unsigned)c.year % 10000, rest = (unsigned)((uint64_t)ms % 1000);
-	char *p = ret_text + 22;
+	uint32_t s, rest;
 
-	hex_encode(key, 6, ret_text);
+	if (ms < day.from_ms || ms >= day.from_ms + DAY_MS)
+		day_digits_of(ms, &day);
+	s = (uint32_t)(ms - day.from_ms) / 1000;
+	rest = (uint32_t)(ms - day.from_ms) % 1000;
+	hex_encode(key, 16, hex);
+	memcpy(ret_text, hex, 12);
 	ret_text[12] = '-';
-	hex_encode(key + 6, 4, ret_text + 13);
+	memcpy(ret_text + 13, hex + 12, 8);
 	ret_text[21] = '-';
-	p = two_digits(two_digits(p, year / 100), year % 100);
-	p = two_digits(two_digits(two_digits(two_digits(two_digits(p, c.month), c.day), c.hour), c.minute), c.second);
+	memcpy(ret_text + 22, day.text, 8);
+	p = two_digits(two_digits(two_digits(p, s / 3600), s / 60 % 60), s % 60);
 	/* milliseconds that a second cannot say are appended, so that the id names one key */
 	if (rest != 0) {
 		*p++ = (char)('0' + rest / 100);

@@ -162,6 +162,31 @@ static void digests_come_back(void **state)
 	assert_memory_equal(d, expected, 32);
 }
 
+static void a_digest_made_at_once_is_that_of_the_pieces_and_its_hex_that_of_each_byte(void **state)
+{
+	uint8_t bytes[400], at_once[32], pieces[32];
+	char text[2 * sizeof(bytes) + 1], one[3];
+	struct digest d;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + (i >> 3) * 31);
+	for (size_t n = 0; n < sizeof(bytes); n++) {
+		digest_once(bytes, n, at_once);
+		digest_reset(&d);
+		digest_add(&d, bytes, n / 3);
+		digest_add(&d, bytes + n / 3, n - n / 3);
+		digest_end(&d, pieces);
+		assert_memory_equal(at_once, pieces, 32);
+		hex_encode(bytes, n, text);
+		assert_int_equal(strlen(text), 2 * n);
+		for (size_t i = 0; i < n; i++) {
+			snprintf(one, sizeof(one), "%02X", bytes[i]);
+			assert_memory_equal(text + 2 * i, one, 2);
+		}
+	}
+}
+
 static void the_published_sm2_signature_verifies_and_a_changed_one_does_not(void **state)
 {
 	uint8_t point[65] = { 4 }, sig[64];
@@ -254,6 +279,7 @@ int main(void)
 		cmocka_unit_test(check_values_are_those_of_the_published_keys),
 		cmocka_unit_test(an_engine_that_remembers_keys_answers_as_a_new_one),
 		cmocka_unit_test(digests_come_back),
+		cmocka_unit_test(a_digest_made_at_once_is_that_of_the_pieces_and_its_hex_that_of_each_byte),
 		cmocka_unit_test(the_published_sm2_signature_verifies_and_a_changed_one_does_not),
 		cmocka_unit_test(a_qr_code_lives_its_minute_and_no_changed_bit_of_it_or_its_certificate_passes),
 		cmocka_unit_test(times_are_strict_bcd),
