@@ -50,7 +50,8 @@ struct item {
 	/* a batch: bytes as received and what the front found */
 	struct front *front; struct conn *conn;	/* the front's; NULL: gone since */
 	uint8_t *bytes; size_t bytes_count, bytes_space;
-	const uint8_t *thin; size_t thin_bytes;	/* behind them, as the inbox is to have it; 0: as it was received */
+	const uint8_t *thin; size_t thin_bytes;	/* as the inbox is to have it, behind them or beside; 0 bytes: as it was received */
+	uint8_t *beside;		/* a block; NULL: none is needed */
 	struct batch batch;
 	char device[DEVICE_BYTES_MAX + 1];	/* of the certificate */
 	int64_t received_ms; uint64_t queued_ns;

@@ -9,6 +9,7 @@
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 
+#include "clearing/core/thin.h"
 #include "clearing/daemon.h"
 
 #define PART_BYTES_MAX (128 * 1024)
@@ -40,6 +41,7 @@ struct front {
 	pthread_mutex_t lock;
 	struct item *answered;		/* by the writer, under lock */
 	bool stopping;
+	uint8_t thin[THIN_BYTES_MAX + THIN_SLACK];	/* a batch's while it is made */
 	uint8_t out[FRAME_HEAD_BYTES + PART_BYTES_MAX + 256];
 };
 

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clearing/core/thin.h"
 #include "clearing/blocks.h"
 #include "clearing/kerb.h"
 
@@ -24,6 +23,8 @@ static void send_busy(struct conn *c)
 /* Its bytes stay with it when they are a block; a large batch's go. */
 static void item_free(struct front *f, struct item *item)
 {
+	block_give(item->beside);
+	item->beside = NULL;
 	if (item->bytes_space > BLOCK_BYTES_MAX) {
 		block_give(item->bytes);
 		item->bytes = NULL;
@@ -59,15 +60,21 @@ static struct item *item_new(struct front *f, size_t bytes)
 	return item;
 }
 
-/* As it will lie in the inbox: the thread that appends has less to copy. */
-static void batch_thin(struct item *item)
+/* As it will lie in the inbox: the thread that appends has less to copy. Mostly there is room for it behind what it was made of. */
+static void batch_thin(struct front *f, struct item *item)
 {
-	uint8_t head[EVENT_BATCH_HEAD_BYTES], *out = item->bytes + item->bytes_count;
+	uint8_t head[EVENT_BATCH_HEAD_BYTES], *to = item->bytes + item->bytes_count;
 	const struct thin_of of = { head, sizeof(head), item->marks, item->bytes, item->bytes_count, &item->batch };
+	size_t n;
 
 	event_batch_head(item->device, item->batch.file_serial, (uint16_t)item->batch.count, head);
-	item->thin = out;
-	item->thin_bytes = thin_make(&of, out);
+	n = thin_make(&of, f->thin);
+	if (n > item->bytes_space - item->bytes_count)
+		to = item->beside = block_take(n);
+	if (to != NULL)
+		memcpy(to, f->thin, n);
+	item->thin = to;
+	item->thin_bytes = to != NULL ? n : 0;
 }
 
 /* 0, or why the batch is refused. */
@@ -89,7 +96,7 @@ static int batch_read(struct conn *c, struct item *item, uint64_t began)
 		return ret;
 	verifier_marks(f->verifier, &f->taps, item->batch.count, item->received_ms, item->marks);
 	began = stage_end(s, STAGE_VERIFY, began, clock_ns());
-	batch_thin(item);
+	batch_thin(f, item);
 	item->queued_ns = stage_end(s, STAGE_DECODE, began, clock_ns());
 	stage_count(&s->batches, 1);
 	stage_count(&s->taps, item->batch.count);
@@ -101,7 +108,7 @@ void batch_arrived(struct conn *c, struct evbuffer *in, size_t bytes)
 	struct front *f = c->front;
 	struct daemon *d = f->daemon;
 	uint64_t began = clock_ns();
-	struct item *item = queue_bytes(&d->queue) <= (size_t)d->conf.queue_mib << 20 ? item_new(f, bytes + thin_room(bytes + EVENT_BATCH_HEAD_BYTES + 2 * BATCH_TAPS_MAX)) : NULL;
+	struct item *item = queue_bytes(&d->queue) <= (size_t)d->conf.queue_mib << 20 ? item_new(f, bytes + bytes / 3) : NULL;
 	int ret;
 
 	if (item == NULL) {

@@ -62,6 +62,7 @@ taps = max(1, m['qingfen_stage_taps_total{thread="writer"}'])
 P
 	cat)" "$QINGFEN_SOCKET"
 }
+memory_ready_now() { counted <<<'print(m["qingfen_memory_ready_bytes"] >> 20)'; } # MiB
 stages() { # nanoseconds a tap of each stage of the daemon so far, as members of a JSON object: clearingd(8), METRICS
 	counted <<'P'
 print(",".join('"%s_ns":%d' % (re.search('"(.*)"', k).group(1), v // taps) for k, v in m.items() if "stage_ns" in k), end="")
@@ -96,6 +97,7 @@ replayed() { sed -n "s/.*event=replayed.* $1=\([^ ]*\).*/\1/p" "$work/again.log"
 # processor seconds from the last handshake on; ready: seconds its threads waited for a processor meanwhile.
 upload() { # [--pace N]
 	local before
+	for _ in $(seq 100); do [ "$(memory_ready_now)" -ge "${memory_ready:-512}" ] && break; sleep 0.1; done
 	rm -f "$work/mark" "$work/cpu"
 	(until [ -e "$work/mark" ]; do sleep 0.005; done; cpu_s $pid >"$work/cpu"; ready_s $pid >"$work/ready") & watch=$!
 	timeout 1800 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --bench --limit 1800 --mark "$work/mark" --mark-at 0 --json "$@" \

@@ -31,7 +31,7 @@ struct thin_of {			/* all the caller's */
 };
 /* Room for the thin form of so many bytes in all, head, marks and frame. */
 static inline size_t thin_room(size_t bytes) { return bytes + THIN_SLACK; }
-/* Into out, which has thin_room(); bytes of it that are the form, fewer than went in. 0: it is to be kept as it is. */
+/* Into out, which has thin_room(), or THIN_BYTES_MAX + THIN_SLACK when that is less; bytes of it that are the form, fewer than went in. 0: it is to be kept as it is. */
 size_t thin_make(const struct thin_of *of, uint8_t *out);
 
 /* A record: where in the thin form, where in what went in; marks. */
