@@ -58,6 +58,16 @@ static void groups_list(struct tariff *t)
 	}
 }
 
+static bool order_two_steps(const struct tariff *t)
+{
+	const uint8_t *order = t->head->order;
+
+	for (size_t i = 2; i < ORDER_MAX && order[i] != ORDER_END; i++)
+		if (!(order[i] == ORDER_LADDER && t->ladder_count == 0) && !(order[i] == ORDER_CAP && t->cap_count == 0))
+			return false;
+	return order[0] == ORDER_CONCESSION && order[1] == ORDER_TRANSFER;
+}
+
 static void conds_list(struct tariff *t)
 {
 	for (uint32_t i = 0; i < t->cond_count && i < CONDS_TOLD; i++) {
@@ -72,6 +82,7 @@ static void conds_list(struct tariff *t)
 
 static void days_list(struct tariff *t)
 {
+	t->listed_from = t->calendar_count > 0 ? t->calendar[0].day : 0;
 	for (uint32_t i = 0; i < t->calendar_count; i++) {
 		int64_t at = (int64_t)t->calendar[i].day - t->calendar[0].day;
 
@@ -96,6 +107,7 @@ int tariff_init(struct tariff *t, const void *blob, size_t bytes)
 	views(t, blob);
 	if (!blob_check(t))
 		return TARIFF_E_BLOB;
+	t->two_steps = order_two_steps(t);
 	groups_list(t);
 	conds_list(t);
 	days_list(t);
@@ -125,16 +137,24 @@ uint16_t id_hash(const char *id)
 	return narrow != 0 ? narrow : 1;
 }
 
-static const struct row_line *rows_in_force(const struct tariff *t, uint32_t first, int64_t at_ms)
+static inline bool row_in_force(const struct row_line *l, int64_t at_ms) { return at_ms >= l->from_ms && at_ms < l->to_ms; }
+
+__attribute__((noinline)) static const struct row_line *rows_after(const struct tariff *t, uint32_t first, int64_t at_ms)
 {
-	for (uint32_t i = first; i < t->line_count && t->line[i].name == t->line[first].name; i++)
-		if (at_ms >= t->line[i].from_ms && at_ms < t->line[i].to_ms)
+	for (uint32_t i = first + 1; i < t->line_count && t->line[i].name == t->line[first].name; i++)
+		if (row_in_force(&t->line[i], at_ms))
 			return &t->line[i];
 	return NULL;
 }
 
+/* Most lines have one row. */
+static inline const struct row_line *rows_in_force(const struct tariff *t, uint32_t first, int64_t at_ms)
+{
+	return row_in_force(&t->line[first], at_ms) ? &t->line[first] : rows_after(t, first, at_ms);
+}
+
 /* Names are a few bytes long: sooner compared than a function is called for it. */
-static bool text_same(const char *a, const char *b)
+static inline bool text_same(const char *a, const char *b)
 {
 	for (; *a == *b; a++, b++)
 		if (*a == '\0')
@@ -155,15 +175,7 @@ const struct row_line *line_hashed(const struct tariff *t, const char *name, uin
 
 const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms) { return line_hashed(t, name, text_hash(name), at_ms); }
 
-/* False: the calendar does not have the day. */
-static bool day_listed(const struct tariff *t, int32_t day)
-{
-	int64_t at = t->calendar_count > 0 ? (int64_t)day - t->calendar[0].day : -1;
-
-	return at >= DAYS_TOLD || (at >= 0 && (t->listed[at / 64] >> at % 64 & 1) != 0);
-}
-
-static uint8_t calendar_kind(const struct tariff *t, int32_t day)
+uint8_t calendar_kind(const struct tariff *t, int32_t day)
 {
 	uint32_t low = 0, high = t->calendar_count;
 
@@ -176,15 +188,6 @@ static uint8_t calendar_kind(const struct tariff *t, int32_t day)
 			high = mid;
 	}
 	return low < t->calendar_count && t->calendar[low].day == day ? (uint8_t)t->calendar[low].kind : 0;
-}
-
-uint8_t day_kind_of(const struct tariff *t, int32_t day)
-{
-	uint8_t kind = day_listed(t, day) ? calendar_kind(t, day) : 0;
-
-	if ((kind & (DAY_WORK | DAY_REST)) == 0)
-		kind |= day_of_week(day) <= 5 ? DAY_WORK : DAY_REST;
-	return kind;
 }
 
 /* ---- questions ------------------------------------------------------------------------------ */

@@ -195,10 +195,11 @@ struct tariff {				/* an opened blob: typed views into it, and what rate() asks 
 	BLOB_VIEWS(X)
 #undef X
 	uint32_t any_line;			/* index + 1 of the line "*" */
+	bool two_steps;				/* of the order: a concession, then a transfer; nothing else changes an amount */
 	/* Groups, by what one of their ways of being in them asks for: a hold's code, a card's class, an age, a product. */
 	struct { uint64_t hold[HOLD_CODES], class[CARD_CLASSES], age, product; } groups_by;
 	uint64_t plain[CONDS_TOLD / 64];	/* conditions, one bit each: those that ask only for rider, kind of line, medium and dates */
-	uint64_t listed[DAYS_TOLD / 64];	/* days from the first in the calendar on, one bit each: those that are in it */
+	int32_t listed_from; uint64_t listed[DAYS_TOLD / 64];	/* days from the first in the calendar on, one bit each: those that are in it */
 };
 
 /* False: it may ask for more. */
@@ -233,6 +234,26 @@ uint16_t id_hash(const char *id);	/* never 0 */
 /* Row in force at a time: exact name, else the wildcard line "*". NULL: unknown. */
 const struct row_line *line_at(const struct tariff *t, const char *name, int64_t at_ms);
 const struct row_line *line_hashed(const struct tariff *t, const char *name, uint32_t hash, int64_t at_ms);	/* hash: text_hash of the name */
-uint8_t day_kind_of(const struct tariff *t, int32_t day);
+uint8_t calendar_kind(const struct tariff *t, int32_t day);	/* what the calendar says of a day, 0 nothing */
+
+/* False: the calendar does not have the day. */
+static inline bool day_listed(const struct tariff *t, int32_t day)
+{
+	uint64_t at = (uint64_t)((int64_t)day - t->listed_from);
+
+	return at >= DAYS_TOLD ? t->calendar_count > 0 : (t->listed[at / 64] >> at % 64 & 1) != 0;
+}
+
+/* Saturday or Sunday. */
+static inline bool week_ends(int32_t day) { return (uint64_t)(day + 3 + 7 * (INT64_C(1) << 32)) % 7 >= 5; }
+
+static inline uint8_t day_kind_of(const struct tariff *t, int32_t day)
+{
+	uint8_t kind = day_listed(t, day) ? calendar_kind(t, day) : 0;
+
+	if ((kind & (DAY_WORK | DAY_REST)) == 0)
+		kind |= week_ends(day) ? DAY_REST : DAY_WORK;
+	return kind;
+}
 
 #endif

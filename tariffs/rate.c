@@ -55,8 +55,17 @@ static struct exact concession_step(const struct rating *r, const struct choice 
 	return published && choice->price.den != 0 ? choice->price : concession_price(r, choice->index, now);
 }
 
+/* All there is to do where no transfer follows and no other step has a rule. */
+static void concession_alone(struct rating *r, const struct choice *choice, struct priced *ret)
+{
+	int64_t fen = exact_round(r, choice->price.den != 0 ? choice->price : concession_price(r, choice->index, exact_of_fen(r->published_fen)));
+
+	*ret = (struct priced){ .paid = fen, .leg_fen = fen };
+	ret->less[ORDER_CONCESSION] = r->published_fen - fen;
+}
+
 /* Take the steps for a concession and a transfer price. Caps only where the ride is the rider's own. */
-static struct priced steps_take(struct rating *r, const struct choice *choice, const struct row_transfer_price *transfer, bool with_caps)
+static void all_steps_take(struct rating *r, const struct choice *choice, const struct row_transfer_price *transfer, bool with_caps, struct priced *ret)
 {
 	struct exact now = exact_of_fen(r->published_fen);
 	struct priced p = { .leg_fen = r->published_fen };
@@ -98,7 +107,15 @@ static struct priced steps_take(struct rating *r, const struct choice *choice, c
 		p.less[ORDER_TRANSFER] += p.less[ORDER_CONCESSION];
 		p.less[ORDER_CONCESSION] = 0;
 	}
-	return p;
+	*ret = p;
+}
+
+static void steps_take(struct rating *r, const struct choice *choice, const struct row_transfer_price *transfer, bool with_caps, struct priced *ret)
+{
+	if (transfer == NULL && r->t->two_steps)
+		concession_alone(r, choice, ret);
+	else
+		all_steps_take(r, choice, transfer, with_caps, ret);
 }
 
 /* ---- who pays the gap ----------------------------------------------------------------------------------------- */
@@ -176,10 +193,12 @@ static int64_t card_price_fen(struct rating *r, const struct transfer *x)
 {
 	for (uint32_t i = 0; i < r->t->head->card_price_count; i++) {
 		struct choice ordinary = { .index = (int)r->t->list[r->t->head->card_price + i] };
+		struct priced p;
 
 		if (cond_miss(r, r->t->concession[ordinary.index].cond, ASK_STATIC) != 0)
 			continue;
-		return steps_take(r, &ordinary, transfer_price_for(r, x, ordinary.index), false).paid;
+		steps_take(r, &ordinary, transfer_price_for(r, x, ordinary.index), false, &p);
+		return p.paid;
 	}
 	return r->published_fen;
 }
@@ -345,7 +364,7 @@ static bool ride_price(struct rating *r)
 		return false;
 	if (!f->companion)
 		x = transfer_find(r, &choice);
-	p = steps_take(r, &choice, x.price, !f->companion);
+	steps_take(r, &choice, x.price, !f->companion, &p);
 	f->published = money_of_fen(r->published_fen);
 	f->paid = money_of_fen(p.paid);
 	f->transfer = x.price != NULL;

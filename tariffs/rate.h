@@ -88,15 +88,36 @@ bool slots_hit(const struct rating *r, const struct row_slots *s);
 int64_t published_find(const struct rating *r, const struct span *ridden);	/* fen, negative: none */
 
 /* rate_price.c: prices and the one concession */
-struct exact exact_scale(struct exact a, int32_t rate);
+static inline struct exact exact_scale(struct exact a, int32_t rate)
+{
+	if (a.num == 0 || rate == 10000)
+		return a;
+	return rate == 0 ? exact_of_fen(0) : (struct exact){ a.num * rate, a.den * 10000 };
+}
+
 int64_t exact_round_parts(const struct rating *r, struct exact a);
 static inline int64_t exact_round(const struct rating *r, struct exact a)	/* by the pack */
 {
 	return a.den == 1 && r->t->head->round_unit_fen == 1 ? a.num : exact_round_parts(r, a);
 }
-struct exact price_on(const struct rating *r, const struct row_price *p, const struct row_quota *q, struct exact base);
+struct exact price_of_kind(const struct rating *r, const struct row_price *p, uint16_t quota, struct exact base);
+
+/* Mostly a part of the fare, and nothing more is asked. quota: whose units are meant, index + 1. */
+static inline struct exact price_on(const struct rating *r, const struct row_price *p, uint16_t quota, struct exact base)
+{
+	if (p->kind == PRICE_RATE && p->round_mode == ROUND_OF_PACK && !p->at_most_own)
+		return exact_scale(base, p->num);
+	return price_of_kind(r, p, quota, base);
+}
+
+static inline struct exact concession_price(const struct rating *r, int index, struct exact base)
+{
+	const struct row_concession *c = &r->t->concession[index];
+
+	return index == PRICE_NONE ? base : price_on(r, &c->price, c->quota, base);
+}
+
 struct choice concession_choose(struct rating *r);
-struct exact concession_price(const struct rating *r, int index, struct exact base);
 
 /* rate_transfer.c */
 struct transfer {
@@ -126,7 +147,14 @@ static inline void quota_remember(struct rating *r, const struct choice *choice)
 	if (choice->index != PRICE_NONE && r->t->concession[choice->index].quota != 0)
 		quotas_take(r, &r->t->concession[choice->index]);
 }
-void accounts_remember(struct rating *r, const struct choice *choice, bool transferred);
+void sums_remember(struct rating *r, const struct choice *choice);	/* of ladders and caps */
+static inline void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)
+{
+	if (!transferred)
+		quota_remember(r, choice);
+	if (r->t->ladder_count + r->t->cap_count > 0)
+		sums_remember(r, choice);
+}
 /* What an unfinished ride owed, for caps that count it. */
 void unfinished_remember(struct rating *r, int64_t fen);
 

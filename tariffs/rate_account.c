@@ -252,12 +252,10 @@ void quotas_take(struct rating *r, const struct row_concession *c)
 		quota_take(r, &r->t->quota[c->also[i] - 1], c->takes);
 }
 
-void accounts_remember(struct rating *r, const struct choice *choice, bool transferred)
+void sums_remember(struct rating *r, const struct choice *choice)
 {
 	int64_t paid = r->fare->paid.fen;
 
-	if (!transferred)
-		quota_remember(r, choice);
 	for (uint32_t i = 0; i < r->t->ladder_count; i++) {
 		const struct row_ladder *l = &r->t->ladder[i];
 

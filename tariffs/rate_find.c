@@ -276,10 +276,14 @@ enum rule_miss cond_ask(const struct rating *r, const struct row_cond *c, enum a
 static int64_t section_between(const struct rating *r, uint16_t a, uint16_t b)
 {
 	const struct row_section *s = r->t->section + r->line->section, *end = s + r->line->section_count;
+	const uint32_t there = a | (uint32_t)b << 16, back = b | (uint32_t)a << 16;
 
-	for (; s < end; s++)
-		if ((s->from_stop == a && s->to_stop == b) || (s->from_stop == b && s->to_stop == a))
+	for (; s < end; s++) {
+		uint32_t stops = s->from_stop | (uint32_t)s->to_stop << 16;
+
+		if (stops == there || stops == back)
 			return s->fen;
+	}
 	return -1;
 }
 
@@ -417,7 +421,7 @@ static void clock_set(struct rating *r, int64_t clock_ms)
 {
 	r->clock_ms = clock_ms;
 	r->day = day_of_ms(clock_ms);
-	r->minute = (uint16_t)((clock_ms + CIVIL_OFFSET_MS - (int64_t)r->day * 86400000) / 60000);
+	r->minute = (uint16_t)((uint64_t)(clock_ms + CIVIL_OFFSET_MS - (int64_t)r->day * 86400000) / 60000);
 	r->day_kind = day_kind_of(r->t, r->day);
 	r->seasons = r->t->season_count > 0 ? seasons_of(r->t, r->day) : 0;
 }

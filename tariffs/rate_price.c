@@ -7,15 +7,6 @@
 
 #include <string.h>
 
-struct exact exact_scale(struct exact a, int32_t rate)
-{
-	if (a.num == 0 || rate == 10000)
-		return a;
-	if (rate == 0)
-		return exact_of_fen(0);
-	return (struct exact){ a.num * rate, a.den * 10000 };
-}
-
 /* The usual way without looking at what only others ask. */
 int64_t exact_round_parts(const struct rating *r, struct exact a)
 {
@@ -52,7 +43,12 @@ static struct exact banded(const struct rating *r, const struct row_price *p, st
 	return sum;
 }
 
-struct exact price_on(const struct rating *r, const struct row_price *p, const struct row_quota *q, struct exact base)
+static struct exact units_price(const struct rating *r, const struct row_price *p, uint16_t quota)
+{
+	return exact_of_fen(quota != 0 ? (int64_t)p->num * r->t->quota[quota - 1].unit_fen : 0);
+}
+
+struct exact price_of_kind(const struct rating *r, const struct row_price *p, uint16_t quota, struct exact base)
 {
 	struct exact price = base;
 
@@ -63,7 +59,7 @@ struct exact price_on(const struct rating *r, const struct row_price *p, const s
 	case PRICE_MINUS: price = base.num > p->num * base.den ? (struct exact){ base.num - p->num * base.den, base.den } : exact_of_fen(0); break;
 	case PRICE_BANDS: price = banded(r, p, base); break;
 	case PRICE_OWN: price = exact_min(exact_of_fen(r->line->own_fen > 0 ? r->line->own_fen : r->published_fen), base); break;
-	case PRICE_UNITS: price = exact_min(exact_of_fen(q != NULL ? (int64_t)p->num * q->unit_fen : 0), base); break;
+	case PRICE_UNITS: price = exact_min(units_price(r, p, quota), base); break;
 	case PRICE_PUBLISHED:
 	case PRICE_COUNT_: break;
 	}
@@ -72,16 +68,6 @@ struct exact price_on(const struct rating *r, const struct row_price *p, const s
 	if (p->at_most_own && r->line->own_fen > 0)
 		price = exact_min(price, exact_of_fen(r->line->own_fen));
 	return price;
-}
-
-struct exact concession_price(const struct rating *r, int index, struct exact base)
-{
-	const struct row_concession *c;
-
-	if (index == PRICE_NONE)
-		return base;
-	c = &r->t->concession[index];
-	return price_on(r, &c->price, c->quota != 0 ? &r->t->quota[c->quota - 1] : NULL, base);
 }
 
 static inline bool resolve(struct rating *r, int index, int depth, struct choice *ret);
@@ -103,15 +89,21 @@ __attribute__((noinline)) static bool fallback(struct rating *r, int16_t then, i
 	return found;
 }
 
+static inline enum rule_miss unusable(struct rating *r, const struct row_concession *c)
+{
+	if (c->shut.count > 0 && slots_hit(r, &c->shut))
+		return MISS_HOURS;
+	return c->quota != 0 && !quotas_suffice(r, c) ? MISS_QUOTA : 0;
+}
+
 /* A concession whose conditions hold: itself, or its fallback when the hours are shut or the quota is empty. */
 static inline bool resolve(struct rating *r, int index, int depth, struct choice *ret)
 {
 	const struct row_concession *c = &r->t->concession[index];
+	enum rule_miss miss = unusable(r, c);
 
-	if (c->shut.count > 0 && slots_hit(r, &c->shut))
-		return fallback(r, c->shut_then, index, MISS_HOURS, depth, ret);
-	if (c->quota != 0 && !quotas_suffice(r, c))
-		return fallback(r, c->quota_then, index, MISS_QUOTA, depth, ret);
+	if (miss != 0)
+		return fallback(r, miss == MISS_HOURS ? c->shut_then : c->quota_then, index, miss, depth, ret);
 	*ret = (struct choice){ .index = index, .via = index, .price = concession_price(r, index, exact_of_fen(r->published_fen)) };
 	return true;
 }

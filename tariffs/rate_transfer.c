@@ -30,7 +30,7 @@ static uint32_t window_of(const struct row_transfer *x, int64_t start_ms)
 	return x->window_ms;
 }
 
-static bool window_open(const struct rating *r, const struct row_transfer *x)
+static inline bool window_open(const struct rating *r, const struct row_transfer *x)
 {
 	const struct rider_state *s = r->before;
 	uint32_t window_ms;
@@ -156,7 +156,7 @@ struct exact transfer_apply(const struct rating *r, const struct row_transfer_pr
 	struct exact published = exact_of_fen(r->published_fen);
 
 	switch ((enum transfer_effect)p->effect) {
-	case EFFECT_PRICE: return price_on(r, &p->price, NULL, published);
+	case EFFECT_PRICE: return price_on(r, &p->price, 0, published);
 	case EFFECT_DEAREST:
 		if (now.num <= r->before->window_dearest_fen * now.den)
 			return exact_of_fen(0);

@@ -47,7 +47,12 @@ struct civil { int32_t year; uint8_t month, day, hour, minute, second; };
 int32_t day_of_civil(int32_t year, unsigned month, unsigned day);
 struct civil civil_of_ms(int64_t time_ms);
 int64_t ms_of_civil(const struct civil *c);
-int32_t day_of_ms(int64_t time_ms);			/* calendar day */
+static inline int32_t day_of_ms(int64_t time_ms)		/* calendar day */
+{
+	const int64_t ms = time_ms + CIVIL_OFFSET_MS, day_ms = 86400000;
+
+	return (int32_t)(ms >= 0 ? (int64_t)((uint64_t)ms / day_ms) : ms / day_ms - (ms % day_ms < 0));
+}
 int32_t service_day_of_ms(int64_t time_ms, int32_t cut_s);/* day that starts cut_s after midnight */
 unsigned day_of_week(int32_t day);			/* 1 Monday .. 7 Sunday */
 bool day_parse(const char *yyyy_mm_dd, int32_t *ret_day);	/* strict, the date must exist */
