@@ -90,7 +90,7 @@ static int row_make(struct job *own, struct block_tool *t, const char *day, cons
 
 	assert(w->result != NULL && w->result->same != NULL);	/* rated, or said by others_say() */
 	row.result = w->result->same;
-	row_key(own->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth, row.key);
+	row_new_key(&row, own->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth);
 	if (p->rows == 0)
 		memcpy(p->key, row.key, sizeof(p->key));
 	p->row[p->rows].result = w->result->same;

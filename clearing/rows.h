@@ -43,9 +43,11 @@ struct summed_with result_summed(const struct row_result *r);	/* of what was giv
 
 /* Rows in rising key order, at most ROWS_PER_BLOCK, into the bytes of a block. All results are of one table. */
 struct block_writer;
-struct row_new { uint8_t key[CLEARED_KEY_BYTES]; const struct row_result *result; uint64_t person, seq; const char *device;
+struct row_new { uint8_t key[CLEARED_KEY_BYTES]; uint64_t terminal, time; uint32_t serial;	/* by row_new_key(); its parts, as numbers */
+		 const struct row_result *result; uint64_t person, seq; const char *device;
 		 uint64_t raw_seq; uint32_t raw_at, raw_bytes;	/* the event whose body has the record, and where */
 		 bool decides; };		/* its business key */
+void row_new_key(struct row_new *row, int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth);
 int block_writer_new(struct block_writer **ret) CLEARING_MUST_CHECK;
 void block_writer_free(struct block_writer *w);	/* NULL is fine */
 int block_add(struct block_writer *w, const struct row_new *row) CLEARING_MUST_CHECK;	/* the device's name stays the caller's until the end */

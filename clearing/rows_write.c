@@ -164,8 +164,18 @@ struct block_writer {
 	uint16_t rows, results;
 	uint8_t *result; size_t result_bytes, result_space;
 	uint8_t row[ROWS_PER_BLOCK * ROW_BYTES_MAX]; size_t row_bytes;
-	struct { uint8_t key[CLEARED_KEY_BYTES]; const char *device; uint64_t person, seq; uint32_t at, bytes; } before;
+	struct { uint64_t terminal, time; uint32_t serial; const char *device; uint64_t person, seq; uint32_t at, bytes; } before;
 };
+
+/* The numbers are read where the record has them: a key that was just written here is read in other pieces than it was written in, for
+ * which a processor waits until all that was written before is out. */
+void row_new_key(struct row_new *row, int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth)
+{
+	row_key(day, class, key, nth, row->key);
+	row->terminal = (uint64_t)be32_get(key) << 16 | be16_get(key + 4);
+	row->serial = be32_get(key + 6);
+	row->time = be64_get(key + 10);
+}
 
 int block_writer_new(struct block_writer **ret)
 {
@@ -247,7 +257,7 @@ static uint8_t has_of(const struct block_writer *w, const struct row_new *row)
 {
 	bool other = row->key[4] == CLEARED_OTHER;
 
-	return (uint8_t)((other ? ROW_OTHER : memcmp(w->before.key + 5, row->key + 5, 6) != 0 ? ROW_TERMINAL : 0) |
+	return (uint8_t)((other ? ROW_OTHER : w->before.terminal != row->terminal ? ROW_TERMINAL : 0) |
 			 (be16_get(row->key + 23) != 0 ? ROW_NTH : 0) |
 			 (w->before.device == NULL || strncmp(w->before.device, row->device, DEVICE_BYTES_MAX) != 0 ? ROW_DEVICE : 0) |
 			 (row->raw_seq != row->seq ? ROW_ELSEWHERE : 0) | (row->decides ? ROW_DECIDES : 0));
@@ -260,8 +270,8 @@ static uint8_t *key_put(uint8_t *p, const struct block_writer *w, const struct r
 	memcpy(p, row->key + 5, n);
 	p += n;
 	if ((has & ROW_OTHER) == 0) {
-		p = differs32_put(p, be32_get(row->key + 11), be32_get(w->before.key + 11));
-		p = differs_put(p, be64_get(row->key + 15), be64_get(w->before.key + 15));
+		p = differs32_put(p, row->serial, w->before.serial);
+		p = differs_put(p, row->time, w->before.time);
 	}
 	return has & ROW_NTH ? varint_put(p, be16_get(row->key + 23)) : p;
 }
@@ -285,7 +295,9 @@ static void row_put(struct block_writer *w, const struct row_new *row, uint32_t 
 	p = differs32_put(p, row->raw_at, w->before.at);
 	p = differs32_put(p, row->raw_bytes, w->before.bytes);
 	w->row_bytes = (size_t)(p - w->row);
-	memcpy(w->before.key, row->key, sizeof(w->before.key));
+	w->before.terminal = row->terminal;
+	w->before.serial = row->serial;
+	w->before.time = row->time;
 	w->before.device = row->device;
 	w->before.person = row->person;
 	w->before.seq = row->seq;

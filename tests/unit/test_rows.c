@@ -54,7 +54,7 @@ static void row_draw(struct book *b, size_t i, const uint8_t *const body[EVENTS]
 	*row = (struct row_new){ .person = c.person, .seq = draw(5) != 0 ? c.seq : c.seq + 1000, .raw_seq = c.seq, .device = device[i],
 				 .raw_at = (uint32_t)(c.raw - body[event]), .raw_bytes = c.raw_bytes, .decides = c.decides };
 	c.seq = row->seq;
-	row_key(DAY0, i < ROWS - 21 ? CLEARED_RIDE : CLEARED_OTHER, business, draw(9) == 0 ? (uint16_t)draw(65536) : 0, row->key);
+	row_new_key(row, DAY0, i < ROWS - 21 ? CLEARED_RIDE : CLEARED_OTHER, business, draw(9) == 0 ? (uint16_t)draw(65536) : 0);
 	memcpy(b->row[i].key, row->key, sizeof(row->key));
 	assert_int_equal(results_add(b->results, &c, NULL, &result), 0);
 	row->result = result;
