@@ -22,6 +22,7 @@ void job_done(struct job *j)
 		alikes_free(j->alikes[i]);
 	results_free(j->results);
 	span_free(j, &j->works);
+	span_free(j, &j->lies);
 	span_free(j, &j->orders);
 	span_free(j, &j->numbers);
 	span_free(j, &j->bearers);

@@ -5,6 +5,8 @@
 #ifndef CLEARING_CLEAR_H
 #define CLEARING_CLEAR_H
 
+#include <assert.h>
+
 #include "clearing/core/thin.h"
 #include "clearing/fold.h"
 #include "clearing/grown.h"
@@ -25,22 +27,31 @@ struct source {				/* an event that brought records */
 	uint32_t count;
 	const uint8_t *marks, *batch; size_t batch_bytes;	/* of a batch of this day that has a body */
 	size_t first;			/* of its records */
+	struct work *work; struct lie *lie;	/* they themselves */
 };
-struct work {				/* one record of the day */
+/*
+ * A record of the day in two parts. What it is sorted, judged and walked by is one line of the processor's cache, for most walks are in no
+ * order of addresses; where its bytes lie, and what it tells beside others that are alike, is looked at where they are read or rated.
+ */
+struct lie {
+	struct { uint16_t stop, stop_on, amount_fen, list_fen; } told;	/* with alike: by this record */
+	uint32_t raw_at;		/* in the event's body, there or not */
+	uint16_t raw_bytes, thin_at;	/* thin_at: in from->thin */
+};
+struct work {
 	const struct source *from;
 	union {
 		const struct alike *alike;	/* until it is rated; NULL: what it says is read from its bytes */
 		struct row_result *result;	/* then: of the part that made it */
 	};
-	struct { uint16_t stop, stop_on, amount_fen, list_fen; } told;	/* with alike: by this record */
 	uint64_t person;
-	uint32_t raw_at;		/* in the event's body, there or not */
-	uint16_t raw_bytes, thin_at;	/* thin_at: in from->thin */
 	uint32_t bearer;		/* of its card number: place in the job's, from 1; 0: not looked up */
-	uint16_t at, nth, counter;	/* at: place in its batch; nth: among records of one key */
+	uint16_t nth, counter;		/* nth: among records of one key */
 	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
-	uint8_t pan[10], tac[4];
-	uint8_t check, bits, verdict, card, generation;	/* card: enum card_standing; generation: which physical card of its number */
+	uint8_t pan[10];
+	uint8_t check, generation;	/* generation: which physical card of its number */
+	uint8_t verdict : 5, card : 3;	/* card: enum card_standing */
+	bool future : 1;		/* ahead of our clock when it came */
 	bool keyed : 1;			/* takes part in the search for duplicates, under its business key */
 	bool coded : 1;			/* has a code */
 	bool refused : 1;		/* its platform answered no */
@@ -49,6 +60,7 @@ struct work {				/* one record of the day */
 	bool repeated : 1;		/* an earlier day has its counter with another TAC */
 	bool released : 1;		/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
+static_assert(sizeof(struct work) == 64 && VERDICT_COUNT <= 32 && CARD_STANDS_OLD < 8, "a line of the cache, and it holds them");
 struct said;				/* clear_answers.c: what a platform said of a record */
 struct coded;				/* clear_codes.c: a record and its code */
 struct arena { struct span *chunk; size_t count, used; };
@@ -66,11 +78,11 @@ struct job {
 	struct refdata *ref;
 	bool cards, ridden;		/* the card register is not empty; some day has been cleared */
 	struct source *source; size_t sources;
-	struct work *work; size_t count;
+	struct work *work; struct lie *lie; size_t count;
 	struct work **order;			/* canonical */
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct span spare[SPARES];	/* freed, kept for the next stage */
-	struct span works, orders, numbers, bearers;	/* the memory of work, order, number and ride, bearer */
+	struct span works, lies, orders, numbers, bearers;	/* the memory of work, lie, order, number and ride, bearer */
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
@@ -112,16 +124,17 @@ void span_free(struct job *j, struct span *s);	/* empty is fine */
 void spares_free(struct job *j);		/* what was kept */
 /* clear_collect.c: the day's events as records, each judged alone. */
 bool work_tap(const struct work *w, struct tap *ret);
+static inline struct lie *work_lie(const struct work *w) { return w->from->lie + (w - w->from->work); }
 /* Its raw_bytes bytes: in the store, or put together in room, which is the caller's. */
 static inline const uint8_t *work_raw(const struct work *w, uint8_t room[THIN_RECORD_ROOM])
 {
 	if (w->from->thin == NULL)
-		return w->from->body + w->raw_at;
-	thin_record(w->from->thin, w->thin_at, room);
+		return w->from->body + work_lie(w)->raw_at;
+	thin_record(w->from->thin, work_lie(w)->thin_at, room);
 	return room;
 }
 /* Where in the store they are, or what only they have of them. */
-static inline const uint8_t *work_lies(const struct work *w) { return w->from->thin == NULL ? w->from->body + w->raw_at : w->from->thin + w->thin_at; }
+static inline const uint8_t *work_lies(const struct work *w) { return w->from->thin == NULL ? w->from->body + work_lie(w)->raw_at : w->from->thin + work_lie(w)->thin_at; }
 static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
 /* clear_alike.c: what many records say alike, kept once: of a list of so many; and what each tells beside it. w->alike NULL: it is not kept,

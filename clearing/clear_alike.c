@@ -171,6 +171,7 @@ static int alike_look(const struct job *j, struct alikes *l, const struct tap *t
 int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, struct work *w)
 {
 	struct alike **recent = &l->recent[recent_at(tap)], *a = *recent;
+	struct lie *lie = work_lie(w);
 	int ret = 0;
 
 	w->alike = NULL;
@@ -185,7 +186,7 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, str
 		return ret;
 	*recent = a;
 	w->alike = a;
-#define TOLD(name) w->told.name = (uint16_t)tap->name;
+#define TOLD(name) lie->told.name = (uint16_t)tap->name;
 	FIELDS_TOLD(TOLD)
 #undef TOLD
 	return 0;
@@ -193,15 +194,16 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, str
 
 const struct tap *work_ride_tap(const struct work *w, struct tap *room)
 {
+	const struct lie *lie = work_lie(w);
 	const struct tap *like;
 
 	if (w->alike == NULL)
 		return work_tap(w, room) ? room : NULL;
 	like = &w->alike->tap;
-	if (w->told.stop == like->stop && w->told.stop_on == like->stop_on && w->told.amount_fen == like->amount_fen && w->told.list_fen == like->list_fen)
+	if (lie->told.stop == like->stop && lie->told.stop_on == like->stop_on && lie->told.amount_fen == like->amount_fen && lie->told.list_fen == like->list_fen)
 		return like;
 	*room = *like;
-#define TOLD(name) room->name = w->told.name;
+#define TOLD(name) room->name = lie->told.name;
 	FIELDS_TOLD(TOLD)
 #undef TOLD
 	return room;
@@ -251,6 +253,7 @@ void rides_prefetch(const struct job *j, struct work *const *list, size_t i, siz
 		return;
 	}
 	persons_prefetch(j, list, i, n);
+	__builtin_prefetch(work_lie(soon));
 	for (size_t at = 0; at < sizeof(struct alike); at += 64)
 		__builtin_prefetch((const char *)soon->alike + at);
 }

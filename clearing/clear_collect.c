@@ -20,19 +20,20 @@ bool work_tap(const struct work *w, struct tap *ret)
 	uint8_t room[THIN_RECORD_ROOM];
 	const char *field;
 
-	return tap_read(work_raw(w, room), w->raw_bytes, ret, &field) == 0;
+	return tap_read(work_raw(w, room), work_lie(w)->raw_bytes, ret, &field) == 0;
 }
 
 /* ---- a record ----------------------------------------------------------------------------------------------- */
 
-/* Of from, r's bytes at raw_at in its body. Not judged yet. *ret_tap: what it says; false in ret_read: it cannot be read, and its verdict is that. */
-static int work_fill(struct work *w, const struct source *from, const struct record *r, uint32_t raw_at, uint16_t at, struct tap *ret_tap, bool *ret_read)
+/* Of from, r's bytes at raw_at in its body, at thin_at where that is thin. Not judged yet. *ret_tap: what it says; false in ret_read: it cannot be read, and its verdict is that. */
+static int work_fill(struct work *w, const struct source *from, const struct record *r, uint32_t raw_at, uint16_t thin_at, struct tap *ret_tap, bool *ret_read)
 {
 	uint8_t digest[DIGEST_BYTES], code[TAP_CODE_BYTES];
 	const char *field;
 	int ret;
 
-	*w = (struct work){ .from = from, .raw_at = raw_at, .raw_bytes = (uint16_t)r->raw_bytes, .check = r->check, .bits = r->bits, .at = at };
+	*w = (struct work){ .from = from, .check = r->check, .future = (r->bits & EVENT_BIT_FUTURE) != 0 };
+	*work_lie(w) = (struct lie){ .raw_at = raw_at, .raw_bytes = (uint16_t)r->raw_bytes, .thin_at = thin_at };
 	*ret_read = tap_read(r->raw, r->raw_bytes, ret_tap, &field) == 0;
 	if (!*ret_read) {
 		ret = digest_sha256(r->raw, r->raw_bytes, digest);
@@ -42,7 +43,6 @@ static int work_fill(struct work *w, const struct source *from, const struct rec
 	}
 	tap_key(ret_tap, w->key);
 	memcpy(w->pan, ret_tap->pan, sizeof(w->pan));
-	memcpy(w->tac, ret_tap->tac, sizeof(w->tac));
 	w->counter = tap_has_counter(ret_tap) ? (uint16_t)ret_tap->card_counter : 0;
 	w->coded = tap_code_key(ret_tap, code);
 	return 0;
@@ -92,9 +92,8 @@ static int record_read(struct job *own, const struct source *s, const struct rec
 	struct work *w = &own->work[s->first + i];
 	struct tap tap;
 	bool read;
-	int ret = work_fill(w, s, r, raw_at, i, &tap, &read);
+	int ret = work_fill(w, s, r, raw_at, thin_at, &tap, &read);
 
-	w->thin_at = thin_at;
 	if (!read)
 		return ret;
 	ret = alike_find(own, alikes, &tap, w);
@@ -200,7 +199,7 @@ static int recheck_mark(struct job *j, const struct recheck *r)
 /* ---- records of earlier days ---------------------------------------------------------------------------------- */
 
 /* One more record, of an event of its own: the places are there. Not judged yet. */
-static int work_add(struct collecting *c, const struct source *from, const struct record *r, uint16_t at, struct work **ret)
+static int work_add(struct collecting *c, const struct source *from, const struct record *r, struct work **ret)
 {
 	struct job *j = c->job;
 	struct source *s = &j->source[c->count++];
@@ -208,8 +207,10 @@ static int work_add(struct collecting *c, const struct source *from, const struc
 	bool read;
 
 	*s = *from;
-	*ret = &j->work[j->count++];
-	return work_fill(*ret, s, r, (uint32_t)(r->raw - from->body), at, &tap, &read);
+	s->work = &j->work[j->count];
+	s->lie = &j->lie[j->count++];
+	*ret = s->work;
+	return work_fill(s->work, s, r, (uint32_t)(r->raw - from->body), 0, &tap, &read);
 }
 
 /* The body of the event that brought a record, and the device's name in it. */
@@ -241,7 +242,7 @@ static int recheck_take(struct collecting *c, struct records *records, const str
 	r.check = k->check;
 	from.seq = k->seq;
 	from.arrived = r.day;
-	ret = work_add(c, &from, &r, k->nth, &w);
+	ret = work_add(c, &from, &r, &w);
 	if (ret == 0 && work_tap(w, &tap))
 		judge_alone(c->job, w, &tap);
 	return ret;
@@ -314,7 +315,7 @@ static int release_take(struct collecting *c, const struct release *r)
 	record = (struct record){ .raw = row.raw, .raw_bytes = row.raw_bytes, .check = row.check };
 	from.seq = r->seq;
 	from.arrived = j->day.day;
-	ret = work_add(c, &from, &record, 0, &w);
+	ret = work_add(c, &from, &record, &w);
 	if (ret != 0)
 		return ret;
 	w->verdict = (uint8_t)judge_released((enum key_check)row.check);
@@ -357,11 +358,18 @@ static int memory_take(struct collecting *c)
 	struct source *wide = realloc(c->source, (c->count + more + 1) * sizeof(*wide));
 	int ret = wide == NULL ? -ENOMEM : span_new(j, count * sizeof(struct work), &j->works);
 
+	if (ret == 0)
+		ret = span_new(j, count * sizeof(struct lie), &j->lies);
 	if (wide != NULL)
 		c->source = wide;
 	j->source = c->source;
 	j->sources = c->count;
 	j->work = j->works.p;
+	j->lie = j->lies.p;
+	for (size_t i = 0; ret == 0 && i < c->count; i++) {
+		j->source[i].work = j->work + j->source[i].first;
+		j->source[i].lie = j->lie + j->source[i].first;
+	}
 	return ret;
 }
 

@@ -13,7 +13,7 @@ enum verdict judge_work(const struct job *j, const struct work *w, const struct 
 	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->from->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
 	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->from->device, .seen = seen,
-				  .future = (w->bits & EVENT_BIT_FUTURE) != 0, .refused = w->refused,
+				  .future = w->future, .refused = w->refused,
 				  .card = (enum card_standing)w->card, .open_day = w->from->arrived, .cut_s = DAY_CUT_S_DEFAULT,
 				  .limits = &limits };
 
@@ -53,11 +53,11 @@ void judge_alone(struct job *j, struct work *w, const struct tap *tap)
 
 static int content_compare(const struct work *a, const struct work *b)
 {
-	size_t n = a->raw_bytes < b->raw_bytes ? a->raw_bytes : b->raw_bytes;
+	size_t a_bytes = work_lie(a)->raw_bytes, b_bytes = work_lie(b)->raw_bytes, n = a_bytes < b_bytes ? a_bytes : b_bytes;
 	uint8_t room[2][THIN_RECORD_ROOM];
 	int order = memcmp(work_raw(a, room[0]), work_raw(b, room[1]), n);
 
-	return order != 0 ? order : a->raw_bytes < b->raw_bytes ? -1 : a->raw_bytes > b->raw_bytes;
+	return order != 0 ? order : a_bytes < b_bytes ? -1 : a_bytes > b_bytes;
 }
 
 /* Canonical order: class, key, the released one and spokesmen first, the verified before the grey, then content. Two records that
@@ -82,7 +82,7 @@ static int canonical_compare(const void *pa, const void *pb)
 	order = content_compare(a, b);
 	if (order != 0)
 		return order;
-	return a->from->seq != b->from->seq ? (a->from->seq < b->from->seq ? -1 : 1) : (int)a->at - (int)b->at;
+	return a->from->seq != b->from->seq ? (a->from->seq < b->from->seq ? -1 : 1) : a < b ? -1 : a > b;	/* those of one event lie in its order */
 }
 
 static struct rank key_rank(const struct work *w)
@@ -196,6 +196,13 @@ static int counter_compare(const void *pa, const void *pb)
 	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
 }
 
+static bool tacs_differ(const struct work *a, const struct work *b)
+{
+	struct tap x, y;
+
+	return work_tap(a, &x) && work_tap(b, &y) && memcmp(x.tac, y.tac, sizeof(x.tac)) != 0;
+}
+
 /* The records of one card number, in order. The first in time speaks for its counter, another TAC under it is a clone's. */
 static void judge_number(struct job *j, struct work *const *list, size_t count)
 {
@@ -210,7 +217,7 @@ static void judge_number(struct job *j, struct work *const *list, size_t count)
 			continue;
 		if (!again)
 			first = w;
-		if ((again ? memcmp(first->tac, w->tac, 4) != 0 : w->repeated) && work_tap(w, &tap))
+		if ((again ? tacs_differ(first, w) : w->repeated) && work_tap(w, &tap))
 			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_COUNTER);
 	}
 }

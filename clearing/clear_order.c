@@ -344,10 +344,8 @@ int works_order(struct job *j, rank_fn rank, compare_fn compare)
 
 void works_prefetch(struct work *const *list, size_t i, size_t n)
 {
-	if (i + 32 < n) {
+	if (i + 32 < n)
 		__builtin_prefetch(list[i + 32]);
-		__builtin_prefetch((const char *)list[i + 32] + 64);
-	}
 }
 
 /* Of a thin record: what its batch's records have alike, which is said first, and its own. */
@@ -356,14 +354,14 @@ static void lies_prefetch(const struct work *w)
 	const struct source *s = w->from;
 
 	if (s->thin == NULL) {
-		for (uint32_t at = 0; at < w->raw_bytes; at += 64)
-			__builtin_prefetch(s->body + w->raw_at + at);
+		for (uint32_t at = 0; at < work_lie(w)->raw_bytes; at += 64)
+			__builtin_prefetch(s->body + work_lie(w)->raw_at + at);
 		return;
 	}
 	for (uint32_t at = 0; at < 256; at += 64)
 		__builtin_prefetch(s->thin + at);
-	__builtin_prefetch(s->thin + w->thin_at);
-	__builtin_prefetch(s->thin + w->thin_at + 48);
+	__builtin_prefetch(s->thin + work_lie(w)->thin_at);
+	__builtin_prefetch(s->thin + work_lie(w)->thin_at + 48);
 }
 
 /* Records lie in small pages all over the map, and the processor drops a prefetch into a page it does not know where to find: so

@@ -78,14 +78,14 @@ static int text_add(struct block_tool *t, const char *day, const struct row_new 
 	if (ret == 0)
 		ret = buffer_room(text, ROW_TEXT_BYTES + said->n);
 	if (ret == 0)
-		text->n += row_text(day, row->key, said, work_raw(w, room), w->raw_bytes, text->p + text->n);
+		text->n += row_text(day, row->key, said, work_raw(w, room), row->raw_bytes, text->p + text->n);
 	return ret;
 }
 
 static int row_make(struct job *own, struct block_tool *t, const char *day, const struct work *w, struct block_piece *p)
 {
 	struct row_new row = { .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq,
-			       .device = w->from->device, .raw_at = w->raw_at, .raw_bytes = w->raw_bytes, .decides = decides(w) };
+			       .device = w->from->device, .raw_at = work_lie(w)->raw_at, .raw_bytes = work_lie(w)->raw_bytes, .decides = decides(w) };
 	int ret;
 
 	assert(w->result != NULL && w->result->same != NULL);	/* rated, or said by others_say() */
