@@ -44,12 +44,12 @@ static uint8_t *part_at(const struct table *t, size_t i) { return t->chunk[i / c
 static struct head *head_of(uint8_t *part) { return (struct head *)(void *)part; }
 
 /* Parts fill alike, and would all be cut within a few hundredths of a day's entries, which receipts notice as well. So each
- * is full at a number of its own between a half and three quarters of its places. */
+ * is full at a number of its own between five and seven eighths of its places: at most 2.3 places an entry, when many were just cut. */
 static void full_set(const struct table *t, struct head *head, uint64_t hash)
 {
 	uint64_t first = head->bits > 0 ? hash >> (64 - head->bits) : 0;
 
-	head->full = (uint32_t)(t->slots / 2 + ((first << 6 | head->bits) * 0x9E3779B97F4A7C15u >> 32) % (t->slots / 4));
+	head->full = (uint32_t)(t->slots / 8 * 5 + ((first << 6 | head->bits) * 0x9E3779B97F4A7C15u >> 32) % (t->slots / 4));
 }
 
 /* The first is where entries wait while their part is cut. Both are touched here, not under the first receipt. */

@@ -160,6 +160,27 @@ static void test_parts_are_not_cut_all_at_once(void **state)
 	table_close(&t);
 }
 
+static void test_a_table_of_any_size_has_at_most_two_and_a_half_places_an_entry(void **state)
+{
+	enum { ENTRIES = 1200000, MANY = 300000 };
+	struct table t;
+	uint64_t id = 0;
+	double most = 0, now;
+	bool new;
+
+	(void)state;
+	assert_int_equal(table_open(&t, sizeof(id), sizeof(id) + 8), 0);
+	for (uint64_t n = 0; n < ENTRIES; n++, id = n * 0x9E3779B97F4A7C15u) {
+		assert_int_equal(table_room(&t, 1), 0);
+		table_at(&t, &id, &new);
+		now = (double)((t.parts - 1) * t.slots) / (double)t.count;
+		most = n >= MANY && now > most ? now : most;
+	}
+	print_message("# %.3f places an entry at most\n", most);
+	assert_true(most < 2.5);
+	table_close(&t);
+}
+
 static void test_a_chunk_is_zeroed_whether_one_was_ready_or_not(void **state)
 {
 	static const uint8_t zero[4096];
@@ -479,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_a_walk_a_few_at_a_time_comes_to_every_entry_while_others_come_in),
 		cmocka_unit_test(test_growing_moves_a_few_thousand_entries_at_most),
 		cmocka_unit_test(test_parts_are_not_cut_all_at_once),
+		cmocka_unit_test(test_a_table_of_any_size_has_at_most_two_and_a_half_places_an_entry),
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
 		cmocka_unit_test(test_blocks_lie_apart_whatever_their_size_and_whoever_gives_them_back),
 		cmocka_unit_test(test_chunks_are_made_ready_again_once_half_of_them_are_taken),
