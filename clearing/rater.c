@@ -13,6 +13,7 @@
 #include "clearing/live.h"
 
 #define JOBS 16u	/* the writer waits when so many are in hand */
+#define JOBS_AT_ONCE 8u	/* between two looks at what the writer handed over */
 
 struct ask { uint8_t pan[10]; uint64_t seq; struct known_card card; struct riding_key key; const struct tariff *tariff; struct ride ride; };
 struct job { struct ask ask[BATCH_TAPS_MAX]; unsigned count; int32_t open_day; };
@@ -104,7 +105,10 @@ static int job_rate(struct rater *r, struct txn *t, struct job *j)
 	return t->error;
 }
 
-static int job_run(struct rater *r, struct job *j)
+static struct job *job_at(struct rater *r, uint64_t n) { return &r->job[n % JOBS]; }
+
+/* Those from one up to another; what they add up to is told once. */
+static int jobs_run(struct rater *r, uint64_t from, uint64_t to)
 {
 	struct timespec cpu;
 	struct txn t;
@@ -112,7 +116,8 @@ static int job_run(struct rater *r, struct job *j)
 
 	if (ret != 0)
 		return ret;
-	ret = job_rate(r, &t, j);
+	for (; ret == 0 && from < to; from++)
+		ret = job_rate(r, &t, job_at(r, from));
 	txn_abort(&t);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
 	r->now.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000 + (uint64_t)cpu.tv_nsec;
@@ -126,6 +131,7 @@ static int job_run(struct rater *r, struct job *j)
 static void *rater_main(void *arg)
 {
 	struct rater *r = arg;
+	uint64_t from, to;
 	int ret;
 
 	pthread_setname_np(pthread_self(), "rater");
@@ -137,12 +143,14 @@ static void *rater_main(void *arg)
 			r->asleep = false;
 			continue;
 		}
+		from = r->done;
+		to = r->handed - from < JOBS_AT_ONCE ? r->handed : from + JOBS_AT_ONCE;
 		pthread_mutex_unlock(&r->lock);
-		ret = job_run(r, &r->job[r->done % JOBS]);
+		ret = jobs_run(r, from, to);
 		if (ret != 0)
 			storage_failed("rate", ret);
 		pthread_mutex_lock(&r->lock);
-		r->done++;
+		r->done = to;
 		if (r->waited)
 			pthread_cond_signal(&r->less);
 	}
@@ -207,7 +215,7 @@ void rater_free(struct rater *r)
 
 /* ---- the writer's side ------------------------------------------------------------------------------------ */
 
-static struct job *job_in_hand(struct rater *r) { return &r->job[r->handed % JOBS]; }
+static struct job *job_in_hand(struct rater *r) { return job_at(r, r->handed); }
 
 void rater_add(struct rater *r, const struct tap *tap, const struct tariff *tariff, uint32_t operator_id, uint64_t seq)
 {
