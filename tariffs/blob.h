@@ -245,7 +245,7 @@ static inline bool day_listed(const struct tariff *t, int32_t day)
 }
 
 /* Saturday or Sunday. */
-static inline bool week_ends(int32_t day) { return (uint64_t)(day + 3 + 7 * (INT64_C(1) << 32)) % 7 >= 5; }
+static inline bool week_ends(int32_t day) { return (uint64_t)((int64_t)day + 3 + 7 * (INT64_C(1) << 32)) % 7 >= 5; }
 
 static inline uint8_t day_kind_of(const struct tariff *t, int32_t day)
 {

@@ -10,24 +10,44 @@
 
 struct in { const uint8_t *p, *end; bool bad; };
 
-static uint8_t *put(uint8_t *p, uint64_t v, unsigned n)
+static inline uint8_t *put16(uint8_t *p, uint16_t v)
 {
-	for (unsigned i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-	return p + n;
+	p[0] = (uint8_t)(v >> 8), p[1] = (uint8_t)v;
+	return p + 2;
 }
 
-static uint64_t get(struct in *in, unsigned n)
+static inline uint8_t *put32(uint8_t *p, uint32_t v)
 {
-	uint64_t v = 0;
+	p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+	return p + 4;
+}
 
-	if ((size_t)(in->end - in->p) < n) {
+/* The next n bytes; where there are fewer, some that are zero. */
+static inline const uint8_t *take(struct in *in, size_t n)
+{
+	static const uint8_t none[4];
+	const uint8_t *p = in->p;
+
+	if ((size_t)(in->end - p) < n) {
 		in->bad = true;
-		return 0;
+		return none;
 	}
-	for (unsigned i = 0; i < n; i++)
-		v = v << 8 | *in->p++;
-	return v;
+	in->p += n;
+	return p;
+}
+
+static inline uint16_t get16(struct in *in)
+{
+	const uint8_t *p = take(in, 2);
+
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t get32(struct in *in)
+{
+	const uint8_t *p = take(in, 4);
+
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
 /* Seven bits a byte, the low ones first; the top bit says that more follow. */
@@ -63,11 +83,15 @@ int64_t zigzag_back(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
 /* A time as its distance from another: whole seconds, and the rest only where there is one. */
 size_t moment_put(uint8_t *p, int64_t ms, int64_t from_ms)
 {
-	int64_t d = (int64_t)((uint64_t)ms - (uint64_t)from_ms), s = d / 1000 - (d % 1000 < 0);
-	uint16_t rest = (uint16_t)((uint64_t)d - (uint64_t)s * 1000);
-	size_t n = varnum_put(p, zigzag(s) << 1 | (rest != 0));
+	int64_t d = (int64_t)((uint64_t)ms - (uint64_t)from_ms), s = d / 1000;
+	uint16_t rest;
+	size_t n;
 
-	return rest != 0 ? (size_t)(put(p + n, rest, 2) - p) : n;
+	s -= s * 1000 > d;
+	rest = (uint16_t)((uint64_t)d - (uint64_t)s * 1000);
+	n = varnum_put(p, zigzag(s) << 1 | (rest != 0));
+
+	return rest != 0 ? (size_t)(put16(p + n, rest) - p) : n;
 }
 
 size_t moment_get(const uint8_t *p, size_t n, int64_t from_ms, int64_t *ret_ms)
@@ -117,29 +141,41 @@ static_assert(STATE_BITS <= 28, "the mask is at most four bytes of a number");
 
 enum kind { TIME, HASH, SHORT, COUNT, FEN };
 
-static uint8_t *field_put(uint8_t *p, enum kind kind, int64_t v, int64_t near_ms)
+/* Most numbers are one byte. */
+static inline uint8_t *number_put(uint8_t *p, uint64_t v)
+{
+	if (v >= 0x80)
+		return p + varnum_put(p, v);
+	*p = (uint8_t)v;
+	return p + 1;
+}
+
+static inline uint8_t *field_put(uint8_t *p, enum kind kind, int64_t v, int64_t near_ms)
 {
 	switch (kind) {
 	case TIME: return p + moment_put(p, v, near_ms);
-	case HASH: return put(p, (uint64_t)v, 4);
-	case SHORT: return put(p, (uint64_t)v, 2);
-	case COUNT: return p + varnum_put(p, (uint64_t)v);
-	case FEN: return p + varnum_put(p, zigzag(v));
+	case HASH: return put32(p, (uint32_t)v);
+	case SHORT: return put16(p, (uint16_t)v);
+	case COUNT: return number_put(p, (uint64_t)v);
+	case FEN: return number_put(p, zigzag(v));
 	}
 	return p;
 }
 
-static uint64_t number(struct in *in)
+static inline uint64_t number(struct in *in)
 {
 	uint64_t v = 0;
-	size_t n = varnum_get(in->p, (size_t)(in->end - in->p), &v);
+	size_t n;
 
+	if (in->p < in->end && *in->p < 0x80)
+		return *in->p++;
+	n = varnum_get(in->p, (size_t)(in->end - in->p), &v);
 	in->bad = in->bad || n == 0;
 	in->p += n;
 	return v;
 }
 
-static int64_t field_get(struct in *in, enum kind kind, int64_t near_ms)
+static inline int64_t field_get(struct in *in, enum kind kind, int64_t near_ms)
 {
 	int64_t ms = 0;
 	size_t n;
@@ -150,8 +186,8 @@ static int64_t field_get(struct in *in, enum kind kind, int64_t near_ms)
 		in->bad = in->bad || n == 0;
 		in->p += n;
 		return ms;
-	case HASH: return (int64_t)get(in, 4);
-	case SHORT: return (int64_t)get(in, 2);
+	case HASH: return get32(in);
+	case SHORT: return get16(in);
 	case COUNT: return (int64_t)number(in);
 	case FEN: return zigzag_back(number(in));
 	}
@@ -162,42 +198,52 @@ static uint8_t *accounts_put(uint8_t *p, const struct rider_state *s, size_t cou
 {
 	*p++ = (uint8_t)count;
 	for (size_t i = 0; i < count; i++) {
-		p = put(p, s->acc[i].id, 2);
-		p += varnum_put(p, (uint64_t)s->acc[i].stamp << 1 | (s->acc[i].card != 0));
+		p = put16(p, s->acc[i].id);
+		p = number_put(p, (uint64_t)s->acc[i].stamp << 1 | (s->acc[i].card != 0));
 		if (s->acc[i].card != 0)
-			p = put(p, s->acc[i].card, 4);
-		p += varnum_put(p, zigzag(s->acc[i].value));
+			p = put32(p, s->acc[i].card);
+		p = number_put(p, zigzag(s->acc[i].value));
 	}
 	return p;
 }
 
 static void accounts_get(struct in *in, struct rider_state *s)
 {
-	size_t count = (size_t)get(in, 1);
+	size_t count = in->p < in->end ? *in->p++ : 0;
 
 	in->bad = in->bad || count == 0 || count > RIDER_ACC_MAX;
 	for (size_t i = 0; !in->bad && i < count; i++) {
 		uint64_t stamp;
 
-		s->acc[i].id = (uint16_t)get(in, 2);
+		s->acc[i].id = get16(in);
 		stamp = number(in);
 		s->acc[i].stamp = (uint32_t)(stamp >> 1);
 		in->bad = in->bad || stamp >> 33 != 0;
 		if (stamp & 1)
-			s->acc[i].card = (uint32_t)get(in, 4);
+			s->acc[i].card = get32(in);
 		s->acc[i].value = zigzag_back(number(in));
 	}
 }
 
+static bool account_zero(const struct rider_acc *a) { return (a->id | a->stamp | a->card) == 0 && a->value == 0; }
+
+/* Up to the last that is not zero. Most riders have none, which is soon seen. */
+static size_t accounts_of(const struct rider_state *s)
+{
+	static const struct rider_acc none[RIDER_ACC_MAX];
+	size_t n = memcmp(s->acc, none, sizeof(none)) == 0 ? 0 : RIDER_ACC_MAX;
+
+	while (n > 0 && account_zero(&s->acc[n - 1]))
+		n--;
+	return n;
+}
+
 size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t ret_bytes[RIDER_STATE_BYTES_MAX])
 {
-	size_t accounts = RIDER_ACC_MAX;
+	size_t accounts = accounts_of(s);
 	uint32_t mask = 0;
 	uint8_t *p;
 
-	while (accounts > 0 && s->acc[accounts - 1].id == 0 && s->acc[accounts - 1].stamp == 0 && s->acc[accounts - 1].card == 0 &&
-	       s->acc[accounts - 1].value == 0)
-		accounts--;
 #define BIT(name) mask |= (uint32_t)(accounts > 0) << BIT_##name;
 #define X(field, kind) mask |= (uint32_t)(s->field != 0) << BIT_##field;
 #define SAME(field, as) mask |= (uint32_t)(s->field != 0 && s->field == s->as) << SAME_##field;
@@ -212,7 +258,6 @@ size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t re
 #undef BIT
 #undef X
 #undef SAME
-	memset(ret_bytes, 0, RIDER_STATE_BYTES_MAX);
 	p = ret_bytes + varnum_put(ret_bytes, mask);
 #define BIT(name) if (mask & 1u << BIT_##name) p = accounts_put(p, s, accounts);
 #define X(field, kind) if (mask & 1u << BIT_##field) p = field_put(p, kind, (int64_t)s->field, near_ms);
@@ -222,6 +267,7 @@ size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t re
 #undef X
 #undef SAME
 	assert(p <= ret_bytes + RIDER_STATE_BYTES_MAX);
+	memset(p, 0, (size_t)(ret_bytes + RIDER_STATE_BYTES_MAX - p));
 	return (size_t)(p - ret_bytes);
 }
 
