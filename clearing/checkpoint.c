@@ -25,7 +25,7 @@
 #define PIECES_WALK 8u		/* the walk waits when so many wait for the disk */
 #define STEP_NS 1000000u
 #define STEP_NS_MAX 5000000u	/* after a group that took long: a tenth of its time, so that an image is made under any load */
-#define PATIENCE 4u		/* times the taps that make an image due: so long a quiet moment is waited for */
+#define PATIENCE 2u		/* times the taps that make an image due: so long a quiet moment is waited for */
 #define STEP_PLACES 2048u	/* looked at between two looks at the clock */
 #define PAUSE 4u		/* an image is begun so many times later as the one before took: at most a fifth of the time one is made */
 #define SPARE_BYTES (256u << 20)	/* of the disk, left to the store */

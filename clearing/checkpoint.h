@@ -27,7 +27,7 @@ void checkpoint_close(struct daemon *d);
 int checkpoint_load(struct daemon *d, struct txn *t, uint64_t oldest, uint64_t *ret_seq, int32_t *ret_day);
 int checkpoint_start(struct daemon *d);		/* its thread */
 /* The writer, after a group that took so long: a millisecond's work, up to five after long ones, when an image is due or in the
- * making. Due is one after checkpoint_taps when no batch waits, after four times as many in any case. */
+ * making. Due is one after checkpoint_taps when no batch waits, after twice as many in any case. */
 void checkpoint_step(struct daemon *d, uint64_t group_ns);
 bool checkpoint_idle(struct daemon *d);		/* the same while nothing waits; false: nothing to do */
 void checkpoint_cancel(struct daemon *d);	/* d->live is about to be another */

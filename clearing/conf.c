@@ -60,7 +60,7 @@ static const struct option options[] = {
 	{ "queue_mib", OPTION_INT, AT(queue_mib), 1, 65536, "64", "batches waiting for the writer, MiB; beyond it validators are told busy" },
 	{ "memory_ready_mib", OPTION_INT, AT(memory_ready_mib), 0, 16000, "64", "memory for the open day that is zeroed ahead of need, MiB" },
 	{ "commit_batches", OPTION_INT, AT(commit_batches), 1, 4096, "256", "batches in one commit at most" },
-	{ "checkpoint_taps", OPTION_INT, AT(checkpoint_taps), 0, 1000000000, "500000", "taps after which an image of the writer's memory is made again when no batch waits, or after four times as many, so that a start need not read them; 0: never" },
+	{ "checkpoint_taps", OPTION_INT, AT(checkpoint_taps), 0, 1000000000, "2000000", "taps after which an image of the writer's memory is made again when no batch waits, or after twice as many, so that a start need not read them; 0: never" },
 	{ "pack_after_days", OPTION_INT, AT(pack_after_days), 0, 3650, "14", "days after a cleared day until its batches are packed, while nothing else is to be done; 0: never" },
 	{ "verify_lanes", OPTION_INT, AT(verify_lanes), 0, 1, "1", "1: many TACs at once where the processor can; 0: OpenSSL only" },
 	{ "kerb_ask_ms", OPTION_INT, AT(kerb_ask_ms), 0, 5000, "300", "longest a code platform has to answer while a rider stands at a gate; 0: gates are not answered" },
