@@ -13,6 +13,7 @@
 #include "clearing/rows.h"
 
 #define PARTS_MAX 8
+#define CUTS_MAX (8 * PARTS_MAX)
 #define SPARES 4
 #define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
 
@@ -164,7 +165,7 @@ void works_prefetch(struct work *const *list, size_t i, size_t n);
 void works_prefetch_raw(struct work *const *list, size_t i, size_t n);
 /* A list in parts of about the same size, each moved on while two neighbours are of one thing. Part i is at[i] to at[i + 1] - 1. */
 typedef bool (*same_fn)(const struct work *a, const struct work *b);
-struct cut { struct work *const *list; unsigned parts; size_t at[PARTS_MAX + 1]; };
+struct cut { struct work *const *list; unsigned parts; size_t at[CUTS_MAX + 1]; };
 void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn same, struct cut *ret);
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);
