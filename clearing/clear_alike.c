@@ -104,11 +104,14 @@ static struct alike *alike_new(const struct refdata *ref, const struct tap *tap,
 	return a;
 }
 
+/* Of what tells most of them from each other: the terminal, the kind of card, the way it goes. */
 static size_t recent_at(const struct tap *tap)
 {
-	uint64_t said = be32_get(tap->terminal + 2) ^ (uint64_t)tap->kind << 32 ^ (uint64_t)tap->card_class << 40 ^ (uint64_t)tap->card_subtype << 44;
+	const uint64_t odd = 0x9E3779B97F4A7C15;
+	uint64_t card = tap->card_class | (uint64_t)tap->card_subtype << 8 | (uint64_t)be32_get(tap->issuer) << 24;
+	uint64_t ride = be32_get(tap->terminal + 2) ^ (uint64_t)tap->kind << 32 ^ (uint64_t)tap->direction << 40 ^ (uint64_t)tap->medium << 48 ^ (uint64_t)tap->flags << 52;
 
-	return said * 0x9E3779B97F4A7C15 >> (64 - RECENT_BITS);
+	return ((card * odd ^ ride) * odd) >> (64 - RECENT_BITS);
 }
 
 /* Whether they differ, of n bytes, without a branch: mostly they do not. */

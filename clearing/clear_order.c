@@ -8,10 +8,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RUN 16			/* sorted by insertion */
+#define LITTLE 4096		/* sorted by one thread, in one bucket: starting another takes as long */
 #define PART_MIN 256
 #define BUCKET_RECORDS 512
 #define BUCKETS_MAX 4096
@@ -238,17 +240,24 @@ static void few_sort(struct work **list, size_t count, compare_fn compare)
 	}
 }
 
-int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare)
+/* room: of twice as many. */
+static void little_sort(const struct by *by, struct work **list, size_t count, rank_fn rank, struct ranked *room)
+{
+	const struct ranked *sorted;
+
+	for (size_t i = 0; i < count; i++)
+		room[i] = ranked_of(by, list[i], rank);
+	sorted = runs_sort(room, room + count, count, by);
+	for (size_t i = 0; i < count; i++)
+		list[i] = by->work + sorted[i].place;
+}
+
+static int large_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare)
 {
 	struct sorting s = { .by = { j->work, compare }, .list = list, .count = count, .parts = parts_wanted(count, PART_MIN), .rank = rank };
 	struct span memory;
 	int ret;
 
-	if (count <= RUN) {
-		few_sort(list, count, compare);
-		return 0;
-	}
-	assert(j->count <= UINT32_MAX);
 	s.buckets = count / BUCKET_RECORDS + 1 < BUCKETS_MAX ? count / BUCKET_RECORDS + 1 : BUCKETS_MAX;
 	ret = span_new(j, count * (sizeof(struct ranked) + sizeof(uint16_t)), &memory);
 	if (ret != 0)
@@ -260,6 +269,26 @@ int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, co
 	free(s.place);
 	span_free(j, &memory);
 	return ret;
+}
+
+int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare)
+{
+	const struct by by = { j->work, compare };
+	struct ranked *room;
+
+	assert(j->count <= UINT32_MAX);
+	if (count <= RUN) {
+		few_sort(list, count, compare);
+		return 0;
+	}
+	if (count > LITTLE)
+		return large_sort(j, list, count, rank, compare);
+	room = malloc(2 * count * sizeof(*room));
+	if (room == NULL)
+		return -ENOMEM;
+	little_sort(&by, list, count, rank, room);
+	free(room);
+	return 0;
 }
 
 /* ---- what is sorted for the most part --------------------------------------------------------------------------- */
@@ -298,8 +327,37 @@ static int runs_find(const struct job *j, compare_fn compare, struct runs *r)
 	return 0;
 }
 
-/* Runs that reach into each other are sorted together, the others are laid behind each other. */
-static int runs_lay(struct job *j, const struct runs *r, rank_fn rank, compare_fn compare)
+/* Some places of the order whose runs reach into each other: they are sorted, each by some thread. */
+struct tangle { size_t from, count; };
+struct tangles { struct tangle *list; size_t count, space; rank_fn rank; compare_fn compare; atomic_size_t next; };
+
+static int tangle_add(struct tangles *t, size_t from, size_t count)
+{
+	struct tangle *wide = grown(t->list, &t->space, t->count + 1, sizeof(*wide));
+
+	if (wide == NULL)
+		return -ENOMEM;
+	t->list = wide;
+	t->list[t->count++] = (struct tangle){ from, count };
+	return 0;
+}
+
+static int tangles_part(struct job *own, void *arg, unsigned part)
+{
+	struct tangles *t = arg;
+	const struct by by = { own->work, t->compare };
+	struct ranked *room = malloc(2 * LITTLE * sizeof(*room));
+	size_t i;
+
+	(void)part;
+	while (room != NULL && (i = atomic_fetch_add(&t->next, 1)) < t->count)
+		little_sort(&by, own->order + t->list[i].from, t->list[i].count, t->rank, room);
+	free(room);
+	return room == NULL ? -ENOMEM : 0;
+}
+
+/* Runs one behind the other; where some reach into each other, that is a tangle, and a large one is sorted at once. */
+static int runs_lay(struct job *j, const struct runs *r, struct tangles *t)
 {
 	size_t n = 0;
 	int ret = 0;
@@ -311,14 +369,30 @@ static int runs_lay(struct job *j, const struct runs *r, rank_fn rank, compare_f
 		do {
 			for (struct work *w = r->list[i].first; w <= r->list[i].last; w++)
 				j->order[n++] = w;
-			if (compare(&last, &r->list[i].last) < 0)
+			if (t->compare(&last, &r->list[i].last) < 0)
 				last = r->list[i].last;
 			i++;
 			runs++;
-		} while (i < r->count && compare(&last, &r->list[i].first) > 0);
-		if (runs > 1)
-			ret = works_sort(j, j->order + from, n - from, rank, compare);
+		} while (i < r->count && t->compare(&last, &r->list[i].first) > 0);
+		if (runs > 1 && n - from <= LITTLE)
+			ret = tangle_add(t, from, n - from);
+		else if (runs > 1)
+			ret = works_sort(j, j->order + from, n - from, t->rank, t->compare);
 	}
+	return ret;
+}
+
+static int runs_order(struct job *j, struct runs *r, rank_fn rank, compare_fn compare)
+{
+	struct tangles t = { .rank = rank, .compare = compare };
+	int ret;
+
+	if (r->count > 1)
+		qsort_r(r->list, r->count, sizeof(r->list[0]), run_compare, &compare);
+	ret = runs_lay(j, r, &t);
+	if (ret == 0 && t.count > 0)
+		ret = parts_run(j, parts_wanted(t.count, 4), tangles_part, &t);
+	free(t.list);
 	return ret;
 }
 
@@ -332,9 +406,7 @@ int works_order(struct job *j, rank_fn rank, compare_fn compare)
 			j->order[i] = &j->work[i];
 		ret = works_sort(j, j->order, j->count, rank, compare);
 	} else if (ret == 0) {
-		if (r.count > 1)
-			qsort_r(r.list, r.count, sizeof(r.list[0]), run_compare, &compare);
-		ret = runs_lay(j, &r, rank, compare);
+		ret = runs_order(j, &r, rank, compare);
 	}
 	free(r.list);
 	return ret;
