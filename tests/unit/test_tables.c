@@ -444,7 +444,7 @@ static void put_key(struct txn *t, const struct tap *tap, int32_t day)
 	uint8_t business[TAP_KEY_BYTES];
 
 	tap_key(tap, business);
-	row_key(day, CLEARED_RIDE, business, 0, row.key);
+	row_new_key(&row, day, CLEARED_RIDE, business, 0);
 	row.seq = row.raw_seq = inbox_append(t, EVENT_BATCH, 0, &part, &bytes, 1);
 	assert_int_equal(row_packer_new(&sink.packer), 0);
 	assert_int_equal(results_new(&results), 0);
