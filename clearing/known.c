@@ -281,10 +281,11 @@ static uint64_t look_up(struct known *k, struct txn *t, const uint8_t pan[10], u
 
 uint64_t known_rider_by(struct known *k, struct txn *t, const struct known_card *card, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
 {
+	static const struct rider nobody = { .birth = DAY_NONE, .issued = DAY_NONE };
 	const struct place *p;
 
 	if (!card->registered) {
-		*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
+		*ret_rider = nobody;
 		return card->number;
 	}
 	p = place_find(k, pan, card->hash);

@@ -491,14 +491,20 @@ static enum fare_reject ride_finish(struct rating *r)
 	return FARE_OK;
 }
 
+/* Copied by plain moves. Structs of this size that are cleared where they lie take the processor's own loop, which costs more
+ * to start than they do: a sixth of a ride. */
+static const struct rating fresh;
+static const struct fare no_fare;
+
 void rate(const struct tariff *t, const struct rider *rider, const struct rider_state *state, const struct ride *ride,
 	  struct rider_state *ret_state, struct fare *ret_fare, struct rate_notes *notes)
 {
-	struct rating r = { .t = t, .rider = rider, .ride = ride, .before = state, .after = ret_state, .fare = ret_fare, .notes = notes };
+	struct rating r = fresh;
 
+	r.t = t, r.rider = rider, r.ride = ride, r.before = state, r.after = ret_state, r.fare = ret_fare, r.notes = notes;
 	if (ret_state != state)
 		*ret_state = *state;
-	*ret_fare = (struct fare){ 0 };
+	*ret_fare = no_fare;
 	if (notes != NULL)
 		notes->count = 0;
 	ret_fare->reject = ride_find(&r);
