@@ -136,6 +136,20 @@ static inline const uint8_t *work_raw(const struct work *w, uint8_t room[THIN_RE
 }
 /* Where in the store they are, or what only they have of them. */
 static inline const uint8_t *work_lies(const struct work *w) { return w->from->thin == NULL ? w->from->body + work_lie(w)->raw_at : w->from->thin + work_lie(w)->thin_at; }
+/* Two card numbers, two business keys: most are looked at only to see that they are others. */
+static inline bool pan_same(const uint8_t a[10], const uint8_t b[10]) { return be64_get(a) == be64_get(b) && be16_get(a + 8) == be16_get(b + 8); }
+static inline bool key_same(const uint8_t a[TAP_KEY_BYTES], const uint8_t b[TAP_KEY_BYTES])
+{
+	return be64_get(a + 8) == be64_get(b + 8) && be64_get(a) == be64_get(b) && be16_get(a + 16) == be16_get(b + 16);
+}
+static inline int key_order(const uint8_t a[TAP_KEY_BYTES], const uint8_t b[TAP_KEY_BYTES])
+{
+	uint64_t x = be64_get(a), y = be64_get(b);
+
+	if (x == y && (x = be64_get(a + 8)) == (y = be64_get(b + 8)))
+		return (int)be16_get(a + 16) - (int)be16_get(b + 16);
+	return x < y ? -1 : 1;
+}
 static inline int64_t work_time(const struct work *w) { return (int64_t)be64_get(w->key + 10); }	/* of one that can be read */
 int clear_collect(struct job *j);
 /* clear_alike.c: what many records say alike, kept once: of a list of so many; and what each tells beside it. w->alike NULL: it is not kept,
@@ -199,7 +213,7 @@ struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t oper
 struct difference tap_differ(const struct refdata *ref, const struct tap *tap, const struct difference_ask *ask);
 enum verdict verdict_of_fare(const struct fare *fare, enum verdict rated);
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret);	/* at the close of a day or the last before */
-void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret);
+void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret);	/* of one without a fare */
 /* clear_adjust.c: who is asked for in this day; a person's rides rated again, new ones among them, when a settled ride
  * has another past (*ret_done). */
 int clear_asked(struct job *j);

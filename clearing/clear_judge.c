@@ -70,7 +70,7 @@ static int canonical_compare(const void *pa, const void *pb)
 
 	if ((a->verdict == VERDICT_MALFORMED) != (b->verdict == VERDICT_MALFORMED))
 		return a->verdict == VERDICT_MALFORMED ? 1 : -1;
-	order = memcmp(a->key, b->key, TAP_KEY_BYTES);
+	order = key_order(a->key, b->key);
 	if (order != 0)
 		return order;
 	if (a->released != b->released)
@@ -103,7 +103,7 @@ static enum seen_before seen_in_group(const struct work *first, const struct wor
 
 static bool same_key(const struct work *a, const struct work *b)
 {
-	return memcmp(a->key, b->key, TAP_KEY_BYTES) == 0 && (a->verdict == VERDICT_MALFORMED) == (b->verdict == VERDICT_MALFORMED);
+	return key_same(a->key, b->key) && (a->verdict == VERDICT_MALFORMED) == (b->verdict == VERDICT_MALFORMED);
 }
 
 static void judge_group(struct job *j, struct work *const *list, size_t n, bool earlier)
@@ -193,7 +193,7 @@ static int counter_compare(const void *pa, const void *pb)
 		order = a->counter < b->counter ? -1 : 1;
 	if (order == 0 && work_time(a) != work_time(b))
 		order = work_time(a) < work_time(b) ? -1 : 1;
-	return order != 0 ? order : memcmp(a->key, b->key, TAP_KEY_BYTES);
+	return order != 0 ? order : key_order(a->key, b->key);
 }
 
 static bool tacs_differ(const struct work *a, const struct work *b)
@@ -222,7 +222,7 @@ static void judge_number(struct job *j, struct work *const *list, size_t count)
 	}
 }
 
-static bool same_number(const struct work *a, const struct work *b) { return memcmp(a->pan, b->pan, sizeof(a->pan)) == 0; }
+static bool same_number(const struct work *a, const struct work *b) { return pan_same(a->pan, b->pan); }
 
 /* The numbers of a part have their places side by side. */
 static int numbers_part(struct job *own, void *arg, unsigned part)

@@ -5,6 +5,7 @@
 #include "clearing/clear.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ int ride_compare(const void *pa, const void *pb)
 		return a->person < b->person ? -1 : 1;
 	if (work_time(a) != work_time(b))
 		return work_time(a) < work_time(b) ? -1 : 1;
-	return memcmp(a->key, b->key, TAP_KEY_BYTES);
+	return key_order(a->key, b->key);
 }
 
 static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint32_t)(work_time(w) / 1000) }; }
@@ -74,15 +75,29 @@ static int state_keep(struct job *j, uint64_t person, const struct rider_state *
 	return 0;
 }
 
-void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret)
+/* All but fare and price, which are as they were. */
+static void row_head(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret)
 {
-	memset(ret, 0, sizeof(*ret));
+	memset(ret, 0, offsetof(struct cleared, fare));
+	ret->raw = NULL;
+	ret->raw_bytes = 0;
+	ret->decides = false;
 	ret->verdict = w->verdict;
 	ret->check = w->check;
-	if (tap == NULL)
-		return;
-	work_whose(j, w, tap, &ret->operator_id, &ret->scheme);
-	ret->priced.charged = money_of_fen(tap->amount_fen);
+	if (tap != NULL)
+		work_whose(j, w, tap, &ret->operator_id, &ret->scheme);
+}
+
+static void price_none(struct priced *p, const struct tap *tap)
+{
+	*p = (struct priced){ .charged = money_of_fen(tap != NULL ? tap->amount_fen : 0) };
+}
+
+void row_start(const struct job *j, const struct work *w, const struct tap *tap, struct cleared *ret)
+{
+	row_head(j, w, tap, ret);
+	ret->fare = (struct fare){ 0 };
+	price_none(&ret->priced, tap);
 }
 
 /* Rules published after the day, and after the ride, are not known to it. */
@@ -139,8 +154,10 @@ static void ride_price(struct job *j, struct work *w, const struct tap *tap, con
 	c->tariff_version = tariff_version(ask->t);
 	rate(ask->t, ask->rider, ask->state, &ride, ret_state, &c->fare, NULL);
 	w->verdict = (uint8_t)verdict_of_fare(&c->fare, (enum verdict)w->verdict);
-	if (!rateable(w))
+	if (!rateable(w)) {
+		price_none(&c->priced, tap);
 		return;
+	}
 	c->pending = w->verdict == VERDICT_PENDING;
 	post_fare(&c->fare, tap, (enum scheme)c->scheme, c->pending, c->operator_id, NULL, &c->priced);
 	if (c->priced.difference == DIFF_NONE)
@@ -160,11 +177,12 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 
 	if (tap == NULL)
 		return CLEARING_E_STORE;
-	row_start(j, w, tap, &c);
 	ask.t = refdata_tariff(j->ref, work_time(w));
 	if (ask.t != NULL) {
+		row_head(j, w, tap, &c);
 		ride_price(j, w, tap, &ask, ret_state, &c);
 	} else {
+		row_start(j, w, tap, &c);
 		*ret_state = *state;
 		w->verdict = VERDICT_NO_TARIFF;
 	}

@@ -325,7 +325,7 @@ static int card_count(struct maker *m, const struct work *w, uint32_t *ret_card)
 	struct ridden_card *wide;
 	size_t i = 0;
 
-	while (i < m->cards && memcmp(m->card[i].pan, w->pan, sizeof(w->pan)) != 0)
+	while (i < m->cards && !pan_same(m->card[i].pan, w->pan))
 		i++;
 	if (i == m->cards) {
 		wide = grown(m->card, &m->card_space, i + 1, sizeof(*wide));

@@ -61,9 +61,11 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 	for (unsigned i = 0; i < parts; i++) {
 		part[i] = (struct worker){ .job = *j, .fn = fn, .arg = arg, .nth = i };
 		part[i].job.txn = (struct txn){ 0 };
-		if (i > 0)
-			memset(part[i].job.spare, 0, sizeof(part[i].job.spare));	/* the first, which is the caller's thread, has what was kept */
+		memset(part[i].job.spare, 0, sizeof(part[i].job.spare));
 	}
+	for (unsigned i = 0; i < SPARES; i++)		/* each has some of what was kept, and the job what comes back */
+		part[i % parts].job.spare[i / parts] = j->spare[i];
+	memset(j->spare, 0, sizeof(j->spare));
 	for (unsigned i = 0; ret == 0 && i < parts; i++)
 		if ((ret = txn_begin(j->store, false, &part[i].job.txn)) == 0)
 			part[i].job.txn.rising = true;		/* of persons and card numbers, sorted */
@@ -71,10 +73,9 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 		ret = parts_start(part, parts);
 	for (unsigned i = 0; i < parts; i++) {
 		txn_abort(&part[i].job.txn);
-		if (i > 0)
-			spares_free(&part[i].job);
+		for (unsigned k = 0; k < SPARES; k++)
+			span_free(j, &part[i].job.spare[k]);
 	}
-	memcpy(j->spare, part[0].job.spare, sizeof(j->spare));
 	return ret;
 }
 
