@@ -170,7 +170,7 @@ __attribute__((noinline)) static void owed_split(const struct rating *r, const s
 }
 
 /* Fund what a step took off; card_gap_fen is the ordinary card price of this ride less what is paid. */
-static void fund(const struct rating *r, uint16_t index, int64_t less_fen, int64_t card_gap_fen)
+static inline void fund(const struct rating *r, uint16_t index, int64_t less_fen, int64_t card_gap_fen)
 {
 	const struct row_fund *f = &r->t->fund[index];
 	int64_t owed = owed_fen(r, f, less_fen, card_gap_fen);
@@ -363,7 +363,7 @@ static bool ride_price(struct rating *r)
 	if (!lock_obey(r, &choice))
 		return false;
 	if (!f->companion)
-		x = transfer_find(r, &choice);
+		transfer_find(r, &choice, &x);
 	steps_take(r, &choice, x.price, !f->companion, &p);
 	f->published = money_of_fen(r->published_fen);
 	f->paid = money_of_fen(p.paid);

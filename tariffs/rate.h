@@ -85,7 +85,11 @@ static inline enum rule_miss cond_miss(const struct rating *r, uint16_t cond, en
 	return cond_plain(r->t, cond) && plain_holds(r, c) ? 0 : cond_ask(r, c, asking);
 }
 bool slots_hit(const struct rating *r, const struct row_slots *s);
-int64_t published_find(const struct rating *r, const struct span *ridden);	/* fen, negative: none */
+int64_t published_by_kind(const struct rating *r, const struct span *ridden);
+static inline int64_t published_find(const struct rating *r, const struct span *ridden)	/* fen, negative: none */
+{
+	return r->line->fare_kind == FARE_FLAT ? r->line->fare_fen : published_by_kind(r, ridden);
+}
 
 /* rate_price.c: prices and the one concession */
 static inline struct exact exact_scale(struct exact a, int32_t rate)
@@ -126,7 +130,7 @@ struct transfer {
 	enum transfer_action action;		/* what the ride does to the window when it is not */
 };
 bool transfer_window_open(const struct rating *r);	/* of any scheme, at this ride */
-struct transfer transfer_find(struct rating *r, const struct choice *choice);
+void transfer_find(struct rating *r, const struct choice *choice, struct transfer *ret);
 /* Price entry a ride at another concession would get in the same place; for the ordinary card price. */
 const struct row_transfer_price *transfer_price_for(const struct rating *r, const struct transfer *x, int index);
 struct exact transfer_apply(const struct rating *r, const struct row_transfer_price *p, struct exact now);

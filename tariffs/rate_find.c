@@ -338,7 +338,7 @@ static int64_t class_fen(const struct rating *r, const struct span *s)
 	return -1;
 }
 
-int64_t published_find(const struct rating *r, const struct span *ridden)
+int64_t published_by_kind(const struct rating *r, const struct span *ridden)
 {
 	switch (r->line->fare_kind) {
 	case FARE_SECTION: return section_fen(r);

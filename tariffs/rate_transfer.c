@@ -112,10 +112,9 @@ static enum rule_miss inside_window(struct rating *r, const struct row_transfer 
 	return ret->price != NULL ? 0 : MISS_PAIR;
 }
 
-struct transfer transfer_find(struct rating *r, const struct choice *choice)
+void transfer_find(struct rating *r, const struct choice *choice, struct transfer *ret)
 {
-	struct transfer ret = { 0 };
-
+	*ret = (struct transfer){ 0 };
 	for (uint32_t i = 0; i < r->t->transfer_count; i++) {
 		const struct row_transfer *x = &r->t->transfer[i];
 		enum rule_miss miss = cond_miss(r, x->cond, ASK_ALL);
@@ -126,16 +125,15 @@ struct transfer transfer_find(struct rating *r, const struct choice *choice)
 			note(r, x->rule, miss);
 			continue;
 		}
-		ret.scheme = x;
+		ret->scheme = x;
 		if (window_open(r, x))
-			miss = inside_window(r, x, choice, &ret);
+			miss = inside_window(r, x, choice, ret);
 		else
 			miss = r->before->window_ms == 0 ? MISS_FIRST_RIDE : MISS_WINDOW;
 		if (miss != 0)
 			note(r, x->rule, miss);
-		return ret;
+		return;
 	}
-	return ret;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
