@@ -31,13 +31,14 @@
 #define SPARE_BYTES (256u << 20)	/* of the disk, left to the store */
 
 struct piece { struct piece *next; size_t n; uint8_t p[PIECE_BYTES]; };
+/* Rows of one thread, in their order, into pieces of their own: no row lies in two. */
+struct strand { struct image_out out; struct checkpoint *of; struct piece *piece; };
 struct checkpoint {
 	char dir[PATH_MAX], path[PATH_MAX], temp[PATH_MAX];
 	uint8_t identity[IMAGE_IDENTITY_BYTES];
 	/* the writer's */
 	bool making;
-	struct image_out out;
-	struct piece *piece;		/* that out fills */
+	struct strand writer, riders;	/* riders: the rater's while it has something in hand */
 	struct live_walk walk;
 	uint8_t *event;			/* where the digest of the event it stands at is to go; NULL: the walk is not at its end */
 	uint64_t taps, seq;		/* taken when the last one was begun; event it stands at */
@@ -129,7 +130,8 @@ void checkpoint_close(struct daemon *d)
 		return;
 	pieces_free(c->full);
 	pieces_free(c->free);
-	free(c->piece);
+	free(c->writer.piece);
+	free(c->riders.piece);
 	XXH3_freeState(c->digest);
 	free(c);
 	d->checkpoint = NULL;
@@ -391,35 +393,48 @@ static struct piece *piece_take(struct checkpoint *c)
 	return piece;
 }
 
-static void piece_hand(struct checkpoint *c)
+static void piece_hand(struct strand *s)
 {
-	c->piece->next = NULL;
-	c->piece->n = c->out.n;
-	*c->full_last = c->piece;
-	c->full_last = &c->piece->next;
-	c->piece = NULL;
+	struct checkpoint *c = s->of;
+
+	s->piece->next = NULL;
+	s->piece->n = s->out.n;
+	*c->full_last = s->piece;
+	c->full_last = &s->piece->next;
+	s->piece = NULL;
 	c->waiting++;
 	pthread_cond_signal(&c->wake);
 }
 
 static bool piece_more(struct image_out *o)
 {
-	struct checkpoint *c = (struct checkpoint *)(void *)((char *)o - offsetof(struct checkpoint, out));
+	struct strand *s = (struct strand *)(void *)((char *)o - offsetof(struct strand, out));
+	struct checkpoint *c = s->of;
 	struct piece *piece;
 
 	pthread_mutex_lock(&c->lock);
 	piece = c->failed == NULL ? piece_take(c) : NULL;
 	if (piece != NULL)
-		piece_hand(c);
+		piece_hand(s);
 	else if (c->failed == NULL)
 		c->failed = "the disk is slower than what comes in";
 	pthread_mutex_unlock(&c->lock);
 	if (piece == NULL)
 		return false;
-	c->piece = piece;
+	s->piece = piece;
 	o->p = piece->p;
 	o->n = 0;
 	return true;
+}
+
+/* Under lock. False: no memory. */
+static bool strand_open(struct checkpoint *c, struct strand *s, int32_t day)
+{
+	s->of = c;
+	s->piece = s->piece != NULL ? s->piece : piece_take(c);
+	if (s->piece != NULL)
+		s->out = (struct image_out){ .p = s->piece->p, .space = PIECE_BYTES, .more = piece_more, .day = day };
+	return s->piece != NULL;
 }
 
 static bool space_left(const struct checkpoint *c)
@@ -450,25 +465,27 @@ static void begin(struct daemon *d)
 {
 	struct checkpoint *c = d->checkpoint;
 	struct image_head head = { .day = d->open_day };
+	bool memory;
 
 	pthread_mutex_lock(&c->lock);
 	c->began_ns = clock_ns();
 	c->busy = true;
-	c->piece = c->piece != NULL ? c->piece : piece_take(c);
-	if (c->piece == NULL || !space_left(c)) {
-		image_done(c, c->piece == NULL ? "no memory" : "the disk is nearly full");
+	memory = strand_open(c, &c->writer, head.day) && strand_open(c, &c->riders, head.day);
+	if (!memory || !space_left(c)) {
+		image_done(c, memory ? "the disk is nearly full" : "no memory");
 		c->not_before_ns = c->began_ns + 60u * 1000000000u;
 		pthread_mutex_unlock(&c->lock);
 		return;
 	}
 	pthread_mutex_unlock(&c->lock);
 	memcpy(head.identity, c->identity, sizeof(head.identity));
-	image_head_put(&head, c->piece->p);
-	c->out = (struct image_out){ .p = c->piece->p, .n = IMAGE_HEAD_BYTES, .space = PIECE_BYTES, .more = piece_more, .day = head.day };
+	image_head_put(&head, c->writer.out.p);
+	c->writer.out.n = IMAGE_HEAD_BYTES;
+	c->writer.out.failed = !piece_more(&c->writer.out);	/* the head is a piece of its own, before any of the riders' */
 	c->taps = taps_taken(d);
 	c->writer_ns = c->step_ns = 0;
 	c->making = true;
-	live_image_start(d->live, &c->out, &c->walk);
+	live_image_start(d->live, &c->writer.out, &c->riders.out, &c->walk);
 }
 
 void checkpoint_cancel(struct daemon *d)
@@ -494,8 +511,13 @@ static void seal(struct daemon *d)
 	c->seq = d->seq;
 	c->event = live_image_end(d->live, c->seq);
 	live_image_stop(d->live);
-	if (c->event == NULL)
+	if (c->event == NULL || c->riders.out.failed) {
 		checkpoint_cancel(d);
+		return;
+	}
+	pthread_mutex_lock(&c->lock);
+	piece_hand(&c->riders);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* Once that event is in the inbox the rest is the thread's. Before, it may still be sent back: then the memory is made anew. */
@@ -514,18 +536,19 @@ static void end(struct daemon *d)
 	c->making = false;
 	c->event = NULL;
 	pthread_mutex_lock(&c->lock);
-	piece_hand(c);
+	piece_hand(&c->writer);
 	c->ending = true;
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* How many pieces wait for the disk. */
-static unsigned waiting(struct checkpoint *c)
+/* How many pieces wait for the disk; the file cannot be written: none more can. */
+static unsigned waiting(struct checkpoint *c, bool *ret_failed)
 {
 	unsigned n;
 
 	pthread_mutex_lock(&c->lock);
 	n = c->waiting;
+	*ret_failed = c->failed != NULL;
 	pthread_mutex_unlock(&c->lock);
 	return n;
 }
@@ -535,17 +558,18 @@ static void walk(struct daemon *d, uint64_t ns)
 {
 	struct checkpoint *c = d->checkpoint;
 	uint64_t start = clock_ns(), now = start;
-	bool more = true;
+	bool more = true, failed;
 
 	if (c->event != NULL) {
 		end(d);
 		return;
 	}
-	if (c->out.failed || c->out.day != d->open_day) {
+	waiting(c, &failed);
+	if (failed || c->writer.out.failed || c->writer.out.day != d->open_day) {
 		checkpoint_cancel(d);
 		return;
 	}
-	while (more && now - start < ns && waiting(c) < PIECES_WALK) {
+	while (more && now - start < ns && waiting(c, &failed) < PIECES_WALK) {
 		more = live_image_walk(d->live, &c->walk, STEP_PLACES);
 		now = clock_ns();
 	}

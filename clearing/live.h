@@ -28,7 +28,7 @@ struct live {
 	struct unproven *unproven;
 	struct code_asks *asks;
 	struct live_totals totals;	/* without the provisional fares, which are the rater's */
-	struct image_out *image;	/* what changes goes there too; NULL: no image is being made */
+	struct image_out *image, *riders;	/* what changes goes there too, riders' states to the second; NULL: no image is being made */
 	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
 	bool read[BATCH_TAPS_MAX];
 	uint64_t hash[BATCH_TAPS_MAX];	/* of its counter's place */
@@ -50,8 +50,9 @@ void image_ask(struct image_out *o, const struct code_waiting *w);
 /* ---- the whole of it, piece by piece ------------------------------------------------------------------------- */
 
 struct live_walk { unsigned section; struct table_walk at; };
-/* What changes from here on goes into the image as well, until live_image_stop. */
-void live_image_start(struct live *l, struct image_out *o, struct live_walk *ret_walk);
+/* What changes from here on goes into the image as well, until live_image_stop. Rows of riders go to an out of their own, since
+ * the rater's thread writes them; without one both may be the same. */
+void live_image_start(struct live *l, struct image_out *o, struct image_out *riders, struct live_walk *ret_walk);
 /* So many places more; false: everything is in the image. Between two events, never inside one. */
 bool live_image_walk(struct live *l, struct live_walk *w, size_t places);
 /* The last row: as of event seq. Where its digest of IMAGE_DIGEST_BYTES is to go before the row goes anywhere; NULL: failed. */

@@ -153,18 +153,19 @@ static void sizes_of(const struct live *l, uint64_t n[SIZES])
 	n[SECTION_DEVICES] = n[SECTION_ASKS] = 0;	/* few */
 }
 
-void live_image_start(struct live *l, struct image_out *o, struct live_walk *ret_walk)
+void live_image_start(struct live *l, struct image_out *o, struct image_out *riders, struct live_walk *ret_walk)
 {
 	uint64_t n[SIZES];
 	uint8_t *p = image_row(o, IMAGE_SIZES, sizeof(n));
 
 	static_assert(SIZES == SECTION_COUNT, "a size a section");
-	rater_image(l->rater, o);
+	rater_image(l->rater, riders);
 	sizes_of(l, n);
 	if (p != NULL)
 		memcpy(p, n, sizeof(n));
 	*ret_walk = (struct live_walk){ 0 };
 	l->image = o;
+	l->riders = riders;
 }
 
 /* One thing of the section, if there is one within the budget. */
@@ -191,7 +192,7 @@ static bool step(struct live *l, struct live_walk *w)
 		break;
 	case SECTION_RIDERS:
 		if ((on = riding_walk(l->riding, &w->at, &person, &state)))
-			image_rider(o, person, &state);
+			image_rider(l->riders, person, &state);
 		break;
 	case SECTION_COUNTERS:
 		if ((on = (entry = table_walk(&l->counted, &w->at)) != NULL))
@@ -220,25 +221,32 @@ static bool step(struct live *l, struct live_walk *w)
 	return on;
 }
 
+/* Riders are looked at while nobody rates. */
 bool live_image_walk(struct live *l, struct live_walk *w, size_t places)
 {
+	unsigned section = w->section;
+
+	if (section == SECTION_RIDERS)
+		rater_wait(l->rater);
 	w->at.budget = places;
-	while (w->section < SECTION_COUNT && !l->image->failed && (step(l, w) || w->at.ended))
+	while (w->section == section && !l->image->failed && (step(l, w) || w->at.ended))
 		if (w->at.ended) {
 			w->section++;
-			w->at = (struct table_walk){ .budget = w->at.budget };
+			w->at = (struct table_walk){ 0 };
 		}
 	return w->section < SECTION_COUNT && !l->image->failed;
 }
 
 uint8_t *live_image_end(struct live *l, uint64_t seq)
 {
-	const struct rated rated = rater_sums(l->rater);
 	struct live_totals totals = l->totals;
 	uint8_t *p = image_row(l->image, IMAGE_END, END_BYTES);
+	struct rated rated;
 
 	if (p == NULL)
 		return NULL;
+	rater_wait(l->rater);
+	rated = rater_sums(l->rater);
 	totals.published_fen = rated.published_fen;
 	totals.rated_fen = rated.rated_fen;
 	totals.subsidy_fen = rated.subsidy_fen;
@@ -249,7 +257,7 @@ uint8_t *live_image_end(struct live *l, uint64_t seq)
 
 void live_image_stop(struct live *l)
 {
-	l->image = NULL;
+	l->image = l->riders = NULL;
 	rater_image(l->rater, NULL);
 }
 

@@ -249,7 +249,7 @@ int rater_hand(struct rater *r, struct txn *t, int32_t open_day)
 	if (j->count == 0)
 		return 0;
 	j->open_day = open_day;
-	if (r->started && r->image == NULL) {
+	if (r->started) {
 		hand(r);
 		return 0;
 	}

@@ -3,7 +3,7 @@
  * No receipt waits for them and nothing is promised by them; the clear rates in canonical order. Private to clearing/.
  *
  * The writer adds what it accepted of a batch and hands it on. Once there is a thread it rates, in the order things were
- * handed over, while the writer judges what comes next; before, and while an image is made, the writer does it itself.
+ * handed over, while the writer judges what comes next; before, the writer does it itself.
  * Riders' states and what is known of riders are the rater's while something is in hand: rater_wait before anything that
  * reads or changes them, the reference data included.
  */
@@ -27,7 +27,7 @@ int rater_hand(struct rater *r, struct txn *t, int32_t open_day) CLEARING_MUST_C
 uint64_t rater_handed(const struct rater *r);	/* records so far; once rated.records is as many, all are rated */
 void rater_wait(struct rater *r);	/* until all are */
 bool rater_idle(struct rater *r);	/* all are */
-void rater_image(struct rater *r, struct image_out *o);	/* states that change go there too, as does what is in hand first; NULL: no longer */
+void rater_image(struct rater *r, struct image_out *o);	/* what is in hand is rated first; states that change then go there too. NULL: no longer */
 /* While nothing is in hand: */
 struct rated rater_sums(const struct rater *r);
 void rater_sums_set(struct rater *r, int64_t published_fen, int64_t rated_fen, int64_t subsidy_fen);

@@ -129,7 +129,7 @@ static void image_written(struct live *l, struct file *f, bool changes)
 	XXH3_128bits_reset(f->digest);
 	f->out = (struct image_out){ .p = f->p, .n = IMAGE_HEAD_BYTES, .space = sizeof(f->p), .more = file_more, .day = DAY };
 	image_head_put(&head, f->p);
-	live_image_start(l, &f->out, &w);
+	live_image_start(l, &f->out, &f->out, &w);
 	if (changes)
 		memory_fill(l);
 	while (live_image_walk(l, &w, 4096))

@@ -26,7 +26,7 @@ static void walk(struct live *l)
 	struct image_out o = { .p = space, .space = sizeof(space), .more = emptied, .day = 20395 };
 	struct live_walk w;
 
-	live_image_start(l, &o, &w);
+	live_image_start(l, &o, &o, &w);
 	while (live_image_walk(l, &w, 100000))
 		;
 	live_image_stop(l);

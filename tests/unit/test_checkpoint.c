@@ -97,7 +97,7 @@ static uint64_t memory_number(struct daemon *d, bool asks)
 	totals.repeated = 0;
 	sum = XXH3_64bits(&totals, sizeof(totals)) + (uint64_t)d->open_day;
 	sink_open(&s, d->open_day);
-	live_image_start(d->live, &s.out, &w);
+	live_image_start(d->live, &s.out, &s.out, &w);
 	while (live_image_walk(d->live, &w, 1000))
 		;
 	live_image_stop(d->live);
@@ -356,18 +356,27 @@ static uint64_t image_end(struct daemon *d)
 	return seq;
 }
 
-/* In steps of a few places, with events in between; the event it stands at. */
+/* In steps of a few places, with events in between; the event it stands at. The riders' rows may come to lie before all others. */
 static uint64_t image_made(struct daemon *d, struct rows *s)
 {
+	struct rows others;
 	struct live_walk w;
+	uint64_t seq;
 
 	sink_open(s, d->open_day);
-	live_image_start(d->live, &s->out, &w);
+	sink_open(&others, d->open_day);
+	live_image_start(d->live, &others.out, &s->out, &w);
 	while (live_image_walk(d->live, &w, 1 + sample_below(4000)))
 		something(d, false);
 	for (int i = 0; i < 20; i++)	/* of what changes behind the walk nothing is missing either */
 		something(d, false);
-	return image_end(d);
+	seq = image_end(d);
+	while (s->space - s->out.n < others.out.n)
+		assert_true(sink_more(&s->out));
+	memcpy(s->p + s->out.n, others.p, others.out.n);
+	s->out.n += others.out.n;
+	free(others.p);
+	return seq;
 }
 
 static void image_put(struct daemon *d, struct house *h, const struct rows *s)
@@ -411,6 +420,8 @@ static void a_start_from_an_image_remembers_what_a_replay_of_the_inbox_does(void
 
 		house_begin(&h);
 		daemon_begin(&live, &h, true);
+		if (round % 2 == 1)
+			assert_int_equal(live_start(live.live, live.store, NULL, NULL), 0);
 		for (unsigned i = sample_below(STEPS); i > 0; i--)
 			something(&live, true);
 		seq = image_made(&live, &s);
@@ -556,8 +567,8 @@ static void an_image_of_another_store_format_or_history_is_refused(void **state)
 	house_close(&h);
 }
 
-/* Through the thread and the disk, as the daemon does it. */
-static void images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_end(void **state)
+/* Through threads and the disk, as the daemon does it: riders' states come from the rater's while the writer walks. */
+static void images_of(bool rater, unsigned events)
 {
 	static struct daemon d;
 	struct checkpoint_stat told;
@@ -567,11 +578,12 @@ static void images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_
 	char path[64];
 	struct stat st;
 
-	(void)state;
 	house_begin(&h);
 	daemon_begin(&d, &h, true);
+	if (rater)
+		assert_int_equal(live_start(d.live, d.store, NULL, NULL), 0);
 	assert_int_equal(checkpoint_start(&d), 0);
-	for (int i = 0; i < 150; i++) {
+	for (unsigned i = 0; i < events; i++) {
 		something(&d, i % 3 == 0);
 		d.stages.taps += 10;
 		checkpoint_step(&d, 0);
@@ -594,6 +606,19 @@ static void images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_
 	strcat(path, ".new");
 	assert_int_not_equal(access(path, F_OK), 0);
 	house_close(&h);
+}
+
+static void images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_end(void **state)
+{
+	(void)state;
+	images_of(false, STEPS);
+}
+
+static void images_made_while_fares_are_rated_behind_the_writer_have_them_all(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 12; round++)
+		images_of(true, 20 + sample_below(60));
 }
 
 static void an_image_waits_while_batches_wait_but_not_beyond_twice_its_taps(void **state)
@@ -639,6 +664,7 @@ int main(void)
 		cmocka_unit_test(no_byte_of_an_image_can_be_another_and_none_can_be_missing),
 		cmocka_unit_test(an_image_of_another_store_format_or_history_is_refused),
 		cmocka_unit_test(images_are_made_as_taps_come_and_at_the_end_and_the_last_one_is_the_end),
+		cmocka_unit_test(images_made_while_fares_are_rated_behind_the_writer_have_them_all),
 		cmocka_unit_test(an_image_waits_while_batches_wait_but_not_beyond_twice_its_taps),
 	};
 
