@@ -118,7 +118,10 @@ struct pieces {
 	int (*take)(void *arg, void *piece);
 	size_t piece_bytes; void (*piece_done)(void *piece);
 };
-int pieces_run(struct job *j, size_t count, const struct pieces *p, void *arg) CLEARING_MUST_CHECK;
+struct piecework { const struct pieces *by; void *arg; size_t count; };
+/* Of two kinds, evenly mixed, each kind's in their order: so that what takes long to be made, to be taken, and to be written is done
+ * beside each other. */
+int pieces_run(struct job *j, const struct piecework work[2]) CLEARING_MUST_CHECK;
 /* clear_memory.c: memory as large as the day, with whatever was there before. What is freed is kept for the job's next. */
 int span_new(struct job *j, size_t bytes, struct span *ret) CLEARING_MUST_CHECK;
 void span_free(struct job *j, struct span *s);	/* empty is fine */
@@ -222,7 +225,8 @@ int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_
  * an earlier day has with another TAC; the persons' rows of the day. */
 int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t place);	/* all records of a number; place: from 1 */
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	/* of w's person at the close before this day */
-int ridden_write(struct job *j);
+int ridden_begin(struct job *j, struct piecework *ret) CLEARING_MUST_CHECK;
+void ridden_end(struct piecework *w);		/* also of one that was not begun */
 int rides_sort(struct job *j, struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
 int ride_compare(const void *pa, const void *pb);
 /* clear_sink.c: the store, written by a thread of its own. close: the result so far is 0: all is committed; and the rows' text. 0, or the
@@ -231,8 +235,10 @@ struct store_sink;
 int store_sink_open(struct store *s, struct store_sink **ret) CLEARING_MUST_CHECK;
 struct sink *store_sink_of(struct store_sink *s);
 int store_sink_close(struct store_sink *s, int result, struct digest *ret_text) CLEARING_MUST_CHECK;
-/* clear_rows.c: rows in canonical order, what they decided and the folds of them. */
-int rows_write(struct job *j);
+/* clear_rows.c: rows in canonical order; what they decided and the folds of them when all were taken, with result 0. Another result is
+ * only handed back. */
+int rows_begin(struct job *j, struct piecework *ret) CLEARING_MUST_CHECK;
+int rows_end(struct job *j, struct piecework *w, int result) CLEARING_MUST_CHECK;	/* also of one that was not begun */
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);
 

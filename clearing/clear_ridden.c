@@ -457,16 +457,28 @@ static void maker_free(void *tool)
 
 static void piece_done(void *piece) { free(((struct ridden_piece *)piece)->p); }
 
-int ridden_write(struct job *j)
+int ridden_begin(struct job *j, struct piecework *ret)
 {
 	static const struct pieces pieces = { maker_new, maker_free, piece_make, piece_take, sizeof(struct ridden_piece), piece_done };
-	struct writing w = { .j = j };
-	int ret = list_make(&w);
+	struct writing *w = calloc(1, sizeof(*w));
+	int code;
 
-	if (ret == 0)
-		ret = pieces_cut(&w);
-	if (ret == 0)
-		ret = pieces_run(j, w.pieces, &pieces, &w);
-	free(w.cut);
-	return ret;
+	*ret = (struct piecework){ .by = &pieces, .arg = w };
+	if (w == NULL)
+		return -ENOMEM;
+	w->j = j;
+	code = list_make(w);
+	if (code == 0)
+		code = pieces_cut(w);
+	ret->count = w->pieces;
+	return code;
+}
+
+void ridden_end(struct piecework *work)
+{
+	struct writing *w = work->arg;
+
+	if (w != NULL)
+		free(w->cut);
+	free(w);
 }

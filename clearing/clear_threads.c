@@ -84,36 +84,50 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 #define PIECES_PER_THREAD 4	/* made ahead of the one that is taken */
 #define PIECES_MAX (PIECES_PER_THREAD * PARTS_MAX)
 
+struct slot { void *piece[2]; unsigned kind; bool ready; int result; };
 struct pipe {
-	const struct pieces *p;
-	void *arg;
+	const struct piecework *work;
 	size_t count, made, taken;		/* made: those somebody has begun */
 	unsigned slots;
-	struct { void *piece; bool ready; int result; } slot[PIECES_MAX];
+	struct slot slot[PIECES_MAX];
 	int result;
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 };
 
-/* The next piece, if one may be begun. Called with the lock, which is open while it is made. */
-static bool piece_make(struct pipe *q, struct job *own, void *tool)
+/* Which kind a piece is of, and its number among those. */
+static unsigned piece_kind(const struct pipe *q, size_t nth, size_t *ret_nth)
 {
-	size_t nth = q->made, at = nth % q->slots;
+	size_t seconds = q->work[1].count, before = nth * seconds / q->count;
+	bool second = (nth + 1) * seconds / q->count > before;
+
+	*ret_nth = second ? before : nth - before;
+	return second;
+}
+
+/* The next piece, if one may be begun. Called with the lock, which is open while it is made. */
+static bool piece_make(struct pipe *q, struct job *own, void *const tool[2])
+{
+	size_t nth = q->made, of_kind;
+	struct slot *s = &q->slot[nth % q->slots];
+	const struct piecework *w;
 	int ret;
 
 	if (q->result != 0 || nth == q->count || nth - q->taken == q->slots)
 		return false;
 	q->made++;
 	pthread_mutex_unlock(&q->lock);
-	ret = q->p->make(own, q->arg, tool, nth, q->slot[at].piece);
+	s->kind = piece_kind(q, nth, &of_kind);
+	w = &q->work[s->kind];
+	ret = w->by->make(own, w->arg, tool[s->kind], of_kind, s->piece[s->kind]);
 	pthread_mutex_lock(&q->lock);
-	q->slot[at].result = ret;
-	q->slot[at].ready = true;
+	s->result = ret;
+	s->ready = true;
 	pthread_cond_broadcast(&q->change);
 	return true;
 }
 
-static int maker_run(struct job *own, struct pipe *q, void *tool)
+static int maker_run(struct job *own, struct pipe *q, void *const tool[2])
 {
 	pthread_mutex_lock(&q->lock);
 	while (q->result == 0 && q->made < q->count)
@@ -124,24 +138,24 @@ static int maker_run(struct job *own, struct pipe *q, void *tool)
 }
 
 /* Pieces in their order; one that is not ready is waited for while another can be made meanwhile. */
-static int taker_run(struct job *own, struct pipe *q, void *tool)
+static int taker_run(struct job *own, struct pipe *q, void *const tool[2])
 {
 	pthread_mutex_lock(&q->lock);
 	while (q->result == 0 && q->taken < q->count) {
-		size_t at = q->taken % q->slots;
+		struct slot *s = &q->slot[q->taken % q->slots];
 
-		if (!q->slot[at].ready) {
+		if (!s->ready) {
 			if (!piece_make(q, own, tool))
 				pthread_cond_wait(&q->change, &q->lock);
 			continue;
 		}
-		q->slot[at].ready = false;
-		q->result = q->slot[at].result;
+		s->ready = false;
+		q->result = s->result;
 		if (q->result == 0) {
 			int ret;
 
 			pthread_mutex_unlock(&q->lock);
-			ret = q->p->take(q->arg, q->slot[at].piece);
+			ret = q->work[s->kind].by->take(q->work[s->kind].arg, s->piece[s->kind]);
 			pthread_mutex_lock(&q->lock);
 			q->result = ret;
 		}
@@ -155,43 +169,59 @@ static int taker_run(struct job *own, struct pipe *q, void *tool)
 static int pipe_part(struct job *own, void *arg, unsigned nth)
 {
 	struct pipe *q = arg;
-	void *tool = NULL;
-	int ret = q->p->tool_new(q->arg, &tool);
+	void *tool[2] = { NULL };
+	int ret = 0;
 
+	for (unsigned k = 0; ret == 0 && k < 2; k++)
+		ret = q->work[k].by->tool_new(q->work[k].arg, &tool[k]);
 	if (ret != 0) {
 		pthread_mutex_lock(&q->lock);
 		q->result = ret;
 		pthread_cond_broadcast(&q->change);
 		pthread_mutex_unlock(&q->lock);
-		q->p->tool_free(tool);
-		return ret;
+	} else {
+		ret = nth == 0 ? taker_run(own, q, tool) : maker_run(own, q, tool);
 	}
-	ret = nth == 0 ? taker_run(own, q, tool) : maker_run(own, q, tool);
-	q->p->tool_free(tool);
+	for (unsigned k = 0; k < 2; k++)
+		q->work[k].by->tool_free(tool[k]);
 	return ret;
 }
 
-int pieces_run(struct job *j, size_t count, const struct pieces *p, void *arg)
+static int slots_new(struct pipe *q)
 {
-	struct pipe q = { .p = p, .arg = arg, .count = count };
-	unsigned parts = parts_wanted(count, 2);
-	int ret = 0;
+	for (unsigned i = 0; i < q->slots; i++)
+		for (unsigned k = 0; k < 2; k++) {
+			q->slot[i].piece[k] = calloc(1, q->work[k].by->piece_bytes);
+			if (q->slot[i].piece[k] == NULL)
+				return -ENOMEM;
+		}
+	return 0;
+}
+
+static void slots_free(struct pipe *q)
+{
+	for (unsigned i = 0; i < q->slots; i++)
+		for (unsigned k = 0; k < 2; k++) {
+			if (q->slot[i].piece[k] != NULL)
+				q->work[k].by->piece_done(q->slot[i].piece[k]);
+			free(q->slot[i].piece[k]);
+		}
+}
+
+int pieces_run(struct job *j, const struct piecework work[2])
+{
+	struct pipe q = { .work = work, .count = work[0].count + work[1].count };
+	unsigned parts = parts_wanted(q.count, 2);
+	int ret;
 
 	q.slots = parts == 1 ? 1 : parts * PIECES_PER_THREAD;
-	for (unsigned i = 0; ret == 0 && i < q.slots; i++) {
-		q.slot[i].piece = calloc(1, p->piece_bytes);
-		ret = q.slot[i].piece == NULL ? -ENOMEM : 0;
-	}
+	ret = slots_new(&q);
 	pthread_mutex_init(&q.lock, NULL);
 	pthread_cond_init(&q.change, NULL);
 	if (ret == 0)
 		ret = parts_run(j, parts, pipe_part, &q);
 	pthread_cond_destroy(&q.change);
 	pthread_mutex_destroy(&q.lock);
-	for (unsigned i = 0; i < q.slots; i++) {
-		if (q.slot[i].piece != NULL)
-			p->piece_done(q.slot[i].piece);
-		free(q.slot[i].piece);
-	}
+	slots_free(&q);
 	return ret != 0 ? ret : q.result;
 }

@@ -127,14 +127,27 @@ static int partners_post(struct job *j)
 	return ret;
 }
 
+/* Rows bound the digest of their text, persons' days the disk: so they are written mixed. */
+static int lists_write(struct job *j)
+{
+	struct piecework work[2] = { 0 };
+	int ret = rows_begin(j, &work[0]);
+
+	if (ret == 0)
+		ret = ridden_begin(j, &work[1]);
+	if (ret == 0)
+		ret = pieces_run(j, work);
+	ret = rows_end(j, &work[0], ret);
+	ridden_end(&work[1]);
+	return ret;
+}
+
 int clear_write(struct job *j)
 {
-	int ret = rows_write(j);
+	int ret = lists_write(j);
 
 	if (ret == 0)
 		ret = codes_write(j);
-	if (ret == 0)
-		ret = ridden_write(j);
 	if (ret == 0)
 		ret = adjustments_write(j);
 	if (ret == 0)
