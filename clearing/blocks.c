@@ -17,6 +17,7 @@
 #define KINDS 5
 #define BLOCK_BYTES_MIN 8192u	/* smaller ones are the heap's */
 #define SLABS_MAX 256u		/* four gigabytes; more is the heap's */
+#define PLACES 1024u
 
 /* What goes with a batch (struct item) | a TLS record's buffer | a usual batch, and as it lies in the inbox | a part of an event
  * buffer that takes a record in, what TLS reads ahead | a large batch. */
@@ -24,17 +25,36 @@ static const size_t kind_bytes[KINDS] = { 10752, 18432, 28672, 36864, BLOCK_BYTE
 struct block { struct block *next; };
 struct own { struct block *given; uint8_t *slab; size_t used; };	/* of a kind: given back, and the slab that is being cut */
 static _Thread_local struct own own[KINDS];
-static struct { uint8_t *start; unsigned kind; } slab[SLABS_MAX];
-static unsigned slabs;		/* so many are taken: written under lock, read by anybody */
+static unsigned slabs;			/* taken; under lock */
 static pthread_mutex_t slabs_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Slabs by their address, which is a multiple of their size: written under lock, read by anybody. frame 0: none. */
+static struct { uintptr_t frame; unsigned kind; } place[PLACES];
+
+static size_t place_first(uintptr_t frame) { return (frame * 0x9E3779B97F4A7C15u >> 32) % PLACES; }
 
 /* The kind of a block's slab; KINDS: it is the heap's. */
-static unsigned kind_of(const uint8_t *block)
+static unsigned kind_of(const void *block)
 {
-	for (unsigned i = 0, n = __atomic_load_n(&slabs, __ATOMIC_ACQUIRE); i < n; i++)
-		if ((uintptr_t)block - (uintptr_t)slab[i].start < CHUNK_BYTES)
-			return slab[i].kind;
-	return KINDS;
+	uintptr_t frame = (uintptr_t)block / CHUNK_BYTES, there;
+
+	for (size_t i = place_first(frame);; i = (i + 1) % PLACES) {
+		there = __atomic_load_n(&place[i].frame, __ATOMIC_ACQUIRE);
+		if (there == frame)
+			return place[i].kind;
+		if (there == 0)
+			return KINDS;
+	}
+}
+
+static void place_add(const void *start, unsigned kind)
+{
+	uintptr_t frame = (uintptr_t)start / CHUNK_BYTES;
+	size_t i = place_first(frame);
+
+	while (place[i].frame != 0)
+		i = (i + 1) % PLACES;
+	place[i].kind = kind;
+	__atomic_store_n(&place[i].frame, frame, __ATOMIC_RELEASE);
 }
 
 /* NULL: no memory, or there are enough. */
@@ -45,9 +65,8 @@ static uint8_t *slab_take(unsigned kind)
 	pthread_mutex_lock(&slabs_lock);
 	start = slabs < SLABS_MAX ? chunk_take() : NULL;
 	if (start != NULL) {
-		slab[slabs].start = start;
-		slab[slabs].kind = kind;
-		__atomic_store_n(&slabs, slabs + 1, __ATOMIC_RELEASE);
+		place_add(start, kind);
+		slabs++;
 	}
 	pthread_mutex_unlock(&slabs_lock);
 	return start;

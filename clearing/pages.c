@@ -1,5 +1,6 @@
 #include "clearing/pages.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -27,6 +28,20 @@ void pages_give(void *pages, size_t bytes)
 		munmap(pages, bytes);
 }
 
+/* Cut out of twice as much. */
+void *chunk_untouched(void)
+{
+	uint8_t *p = pages_take(2 * CHUNK_BYTES);
+	size_t before = p != NULL ? -(uintptr_t)p % CHUNK_BYTES : 0;
+
+	if (p == NULL)
+		return NULL;
+	if (before > 0)
+		munmap(p, before);
+	munmap(p + before + CHUNK_BYTES, CHUNK_BYTES - before);
+	return p + before;
+}
+
 /* ---- chunks, some of them ready ------------------------------------------------------------------------- */
 
 struct used { struct used *next; };	/* a chunk given back, not zeroed yet: begins with the next one */
@@ -43,7 +58,7 @@ static struct {
 /* One page after the other, never the whole at once: somebody else may wait for the same address space. */
 static void *chunk_touched(void)
 {
-	uint8_t *p = pages_take(CHUNK_BYTES);
+	uint8_t *p = chunk_untouched();
 
 	for (size_t at = 0; p != NULL && at < CHUNK_BYTES; at += SMALL_BYTES)
 		((volatile uint8_t *)p)[at] = 0;
@@ -101,7 +116,7 @@ void *chunk_take(void)
 	ready.short_of = false;
 	pthread_cond_signal(&ready.wanted);
 	pthread_mutex_unlock(&ready.lock);
-	return chunk != NULL ? chunk : pages_take(CHUNK_BYTES);
+	return chunk != NULL ? chunk : chunk_untouched();
 }
 
 void chunk_give(void *chunk)
@@ -111,6 +126,7 @@ void chunk_give(void *chunk)
 
 	if (chunk == NULL)
 		return;
+	assert((uintptr_t)chunk % CHUNK_BYTES == 0);
 	pthread_mutex_lock(&ready.lock);
 	kept = ready.running && ready.count + ready.uses < ready.wants;
 	if (kept) {

@@ -20,8 +20,9 @@ static inline void touch(const void *p) { (void)*(const volatile uint8_t *)p; }
 void *pages_take(size_t bytes);
 void pages_give(void *pages, size_t bytes);
 
-/* A chunk of CHUNK_BYTES, zeroed; touched already when one is ready. NULL: no memory. Any thread. */
+/* A chunk of CHUNK_BYTES at a multiple of them, zeroed; touched already when one is ready. NULL: no memory. Any thread. */
 void *chunk_take(void);
+void *chunk_untouched(void);		/* the same, its pages asked for when they are touched: for what mostly stays small */
 void chunk_give(void *chunk);	/* it may be made ready again; NULL is fine */
 /* From here on so many are made ready, fewer than CHUNKS_READY_MAX, and again so many when half of them were taken. 0, or a
  * negative errno: none are, and all works without. */

@@ -71,7 +71,7 @@ static int chunk_add(struct table *t)
 	if (wide == NULL)
 		return -ENOMEM;
 	t->chunk = wide;
-	wide[t->chunks] = t->chunks == 0 ? pages_take(CHUNK_BYTES) : chunk_take();	/* most tables stay small */
+	wide[t->chunks] = t->chunks == 0 ? chunk_untouched() : chunk_take();	/* most tables stay small */
 	if (wide[t->chunks] == NULL)
 		return -ENOMEM;
 	t->chunks++;
