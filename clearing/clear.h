@@ -91,7 +91,7 @@ struct job {
 	struct alikes *alikes[PARTS_MAX];	/* of each part that collected */
 	struct results *results, *part[PARTS_MAX];	/* of all; of each part that rated: a record names its part's, which names the same of all */
 	struct fold *fold;
-	struct sink *sink;
+	struct sink *sink; size_t put;	/* put: rows since the last checkpoint */
 	struct clear_stats stats;
 	const struct state_kept **state; size_t state_count, state_space;	/* at the close, by person, in the arena */
 	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
@@ -239,6 +239,8 @@ int store_sink_close(struct store_sink *s, int result, struct digest *ret_text) 
  * only handed back. */
 int rows_begin(struct job *j, struct piecework *ret) CLEARING_MUST_CHECK;
 int rows_end(struct job *j, struct piecework *w, int result) CLEARING_MUST_CHECK;	/* also of one that was not begun */
+/* clear_write.c: so many rows more were put, of whatever kind: a checkpoint, if it is time for one. */
+int rows_put(struct job *j, size_t rows) CLEARING_MUST_CHECK;
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */
 int clear_write(struct job *j);
 

@@ -14,8 +14,6 @@
 
 #include "clearing/ridden.h"
 
-#define ROWS_PER_CHECKPOINT 20000
-
 /* ---- a card number and whose it is ---------------------------------------------------------------------------- */
 
 static int seq_at_cut(struct job *j, int32_t day, uint64_t *ret_seq)
@@ -212,7 +210,7 @@ int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t 
 #define LIST_PER_PIECE 512	/* records; more of one person stay together */
 
 /* What was rated or counts, by person, time and key; the states of persons; both cut into pieces between persons. */
-struct writing { struct job *j; struct work **list; size_t count; struct { size_t list, state; } *cut; size_t pieces; size_t rows; };
+struct writing { struct job *j; struct work **list; size_t count; struct { size_t list, state; } *cut; size_t pieces; };
 struct maker {				/* a thread's own */
 	struct job *j;
 	struct ridden_card *card; size_t cards, card_space;
@@ -431,8 +429,8 @@ static int piece_take(void *arg, void *piece)
 	for (size_t at = 0, n; ret == 0 && at < p->n; at += RIDDEN_KEY_BYTES + 4 + n) {
 		n = be32_get(p->p + at + RIDDEN_KEY_BYTES);
 		ret = sink->put(sink, DB_RIDDEN, p->p + at, RIDDEN_KEY_BYTES, p->p + at + RIDDEN_KEY_BYTES + 4, n);
-		if (ret == 0 && ++w->rows % ROWS_PER_CHECKPOINT == 0)
-			ret = sink->checkpoint(sink);
+		if (ret == 0)
+			ret = rows_put(w->j, 1);
 	}
 	return ret;
 }

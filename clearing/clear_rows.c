@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCKS_PER_CHECKPOINT 40
-
 struct buffer { char *p; size_t n, space; };
 struct block_piece {
 	uint8_t key[CLEARED_KEY_BYTES];		/* of the first row */
@@ -19,7 +17,7 @@ struct block_piece {
 	struct { struct row_result *result; bool decides; uint8_t key[TAP_KEY_BYTES]; } row[ROWS_PER_BLOCK];
 };
 struct block_tool { struct block_writer *writer; struct row_packer *packer; struct said_list said; };
-struct taking { struct job *job; struct decided_list decided; struct row_result **seen; size_t seens; size_t blocks; };
+struct taking { struct job *job; struct decided_list decided; struct row_result **seen; size_t seens; };
 
 static int buffer_room(struct buffer *b, size_t n)
 {
@@ -168,7 +166,7 @@ static int block_take(void *arg, void *piece)
 		if (ret == 0 && p->row[i].decides)
 			ret = decided_add(&t->decided, p->row[i].key);
 	}
-	return ret == 0 && ++t->blocks % BLOCKS_PER_CHECKPOINT == 0 ? sink->checkpoint(sink) : ret;
+	return ret == 0 ? rows_put(t->job, p->rows) : ret;
 }
 
 static void result_count(struct clear_stats *s, const struct row_result *r)

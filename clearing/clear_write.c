@@ -8,6 +8,16 @@
 #include <string.h>
 
 #define ROWS_PER_CHECKPOINT 20000
+#define ROWS_MIXED_PER_CHECKPOINT 40000	/* two thirds of them in blocks of many, which cost little to put */
+
+int rows_put(struct job *j, size_t rows)
+{
+	j->put += rows;
+	if (j->put < ROWS_MIXED_PER_CHECKPOINT)
+		return 0;
+	j->put = 0;
+	return j->sink->checkpoint(j->sink);
+}
 
 static int checkpoint_at(struct job *j, size_t i) { return i % ROWS_PER_CHECKPOINT == ROWS_PER_CHECKPOINT - 1 ? j->sink->checkpoint(j->sink) : 0; }
 

@@ -120,9 +120,9 @@ static void hex_of_four(const uint8_t *p, char *ret)
 	memcpy(ret, &v, sizeof(v));
 }
 
-typedef uint8_t octets16 __attribute__((vector_size(16)));
+typedef int8_t octets16 __attribute__((vector_size(16)));
 
-static octets16 digits_of(octets16 nibbles) { return nibbles + '0' + (octets16)((octets16)(nibbles > 9) & ('A' - '9' - 1)); }
+static octets16 digits_of(octets16 nibbles) { return nibbles + '0' + ((nibbles > 9) & ('A' - '9' - 1)); }
 
 /* Sixteen bytes at once: their upper nibbles and their lower ones, one after the other. */
 static void hex_of_sixteen(const uint8_t *p, char *ret)
@@ -130,7 +130,7 @@ static void hex_of_sixteen(const uint8_t *p, char *ret)
 	octets16 v, high, low, text;
 
 	memcpy(&v, p, sizeof(v));
-	high = digits_of(v >> 4);
+	high = digits_of(v >> 4 & 15);
 	low = digits_of(v & 15);
 	text = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 	memcpy(ret, &text, sizeof(text));
@@ -138,19 +138,28 @@ static void hex_of_sixteen(const uint8_t *p, char *ret)
 	memcpy(ret + sizeof(text), &text, sizeof(text));
 }
 
-void hex_encode(const uint8_t *p, size_t n, char *ret_text)
+/* Fewer than sixteen. */
+static __attribute__((noinline)) void hex_of_few(const uint8_t *p, size_t n, char *ret)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	size_t i = 0;
 
+	for (; i + 4 <= n; i += 4)
+		hex_of_four(p + i, ret + 2 * i);
+	for (; i < n; i++) {
+		ret[2 * i] = digits[p[i] >> 4];
+		ret[2 * i + 1] = digits[p[i] & 15];
+	}
+}
+
+void hex_encode(const uint8_t *p, size_t n, char *ret_text)
+{
+	size_t i = 0;
+
 	for (; i + 16 <= n; i += 16)
 		hex_of_sixteen(p + i, ret_text + 2 * i);
-	for (; i + 4 <= n; i += 4)
-		hex_of_four(p + i, ret_text + 2 * i);
-	for (; i < n; i++) {
-		ret_text[2 * i] = digits[p[i] >> 4];
-		ret_text[2 * i + 1] = digits[p[i] & 15];
-	}
+	if (i < n)
+		hex_of_few(p + i, n - i, ret_text + 2 * i);
 	ret_text[2 * n] = '\0';
 }
 
