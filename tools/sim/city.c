@@ -124,6 +124,8 @@ static void city_done(struct city *c)
 	free(c->arena);
 	free(c->ride);
 	free(c->card);
+	for (uint32_t i = 0; i < c->person_count; i++)
+		free(c->person[i].state);
 	free(c->person);
 	free(c->device);
 	free(c->line);

@@ -102,14 +102,16 @@ struct city_device {
 	uint32_t line, driver, serial, file_serial;
 	struct city_taps now, later; /* later: sent at the end of the day */
 };
-struct city_person {
+struct city_person { /* of tens of millions */
 	uint64_t id;
-	bool registered;
-	struct rider rider;
 	const char *group; /* of its hold; NULL none */
-	struct rider_state state;
+	struct hold hold;
+	int32_t birth, issued; /* days; DAY_NONE */
 	uint32_t home_line, other_line;
 	int64_t last_ms;
+	uint8_t *state; /* rider_state_pack, near midnight_ms; NULL: no ride yet */
+	uint16_t state_bytes, state_room;
+	bool registered;
 };
 enum card_medium { CARD_PURSE, CARD_SSC, CARD_QR, CARD_BANK, CARD_PAPER };
 struct city_card {
@@ -194,6 +196,7 @@ void city_people_make(struct city *c);
 uint32_t city_card_new(struct city *c, uint32_t person, enum card_medium medium);
 uint32_t city_card_spare(struct city *c); /* an ordinary card nobody else uses */
 uint32_t city_card_foreign(struct city *c, bool known);
+struct rider city_person_rider(const struct city_person *p); /* in the form rating wants */
 void city_person_elder(struct city *c, struct city_person *p); /* registered, 65 or more */
 int city_people_write(const struct city *c);
 /* city_rides.c: who rides when; sorted by time. city_faults.c adds the planted ones. */

@@ -107,7 +107,8 @@ static uint32_t person_add(struct city *c)
 	}
 	c->person[c->person_count] =
 		(struct city_person){.id = 1000001 + c->person_count,
-				     .rider = {.birth = DAY_NONE, .issued = DAY_NONE},
+				     .birth = DAY_NONE,
+				     .issued = DAY_NONE,
 				     .home_line = city_below(&c->rng, c->line_count),
 				     .other_line = city_below(&c->rng, c->line_count)};
 	return c->person_count++;
@@ -148,18 +149,29 @@ static void person_register(struct city *c, struct city_person *p, const struct 
 	p->registered = true;
 	p->group =
 		k->group != NULL && tariff_group_code(c->tariff, k->group) != 0 ? k->group : NULL;
-	p->rider.birth = c->day - city_between(&c->rng, k->age_from * 366, k->age_to * 365);
-	p->rider.issued = day_of_civil(2025, 1, 1) + city_between(&c->rng, 0, 200);
-	p->rider.home = HOME_REGION;
+	p->birth = c->day - city_between(&c->rng, k->age_from * 366, k->age_to * 365);
+	p->issued = day_of_civil(2025, 1, 1) + city_between(&c->rng, 0, 200);
 	if (p->group == NULL)
 		return;
-	p->rider.hold_count = 1;
-	p->rider.hold[0] =
+	p->hold =
 		(struct hold){.group = tariff_group_code(c->tariff, k->group),
 			      .grade = k->grade,
 			      .from = day_of_civil(2025, 1, 1),
 			      .to = INT32_MAX,
 			      .verified_to = city_chance(&c->rng, 300) ? c->day - 30 : INT32_MAX};
+}
+
+struct rider city_person_rider(const struct city_person *p)
+{
+	struct rider r = {.birth = p->birth, .issued = p->issued};
+
+	if (p->registered)
+		r.home = HOME_REGION;
+	if (p->group != NULL) {
+		r.hold_count = 1;
+		r.hold[0] = p->hold;
+	}
+	return r;
 }
 
 void city_person_elder(struct city *c, struct city_person *p)
@@ -223,15 +235,15 @@ static int riders_write(const struct city *c)
 	fputs("pan,person,birth,issued,home,group,grade,from,to,verified_to\n", f);
 	for (uint32_t i = 0; i < c->card_count; i++) {
 		const struct city_person *p = &c->person[c->card[i].person];
-		const struct hold *h = &p->rider.hold[0];
+		const struct hold *h = &p->hold;
 
 		if (!p->registered)
 			continue;
 		pan_digits(c->card[i].pan, pan);
 		fprintf(f, "%s,%llu,", pan, (unsigned long long)p->id);
-		day_print(f, p->rider.birth, ",");
-		day_print(f, p->rider.issued, ",");
-		fprintf(f, "%u,%s,", p->rider.home, p->group != NULL ? p->group : "");
+		day_print(f, p->birth, ",");
+		day_print(f, p->issued, ",");
+		fprintf(f, "%u,%s,", HOME_REGION, p->group != NULL ? p->group : "");
 		if (p->group == NULL) {
 			fputs(",,,\n", f);
 			continue;

@@ -138,13 +138,30 @@ static void tap_card(struct city *c, const struct city_card *card, const struct 
 	}
 }
 
+static void state_keep(struct city *c, struct city_person *p, const struct rider_state *state)
+{
+	uint8_t bytes[RIDER_STATE_BYTES_MAX];
+
+	p->state_bytes = (uint16_t)rider_state_pack(state, c->midnight_ms, bytes);
+	if (p->state_bytes > p->state_room) {
+		p->state_room = (uint16_t)((p->state_bytes + 15) / 16 * 16);
+		p->state = city_grow(p->state, 1, p->state_room);
+	}
+	memcpy(p->state, bytes, p->state_bytes);
+}
+
 /* Price by the pack; false: the gate refuses this ride and writes no record. */
 static bool tap_price(struct city *c, struct city_person *p, struct tap *tap, struct fare *ret_fare)
 {
+	struct rider rider = city_person_rider(p);
+	struct rider_state state = {0};
 	struct ride ride;
 
 	tap_ride(tap, c->tariff, &ride);
-	rate(c->tariff, &p->rider, &p->state, &ride, &p->state, ret_fare, NULL);
+	if (p->state != NULL)
+		rider_state_unpack(p->state, p->state_bytes, c->midnight_ms, &state);
+	rate(c->tariff, &rider, &state, &ride, &state, ret_fare, NULL);
+	state_keep(c, p, &state);
 	if (ret_fare->reject != FARE_OK)
 		return false;
 	tap->list_fen = (uint32_t)ret_fare->published.fen;
