@@ -5,7 +5,7 @@ B=$(cd "${B:-bin}" && pwd) || exit 1
 taps=${BENCH_TAPS:-1000000} cards=${BENCH_CARDS:-500000} devices=${BENCH_DEVICES:-1000} batch=${BENCH_BATCH:-128}
 day=2025-11-03 pack=$PWD/tariffs/packs/ganzhou pid=
 export LC_ALL=C.UTF-8
-work=$(mktemp -d)
+work=${BENCH_WORK:-$(mktemp -d)} # removed at the end; a city that lies in a given one is taken as it is
 export QINGFEN_STORE=$work/city/store QINGFEN_SOCKET=$work/city/clearingd.sock
 daemon_stop() {
 	[ -z "$pid" ] || { kill "$pid" && wait "$pid"; } 2>/dev/null
@@ -34,6 +34,7 @@ field() { # FILE NAME: a member of a JSON object
 }
 port_free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 city_make() { # ALG
+	[ ! -e "$work/city/upload.qfu" ] || return
 	"$B/qingfen" sim city --out "$work/city" --purse "$1" --lines 60 --devices "$devices" --taps "$taps" --cards "$cards" \
 		--batch "$batch" --day $day >"$work/city.log" 2>&1 || fail "sim city"
 }
