@@ -52,6 +52,7 @@ struct work {
 	uint8_t pan[10];
 	uint8_t check, generation;	/* generation: which physical card of its number */
 	uint8_t verdict : 5, card : 3;	/* card: enum card_standing */
+	uint8_t : 0;			/* while one thread rates it another may look at what follows */
 	bool future : 1;		/* ahead of our clock when it came */
 	bool keyed : 1;			/* takes part in the search for duplicates, under its business key */
 	bool coded : 1;			/* has a code */
