@@ -155,7 +155,7 @@ static int block_take(void *arg, void *piece)
 	int ret = sink->put(sink, DB_CLEARED, p->key, sizeof(p->key), p->block.p, p->block.n);
 
 	if (ret == 0 && sink->text != NULL)
-		sink->text(sink, &p->text.p, &p->text.space, p->text.n);
+		sink->text(sink, p->text.p, p->text.n);
 	for (size_t i = 0; ret == 0 && i < p->rows; i++) {
 		struct row_result *r = p->row[i].result;
 

@@ -1,8 +1,7 @@
 /*
  * clear_sink - the store as a clear writes it. A thread of its own puts and commits what lies between two checkpoints, so that
  * the rows after them are made and digested while the disk is waited for; and the store's one write transaction is open only
- * while there is something to put, so that receipts go on meanwhile. The text of the rows is digested by another thread: that is one stream,
- * which nobody else's work is to stand behind.
+ * while there is something to put, so that receipts go on meanwhile.
  */
 #include "clearing/clear.h"
 
@@ -17,8 +16,6 @@
 
 struct load_put { enum db db; uint32_t key_bytes, val_bytes; };		/* then the key and the value */
 struct load { uint8_t *p; size_t n, space; bool commit; };
-#define TEXTS 4				/* of a block each */
-struct text { char *p; size_t n, bytes; };
 struct store_sink {
 	struct sink sink;
 	struct store *store;
@@ -26,11 +23,9 @@ struct store_sink {
 	struct digest text;
 	struct load load[LOADS];
 	size_t handed, done;		/* loads so far, each at its number modulo LOADS */
-	struct text row[TEXTS];
-	size_t texts, digested;		/* as loads are */
 	bool ending;
 	int result;			/* the first error */
-	pthread_t thread, digester;
+	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 };
@@ -77,29 +72,6 @@ static void *sink_run(void *arg)
 	return NULL;
 }
 
-static void *digester_run(void *arg)
-{
-	struct store_sink *s = arg;
-
-	pthread_mutex_lock(&s->lock);
-	for (;;) {
-		const struct text *t;
-
-		while (s->digested == s->texts && !s->ending)
-			pthread_cond_wait(&s->change, &s->lock);
-		if (s->digested == s->texts)
-			break;
-		t = &s->row[s->digested % TEXTS];
-		pthread_mutex_unlock(&s->lock);
-		digest_add(&s->text, t->p, t->n);
-		pthread_mutex_lock(&s->lock);
-		s->digested++;
-		pthread_cond_broadcast(&s->change);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
-
 /* ---- the clear's side ----------------------------------------------------------------------------------------------- */
 
 static struct load *load_now(struct store_sink *s) { return &s->load[s->handed % LOADS]; }
@@ -140,45 +112,7 @@ static int store_put(struct sink *sink, enum db db, const void *key, size_t key_
 
 static int store_checkpoint(struct sink *sink) { return load_hand((struct store_sink *)(void *)sink, true); }
 
-static void store_text(struct sink *sink, char **p, size_t *bytes, size_t n)
-{
-	struct store_sink *s = (struct store_sink *)(void *)sink;
-	const struct text given = { *p, n, *bytes };
-	struct text *t;
-
-	pthread_mutex_lock(&s->lock);
-	while (s->texts - s->digested == TEXTS)
-		pthread_cond_wait(&s->change, &s->lock);
-	t = &s->row[s->texts++ % TEXTS];
-	*p = t->p;
-	*bytes = t->bytes;
-	*t = given;
-	pthread_cond_broadcast(&s->change);
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* Both threads end when there is nothing left for them. */
-static void threads_end(struct store_sink *s, bool writer)
-{
-	pthread_mutex_lock(&s->lock);
-	s->ending = true;
-	pthread_cond_broadcast(&s->change);
-	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->digester, NULL);
-	if (writer)
-		pthread_join(s->thread, NULL);
-}
-
-static void sink_free(struct store_sink *s)
-{
-	for (size_t i = 0; i < LOADS; i++)
-		free(s->load[i].p);
-	for (size_t i = 0; i < TEXTS; i++)
-		free(s->row[i].p);
-	pthread_cond_destroy(&s->change);
-	pthread_mutex_destroy(&s->lock);
-	free(s);
-}
+static void store_text(struct sink *sink, const char *p, size_t n) { digest_add(&((struct store_sink *)(void *)sink)->text, p, n); }
 
 int store_sink_open(struct store *store, struct store_sink **ret)
 {
@@ -192,15 +126,9 @@ int store_sink_open(struct store *store, struct store_sink **ret)
 	digest_reset(&s->text);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->change, NULL);
-	code = pthread_create(&s->digester, NULL, digester_run, s);
-	if (code != 0) {
-		sink_free(s);
-		return -code;
-	}
 	code = pthread_create(&s->thread, NULL, sink_run, s);
 	if (code != 0) {
-		threads_end(s, false);
-		sink_free(s);
+		free(s);
 		return -code;
 	}
 	*ret = s;
@@ -213,9 +141,17 @@ int store_sink_close(struct store_sink *s, int result, struct digest *ret_text)
 {
 	int ret = result == 0 ? load_hand(s, true) : result;
 
-	threads_end(s, true);
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	pthread_cond_broadcast(&s->change);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
 	ret = ret != 0 ? ret : s->result;
 	*ret_text = s->text;
-	sink_free(s);
+	for (size_t i = 0; i < LOADS; i++)
+		free(s->load[i].p);
+	pthread_cond_destroy(&s->change);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
 	return ret;
 }

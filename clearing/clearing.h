@@ -514,12 +514,11 @@ void posting_key(const struct posting_row *r, uint8_t out[POSTING_KEY_BYTES]);
 void posting_value(const struct posting_row *r, uint8_t out[POSTING_VALUE_BYTES]);
 bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct posting_row *ret);
 /* Where the clear writes: the store, or a comparison for recompute. The two last may be left out: blocks of rows come as they lie in
- * the store, not unpacked (row_pack); the canonical text of the rows comes besides, in order: memory of malloc(), of so many bytes, which is
- * the sink's then, and other memory or none takes its place. */
+ * the store, not unpacked (row_pack); the canonical text of the rows comes besides, in order. */
 struct sink { int (*put)(struct sink *s, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
 	int (*checkpoint)(struct sink *s);	/* a good moment to commit */
 	bool packed;
-	void (*text)(struct sink *s, char **p, size_t *bytes, size_t n); };
+	void (*text)(struct sink *s, const char *p, size_t n); };
 enum clear_stage { CLEAR_COLLECT, CLEAR_JUDGE, CLEAR_RATE, CLEAR_WRITE, CLEAR_STAGES };
 struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t adjustments, ns;
 	uint64_t stage_ns[CLEAR_STAGES]; };	/* of ns */
