@@ -190,7 +190,7 @@ QUICK quick_str(const uint8_t **p, char *out, uint32_t bytes_max)
 #define TAP_QUICK_INT(name, arg)	if (!quick_int(&p, &v)) return false; t->name = (int64_t)v;
 #define TAP_QUICK_BIN(name, arg)	if (!quick_bin(&p, t->name, arg)) return false;
 #define TAP_QUICK_VAR(name, arg)	if (!quick_var(&p, end, &t->name.p, &t->name.n)) return false; t->name.p = raw + (t->name.p - copy);
-#define TAP_QUICK_STR(name, arg)	if (!quick_str(&p, t->name, arg)) return false;
+#define TAP_QUICK_STR(name, arg)	static_assert(sizeof(t->name) >= 16, "room for 16"); if (!quick_str(&p, t->name, arg)) return false;
 #define TAP_QUICK_FIELD(name, type, arg, text) TAP_QUICK_##type(name, arg)
 
 static_assert(TAP_FIELD_COUNT > 15 && TAP_FIELD_COUNT < 256, "an array of two bytes of length");
