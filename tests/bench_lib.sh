@@ -47,10 +47,22 @@ daemon_start() { # [line of configuration]...: a daemon with an empty store and 
 	pid=$!
 	for _ in $(seq 100); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.1; done
 	for what in "tariff $pack" "terminals $work/city/terminals.csv" "issuers $work/city/issuers.csv" \
-		"blacklist $work/city/blacklist.csv --version 1" "riders $work/city/riders.csv"; do
+		"blacklist $work/city/blacklist.csv --version 1"; do
 		# shellcheck disable=SC2086
 		"$B/qingfen" load $what >>"$work/load.log" 2>&1 || fail "load $what"
 	done
+	riders_load
+}
+riders_load() { # the register, in pieces that one load may have
+	local piece head
+	head=$(head -1 "$work/city/riders.csv")
+	sed 1d "$work/city/riders.csv" | split -C 200m - "$work/riders."
+	for piece in "$work"/riders.*; do
+		{ echo "$head"; cat "$piece"; } >"$work/riders"
+		rm -f "$piece"
+		"$B/qingfen" load riders "$work/riders" >>"$work/load.log" 2>&1 || fail "load riders"
+	done
+	rm -f "$work/riders"
 }
 counted() { # the Python on the standard input, with the daemon's metrics m and its taps so far
 	python3 -c "$(cat <<'P'
