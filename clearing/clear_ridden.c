@@ -413,7 +413,7 @@ static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *
 		for (n = 0; i + n < end && w->list[i + n]->person == person; n++)
 			persons_prefetch(own, w->list, i + n, end);
 		has = state < state_end && own->state[state]->person == person;
-		ret = person_make(m, person, &w->list[i], n, has ? own->state[state]->p : NULL, has ? own->state[state]->n : 0, p);
+		ret = person_make(m, person, n > 0 ? &w->list[i] : NULL, n, has ? own->state[state]->p : NULL, has ? own->state[state]->n : 0, p);
 		state += has;
 	}
 	return ret;

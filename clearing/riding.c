@@ -341,7 +341,6 @@ bool riding_get(const struct riding *r, struct riding_key key, struct rider_stat
 
 	if (e == NULL)
 		e = table_find_by(&r->entry, key.hash, &key.person);
-
 	if (e == NULL)
 		return false;
 	state_of(r, e, ret_state);
