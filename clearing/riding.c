@@ -165,19 +165,6 @@ static inline int64_t ms_get(const uint8_t **p)
 	return since != 0 ? (int64_t)(since + MS_FROM) : 0;
 }
 
-static bool account_zero(const struct rider_acc *a) { return (a->id | a->stamp | a->card) == 0 && a->value == 0; }
-
-/* Up to the last that is not zero. Most riders have none, which is soon seen. */
-static unsigned accounts_of(const struct rider_state *s)
-{
-	static const struct rider_acc none[RIDER_ACC_MAX];
-	unsigned n = memcmp(s->acc, none, sizeof(none)) == 0 ? 0 : RIDER_ACC_MAX;
-
-	while (n > 0 && account_zero(&s->acc[n - 1]))
-		n--;
-	return n;
-}
-
 static unsigned window_bits(const struct rider_state *s)
 {
 	bool last = s->window_ms == s->last_ms && s->window_vehicle == s->last_vehicle && s->prev_vehicle == s->last_vehicle;
@@ -189,7 +176,7 @@ static unsigned window_bits(const struct rider_state *s)
 
 static unsigned state_bits(const struct rider_state *s)
 {
-	unsigned bits = window_bits(s) | accounts_of(s) << ACCOUNTS_SHIFT;
+	unsigned bits = window_bits(s) | rider_state_accounts(s) << ACCOUNTS_SHIFT;
 
 	if (s->other_ms != 0 || s->other_vehicle != 0)
 		bits |= HAS_OTHER;

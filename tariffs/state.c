@@ -227,11 +227,11 @@ static void accounts_get(struct in *in, struct rider_state *s)
 
 static bool account_zero(const struct rider_acc *a) { return (a->id | a->stamp | a->card) == 0 && a->value == 0; }
 
-/* Up to the last that is not zero. Most riders have none, which is soon seen. */
-static size_t accounts_of(const struct rider_state *s)
+/* Most riders have none, which is soon seen. */
+unsigned rider_state_accounts(const struct rider_state *s)
 {
 	static const struct rider_acc none[RIDER_ACC_MAX];
-	size_t n = memcmp(s->acc, none, sizeof(none)) == 0 ? 0 : RIDER_ACC_MAX;
+	unsigned n = memcmp(s->acc, none, sizeof(none)) == 0 ? 0 : RIDER_ACC_MAX;
 
 	while (n > 0 && account_zero(&s->acc[n - 1]))
 		n--;
@@ -240,7 +240,7 @@ static size_t accounts_of(const struct rider_state *s)
 
 size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t ret_bytes[RIDER_STATE_BYTES_MAX])
 {
-	size_t accounts = accounts_of(s);
+	size_t accounts = rider_state_accounts(s);
 	uint32_t mask = 0;
 	uint8_t *p;
 

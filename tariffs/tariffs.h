@@ -194,6 +194,7 @@ struct rider_state {
  * zero, so that equal states are equal bytes. unpack: bytes read; 0: cut, damaged or of a newer version. */
 #define RIDER_STATE_BYTES_MAX 384
 size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t ret_bytes[RIDER_STATE_BYTES_MAX]);
+unsigned rider_state_accounts(const struct rider_state *s);	/* up to the last that is not zero */
 size_t rider_state_unpack(const uint8_t *bytes, size_t n, int64_t near_ms, struct rider_state *ret_state);
 /* Numbers in as few bytes as they need. Bytes written; bytes read, 0: cut or not in the one form that a number has.
  * A moment is a distance in whole seconds, with two bytes more where it is none. */

@@ -107,25 +107,38 @@ static void test_a_walk_a_few_at_a_time_comes_to_every_entry_while_others_come_i
 		assert_int_equal(walked(1000 + draw(1500), false), 0);
 }
 
+/* A table of numbers, and the nth of them put into it: all differ. */
+static void numbers_open(struct table *t) { assert_int_equal(table_open(t, sizeof(uint64_t), sizeof(uint64_t) + 8), 0); }
+
+static uint64_t number_of(uint64_t n) { return n * 0x9E3779B97F4A7C15u; }
+
+static void *number_add(struct table *t, uint64_t n)
+{
+	const uint64_t number = number_of(n);
+	void *at;
+	bool new;
+
+	assert_int_equal(table_room(t, 1), 0);
+	at = table_at(t, &number, &new);
+	assert_true(new);
+	return at;
+}
+
 /* However large the table: else growing is a stop that every receipt waits for. */
 static void test_growing_moves_a_few_thousand_entries_at_most(void **state)
 {
 	enum { ENTRIES = 100000 };
 	static void *at[ENTRIES];
 	struct table t;
-	uint64_t id = 0;
-	bool new;
 
 	(void)state;
-	assert_int_equal(table_open(&t, sizeof(id), sizeof(id) + 8), 0);
-	for (uint64_t n = 0; n < ENTRIES; n++, id = n * 0x9E3779B97F4A7C15u) {
+	numbers_open(&t);
+	for (uint64_t n = 0; n < ENTRIES; n++) {
 		size_t parts = t.parts, moved = 0;
 
-		assert_int_equal(table_room(&t, 1), 0);
-		at[n] = table_at(&t, &id, &new);
-		assert_true(new);
+		at[n] = number_add(&t, n);
 		for (uint64_t i = 0; t.parts != parts && i < n; i++) {
-			void *now = table_find(&t, &(uint64_t){ i * 0x9E3779B97F4A7C15u });
+			void *now = table_find(&t, &(uint64_t){ number_of(i) });
 
 			moved += now != at[i];
 			at[i] = now;
@@ -142,14 +155,11 @@ static void test_parts_are_not_cut_all_at_once(void **state)
 	enum { ENTRIES = 400000, WINDOW = ENTRIES / 40 };
 	struct table t;
 	size_t parts = 0, most = 0;
-	uint64_t id = 0;
-	bool new;
 
 	(void)state;
-	assert_int_equal(table_open(&t, sizeof(id), sizeof(id) + 8), 0);
-	for (uint64_t n = 0; n < ENTRIES; n++, id = n * 0x9E3779B97F4A7C15u) {
-		assert_int_equal(table_room(&t, 1), 0);
-		table_at(&t, &id, &new);
+	numbers_open(&t);
+	for (uint64_t n = 0; n < ENTRIES; n++) {
+		number_add(&t, n);
 		if (n % WINDOW != WINDOW - 1)
 			continue;
 		if (n > ENTRIES / 4 && t.parts - parts > most)
@@ -164,15 +174,12 @@ static void test_a_table_of_any_size_has_at_most_two_and_a_half_places_an_entry(
 {
 	enum { ENTRIES = 1200000, MANY = 300000 };
 	struct table t;
-	uint64_t id = 0;
 	double most = 0, now;
-	bool new;
 
 	(void)state;
-	assert_int_equal(table_open(&t, sizeof(id), sizeof(id) + 8), 0);
-	for (uint64_t n = 0; n < ENTRIES; n++, id = n * 0x9E3779B97F4A7C15u) {
-		assert_int_equal(table_room(&t, 1), 0);
-		table_at(&t, &id, &new);
+	numbers_open(&t);
+	for (uint64_t n = 0; n < ENTRIES; n++) {
+		number_add(&t, n);
 		now = (double)((t.parts - 1) * t.slots) / (double)t.count;
 		most = n >= MANY && now > most ? now : most;
 	}
