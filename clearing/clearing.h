@@ -367,9 +367,11 @@ int known_follow(struct known *k, struct txn *t) CLEARING_MUST_CHECK;
 /* Looks up the next so many registered cards ahead of their first ride. False: all are, or they do not fit. */
 bool known_warm(struct known *k, struct txn *t, unsigned cards);
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
-/* For who asks several times between two known_follow: what the filter says of a card, and where it is remembered. */
+/* For who asks several times between two known_follow, of many cards one step for all before the next: where the filter and what
+ * is remembered have it; what the filter says. */
 struct known_card { uint64_t number, hash; bool registered; };	/* false: surely not */
-struct known_card known_prefetch(const struct known *k, const uint8_t pan[10]);	/* soon asked for */
+struct known_card known_card(const struct known *k, const uint8_t pan[10]);
+void known_prefetch(const struct known *k, struct known_card *card);	/* soon asked for */
 /* As remembered; else as if nobody had registered the card. */
 uint64_t known_person_by(const struct known *k, const struct known_card *card, const uint8_t pan[10]);
 uint64_t known_rider_by(struct known *k, struct txn *t, const struct known_card *card, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);

@@ -246,21 +246,27 @@ static bool registered(const struct known *k, uint64_t hash)
 	return !k->followed || (k->filter.word[hash & k->filter.mask] & bits) == bits;
 }
 
-static struct known_card card_of(const struct known *k, const uint8_t pan[10])
+static struct known_card card_of(const uint8_t pan[10])
 {
-	uint64_t number = card_person(pan), hash = mixed(number);
+	uint64_t number = card_person(pan);
 
-	return (struct known_card){ number, hash, registered(k, hash) };
+	return (struct known_card){ .number = number, .hash = mixed(number) };
 }
 
-struct known_card known_prefetch(const struct known *k, const uint8_t pan[10])
+struct known_card known_card(const struct known *k, const uint8_t pan[10])
 {
-	struct known_card card = card_of(k, pan);
-	const struct place *p = &k->place[card.hash & k->mask];
+	struct known_card card = card_of(pan);
 
-	if (card.registered)
-		touch(p);
+	if (k->followed)
+		touch(&k->filter.word[card.hash & k->filter.mask]);
 	return card;
+}
+
+/* Without a branch that would be guessed wrong for every other card: nobody's card touches the first place. */
+void known_prefetch(const struct known *k, struct known_card *card)
+{
+	card->registered = registered(k, card->hash);
+	touch(&k->place[card->hash & k->mask & -(size_t)card->registered]);
 }
 
 uint64_t known_person_by(const struct known *k, const struct known_card *card, const uint8_t pan[10])
@@ -297,8 +303,9 @@ uint64_t known_rider_by(struct known *k, struct txn *t, const struct known_card 
 
 uint64_t known_rider(struct known *k, struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
 {
-	struct known_card card = card_of(k, pan);
+	struct known_card card = card_of(pan);
 
+	card.registered = registered(k, card.hash);
 	return known_rider_by(k, t, &card, pan, seq, ret_rider);
 }
 

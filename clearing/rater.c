@@ -1,6 +1,7 @@
 /*
  * A ring of jobs, each what one batch brought. Everything a job's records need is fetched from memory one step for all
- * before the next step looks at it: places of riders, then their entries, then their states.
+ * before the next step looks at it: the filter of cards, places of riders, then their entries, then their states. Nothing
+ * but addresses is computed between two fetches of a step, so that the processor has many on their way.
  */
 #include "clearing/rater.h"
 
@@ -15,12 +16,13 @@
 #define JOBS 16u	/* the writer waits when so many are in hand */
 #define JOBS_AT_ONCE 8u	/* between two looks at what the writer handed over */
 
-struct ask { uint8_t pan[10]; uint64_t seq; struct known_card card; struct riding_key key; const struct tariff *tariff; struct ride ride; };
+struct ask { uint8_t pan[10]; uint64_t seq; const struct tariff *tariff; struct ride ride; };
 struct job { struct ask ask[BATCH_TAPS_MAX]; unsigned count; int32_t open_day; };
 struct rater {
 	struct riding *riding; struct known *known;
 	struct image_out *image;
 	struct job *job;		/* JOBS of them; of the writer the one at handed */
+	struct known_card card[BATCH_TAPS_MAX]; struct riding_key key[BATCH_TAPS_MAX];	/* of the asks of the job that is rated */
 	uint64_t added;			/* records; the writer's */
 	struct rated now;		/* whose turn it is */
 	pthread_t thread; bool started;
@@ -60,14 +62,15 @@ static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day
 }
 
 /* Entitlement by look-up, the person's rides so far in memory. Taps out of order make it differ from the clear's. */
-static void ask_rate(struct rater *r, struct txn *t, int32_t open_day, const struct ask *a)
+static void ask_rate(struct rater *r, struct txn *t, int32_t open_day, const struct ask *a, const struct known_card *card, struct riding_key key)
 {
 	struct rider_state state;
 	struct rider rider;
 	struct fare fare;
-	uint64_t person = known_rider_by(r->known, t, &a->card, a->pan, a->seq, &rider);
-	struct riding_key key = person == a->key.person ? a->key : riding_key(r->riding, person);
+	uint64_t person = known_rider_by(r->known, t, card, a->pan, a->seq, &rider);
 
+	if (person != key.person)
+		key = riding_key(r->riding, person);
 	if (!riding_get(r->riding, key, &state))
 		state_of_last_close(t, person, open_day, &state);
 	rate(a->tariff, &rider, &state, &a->ride, &state, &fare, NULL);
@@ -91,15 +94,17 @@ static int job_rate(struct rater *r, struct txn *t, struct job *j)
 	if (ret != 0)
 		return ret;
 	for (unsigned i = 0; i < j->count; i++)
-		j->ask[i].card = known_prefetch(r->known, j->ask[i].pan);
-	for (unsigned i = 0; i < j->count; i++) {
-		j->ask[i].key = riding_key(r->riding, known_person_by(r->known, &j->ask[i].card, j->ask[i].pan));
-		riding_prefetch(r->riding, j->ask[i].key);
-	}
+		r->card[i] = known_card(r->known, j->ask[i].pan);
 	for (unsigned i = 0; i < j->count; i++)
-		riding_prefetch_state(r->riding, &j->ask[i].key);
+		known_prefetch(r->known, &r->card[i]);
 	for (unsigned i = 0; i < j->count; i++)
-		ask_rate(r, t, j->open_day, &j->ask[i]);
+		r->key[i] = riding_key(r->riding, known_person_by(r->known, &r->card[i], j->ask[i].pan));
+	for (unsigned i = 0; i < j->count; i++)
+		riding_prefetch(r->riding, r->key[i]);
+	for (unsigned i = 0; i < j->count; i++)
+		riding_prefetch_state(r->riding, &r->key[i]);
+	for (unsigned i = 0; i < j->count; i++)
+		ask_rate(r, t, j->open_day, &j->ask[i], &r->card[i], r->key[i]);
 	r->now.records += j->count;
 	r->now.ns += clock_ns() - began;
 	return t->error;

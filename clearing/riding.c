@@ -113,6 +113,7 @@ void riding_prefetch_state(const struct riding *r, struct riding_key *key)
 		return;
 	for (unsigned at = 0; at < e->units * UNIT; at += 64)
 		touch(place_at(r, e->place) + at);
+	touch(place_at(r, e->place) + e->units * UNIT - 1);	/* places do not begin with a line */
 }
 
 /* ---- a state as bytes ------------------------------------------------------------------------------------------ */
