@@ -54,7 +54,7 @@ void riding_reset(struct riding *r)
 	r->units = 0;
 }
 
-size_t riding_bytes(const struct riding *r) { return r->units * UNIT; }
+size_t riding_bytes(const struct riding *r) { return r->units * UNIT + table_bytes(&r->entry); }
 
 int riding_room(struct riding *r, size_t puts)
 {

@@ -23,7 +23,7 @@ void riding_put(struct riding *r, struct riding_key key, const struct rider_stat
 /* Soon asked for: first where the state lies, some time later the state. */
 void riding_prefetch(const struct riding *r, struct riding_key key);
 void riding_prefetch_state(const struct riding *r, struct riding_key *key);
-size_t riding_bytes(const struct riding *r);	/* taken for states so far, the index apart */
+size_t riding_bytes(const struct riding *r);	/* taken so far */
 /* The states for an image, as table_walk. */
 bool riding_walk(const struct riding *r, struct table_walk *w, uint64_t *ret_person, struct rider_state *ret_state);
 size_t riding_count(const struct riding *r);

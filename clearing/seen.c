@@ -67,6 +67,11 @@ void seen_reset(struct seen *s)
 	s->last = NULL;
 }
 
+size_t seen_bytes(const struct seen *s)
+{
+	return s->blocks * sizeof(struct block) + table_bytes(&s->place) + table_bytes(&s->other) + table_bytes(&s->terminal);
+}
+
 static int blocks_room(struct seen *s, size_t blocks)
 {
 	struct block **wide;

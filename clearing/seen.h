@@ -15,6 +15,7 @@ struct table_walk;
 int seen_new(struct seen **ret_seen) CLEARING_MUST_CHECK;
 void seen_free(struct seen *s);		/* NULL is fine */
 void seen_reset(struct seen *s);	/* another day */
+size_t seen_bytes(const struct seen *s);	/* taken so far */
 int seen_room(struct seen *s, size_t marks) CLEARING_MUST_CHECK;	/* for so many more; -ENOMEM */
 /* The mark of a tap's business key, not used when it is new; room was made. Holds until the next call. */
 struct seen_mark *seen_at(struct seen *s, const struct tap *tap);

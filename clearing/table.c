@@ -133,6 +133,8 @@ void table_clear(struct table *t)
 	part_first(t);
 }
 
+size_t table_bytes(const struct table *t) { return t->parts * t->part_bytes + t->places * sizeof(*t->place); }
+
 /* ---- entries --------------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const struct table *t, const void *key) { return XXH3_64bits_withSeed(key, t->key_bytes, secret); }

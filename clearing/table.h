@@ -22,6 +22,7 @@ struct table {
 int table_open(struct table *t, size_t key_bytes, size_t entry_bytes);	/* -ENOMEM */
 void table_close(struct table *t);
 void table_clear(struct table *t);
+size_t table_bytes(const struct table *t);	/* taken so far, whatever of it has entries */
 /* For so many entries more. -ENOMEM: nothing is lost. */
 int table_room(struct table *t, size_t entries);
 /* The entry of a key; NULL: none. */
