@@ -13,12 +13,24 @@
 
 #include "tools/sim/city.h"
 
+#include "tools/sim/city_bins.c"
 #include "tools/sim/city_random.c"
+#include "tools/sim/city_states.c"
 #include "tools/sim/upload.c"
 
 #define TAPS "2000"
 
 static char dir[64];
+
+void *city_grow(void *p, size_t item_bytes, size_t count)
+{
+	void *q = reallocarray(p, count, item_bytes);
+
+	assert_non_null(q);
+	if (p == NULL)
+		memset(q, 0, item_bytes * count);
+	return q;
+}
 
 static int run(const char *command)
 {
@@ -123,6 +135,24 @@ static void one_seed_gives_one_city(void **state)
 		"cd %s && for f in terminals.csv issuers.csv blacklist.csv riders.csv planted.csv "
 		"plan.json; do cmp a/$f b/$f || exit 1; done",
 		dir);
+	assert_int_equal(run(command), 0);
+}
+
+/* No signature is in it, which are random; two threads made it. */
+static void a_city_of_purses_is_the_same_byte_for_byte(void **state)
+{
+	char command[512];
+
+	(void)state;
+	for (const char *name = "pq"; *name != '\0'; name++) {
+		snprintf(command, sizeof(command),
+			 "%s/qingfen sim city --out %s/%c --purse sm4 --lines 8 --devices 700 --taps 20000 --cards 6000 >/dev/null",
+			 bin(), dir, *name);
+		assert_int_equal(run(command), 0);
+	}
+	snprintf(command, sizeof(command), "cd %s && cmp p/upload.qfu q/upload.qfu && cmp p/planted.csv q/planted.csv", dir);
+	assert_int_equal(run(command), 0);
+	snprintf(command, sizeof(command), "test -z \"$(ls -A %s/p | grep bins)\"", dir);
 	assert_int_equal(run(command), 0);
 }
 
@@ -287,6 +317,82 @@ static void a_cut_upload_file_is_refused(void **state)
 	assert_null(u);
 }
 
+/* ---- what waits ---------------------------------------------------------------------------------
+ */
+
+static void bins_give_back_in_order_what_was_put(void **state)
+{
+	struct city_rng r = {.s = 5};
+	uint32_t put[3] = {0}, bytes = 3 * CHUNK_BYTES + 1000;
+	struct bins *b = NULL;
+	uint8_t one[1000], *p;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(bins_open(dir, 4, &b), 0);
+	while (put[0] < bytes || put[1] < bytes) { /* two that go to the disk, in turn; one that does not */
+		uint32_t i = city_below(&r, 2), k = city_below(&r, sizeof(one));
+
+		for (uint32_t x = 0; x < k; x++)
+			one[x] = (uint8_t)((put[i] + x) * 7 + i);
+		bins_put(b, i, one, k);
+		put[i] += k;
+	}
+	bins_put(b, 2, "small", 5);
+	put[2] = 5;
+	assert_int_equal(bins_error(b), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(bins_take(b, i, &p, &n), 0);
+		assert_int_equal(n, put[i]);
+		for (uint32_t x = 0; x < n && i < 2; x++)
+			assert_int_equal(p[x], (uint8_t)(x * 7 + i));
+		assert_true(i < 2 || memcmp(p, "small", 5) == 0);
+		free(p);
+	}
+	for (uint32_t i = 2; i < 4; i++) { /* taken, and never used */
+		assert_int_equal(bins_take(b, i, &p, &n), 0);
+		assert_int_equal(n, 0);
+		free(p);
+	}
+	bins_close(b);
+}
+
+static void a_state_that_outgrows_its_place_keeps_its_bytes_and_leaves_its_place(void **state)
+{
+	enum { RIDERS = 500 };
+	struct city_states *s = city_states_new();
+	uint32_t place[RIDERS] = {0};
+	uint16_t bytes[RIDERS] = {0};
+	struct city_rng r = {.s = 6};
+	uint8_t text[RIDER_STATE_BYTES_MAX];
+	const uint8_t *p;
+	size_t n, used;
+
+	(void)state;
+	for (int k = 0; k < 20000; k++) {
+		uint32_t i = city_below(&r, RIDERS);
+
+		bytes[i] = (uint16_t)city_between(&r, 1, RIDER_STATE_BYTES_MAX);
+		memset(text, (uint8_t)(i * 3 + bytes[i]), sizeof(text));
+		city_state_put(s, &place[i], text, bytes[i]);
+	}
+	for (uint32_t i = 0; i < RIDERS; i++) {
+		p = city_state_at(s, place[i], &n);
+		assert_int_equal(n, bytes[i]);
+		for (size_t x = 0; x < n; x++)
+			assert_int_equal(p[x], (uint8_t)(i * 3 + bytes[i]));
+	}
+	memset(text, 0, sizeof(text));
+	for (uint32_t i = 0; i < 2; i++) { /* the second climbs over places that the first left */
+		used = s->used;
+		place[i] = 0;
+		for (int k = 1; k <= RIDER_STATE_BYTES_MAX; k++)
+			city_state_put(s, &place[i], text, (size_t)k);
+	}
+	assert_true(s->used <= used + UNITS_MAX);
+	city_states_free(s);
+}
+
 static void random_draws_stay_in_bounds(void **state)
 {
 	struct city_rng r = {.s = 1};
@@ -302,10 +408,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_seed_gives_one_city),
+		cmocka_unit_test(a_city_of_purses_is_the_same_byte_for_byte),
 		cmocka_unit_test(every_batch_is_whole_and_the_plan_counts_them),
 		cmocka_unit_test(every_fault_is_planted_at_least_once),
 		cmocka_unit_test(codes_verify_exactly_as_planned),
 		cmocka_unit_test(a_cut_upload_file_is_refused),
+		cmocka_unit_test(bins_give_back_in_order_what_was_put),
+		cmocka_unit_test(a_state_that_outgrows_its_place_keeps_its_bytes_and_leaves_its_place),
 		cmocka_unit_test(random_draws_stay_in_bounds),
 	};
 

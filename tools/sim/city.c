@@ -16,7 +16,6 @@
 #include "sim.h"
 
 #define TAPS_MAX    100000000
-#define DEVICES_MAX 100000
 #define LINES_MAX   4096
 #define CARDS_MAX   50000000
 
@@ -102,9 +101,10 @@ static int city_run(struct city *c)
 		ret = city_certs_make(c);
 	if (ret == 0) {
 		city_people_make(c);
-		city_rides_plan(c);
-		ret = city_taps_make(c);
+		ret = city_rides_plan(c);
 	}
+	if (ret == 0)
+		ret = city_taps_make(c);
 	if (ret == 0)
 		ret = city_upload_write(c);
 	if (ret == 0 && (city_terminals_write(c) != 0 || city_people_write(c) != 0 ||
@@ -117,15 +117,14 @@ static int city_run(struct city *c)
 
 static void city_done(struct city *c)
 {
-	for (uint32_t i = 0; i < c->device_count; i++) {
-		free(c->device[i].now.tap);
-		free(c->device[i].later.tap);
-	}
-	free(c->arena);
-	free(c->ride);
+	for (uint32_t i = 0; i < c->device_count; i++)
+		free(c->device[i].plain);
+	bins_close(c->rides);
+	bins_close(c->records);
+	free(c->again);
+	free(c->black);
+	city_states_free(c->states);
 	free(c->card);
-	for (uint32_t i = 0; i < c->person_count; i++)
-		free(c->person[i].state);
 	free(c->person);
 	free(c->device);
 	free(c->line);
@@ -213,7 +212,7 @@ static bool option_read(struct city *c, int option, const char *value)
 	case 'l':
 		return number_read(value, 1, LINES_MAX, &c->lines_wanted);
 	case 'n':
-		return number_read(value, 1, DEVICES_MAX, &c->devices_wanted);
+		return number_read(value, 1, CITY_DEVICES_MAX, &c->devices_wanted);
 	case 't':
 		return number_read(value, 100, TAPS_MAX, &c->taps_wanted);
 	case 'c':

@@ -4,10 +4,14 @@
  *
  * Everything follows from the seed except certificates and SM2 signatures, which OpenSSL
  * randomises.
+ *
+ * A city may be of a hundred million taps and fifty million cards: in memory are 32 bytes a card, 16 a person and what
+ * rating keeps of one that rode; rides wait on the disk in bins of five minutes, records in bins of devices.
  */
 #ifndef TOOLS_SIM_CITY_H
 #define TOOLS_SIM_CITY_H
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "clearing/clearing.h"
@@ -69,11 +73,35 @@ extern const struct fault_info fault_list[FAULT_COUNT_];
 /* What was sent and what must come of it; written as plan.json and planted.csv. */
 struct city_plan {
 	uint64_t sent, batches, resent_batches, resent_taps;
-	uint64_t verdict[VERDICT_COUNT], fault[FAULT_COUNT_], medium[16];
+	uint64_t verdict[VERDICT_COUNT], fault[FAULT_COUNT_];
 	uint64_t charged_fen; /* of accepted and pending taps */
 	FILE *planted;	      /* CSV: fault, verdict, tap */
 };
 void city_plan_fault(struct city_plan *p, enum city_fault fault, const struct tap *tap);
+/* Its line alone; key NULL: no tap. */
+void city_plan_line(const struct city_plan *p, enum city_fault fault, const uint8_t *key);
+
+/* ---- what waits on the disk (city_bins.c) --------------------------------------------------------
+ */
+
+struct bins;
+int bins_open(const char *dir, uint32_t count, struct bins **ret_bins);
+void bins_close(struct bins *b); /* NULL is fine */
+void bins_put(struct bins *b, uint32_t i, const void *p, size_t n);
+int bins_error(const struct bins *b); /* of a write, so far */
+/* All that was put, in order, and the bin is empty; the caller frees. */
+int bins_take(struct bins *b, uint32_t i, uint8_t **ret_p, size_t *ret_bytes);
+
+/* ---- riders' states (city_states.c) -------------------------------------------------------------
+ */
+
+struct city_states;
+struct city_states *city_states_new(void);
+void city_states_free(struct city_states *s);
+/* Keep these bytes; *place is 0 at first and moves when they outgrow it. */
+void city_state_put(struct city_states *s, uint32_t *place, const uint8_t *bytes, size_t n);
+void city_state_ahead(const struct city_states *s, uint32_t place); /* it is wanted soon */
+const uint8_t *city_state_at(const struct city_states *s, uint32_t place, size_t *ret_bytes); /* until the next put */
 
 /* ---- the city -----------------------------------------------------------------------------------
  */
@@ -86,57 +114,52 @@ struct city_line {
 	uint16_t stops;
 	uint32_t first_device, device_count; /* devices i with i % lines == line index */
 };
-struct city_tap {
-	size_t at;
-	uint32_t bytes;
-	bool plain;
-}; /* encoded, in the arena; plain: no fault */
-struct city_taps {
-	struct city_tap *tap;
-	uint32_t count, room;
-};
 struct city_device {
 	char name[DEVICE_BYTES_MAX + 1];
 	uint8_t terminal[6], psam[6];
 	char vehicle[16];
 	uint32_t line, driver, serial, file_serial;
-	struct city_taps now, later; /* later: sent at the end of the day */
+	uint32_t now, later;		/* records; later: sent at the end of the day */
+	uint64_t *plain;		/* of those sent now: which have no fault */
+	uint32_t plain_room;		/* in words */
+	uint32_t again, again_last;	/* its records that come again: 1-based, 0 none */
 };
-struct city_person { /* of tens of millions */
-	uint64_t id;
-	const char *group; /* of its hold; NULL none */
-	struct hold hold;
-	int32_t birth, issued; /* days; DAY_NONE */
-	uint32_t home_line, other_line;
-	int64_t last_ms;
-	uint8_t *state; /* rider_state_pack, near midnight_ms; NULL: no ride yet */
-	uint16_t state_bytes, state_room;
-	bool registered;
+struct city_person {		/* of tens of millions: 16 bytes */
+	int32_t birth;		/* day; DAY_NONE */
+	uint16_t issued;	/* day of 2025 from 0 on; PERSON_NOT_ISSUED */
+	uint8_t kind;		/* of entitlement: city_people.c */
+	bool registered : 1, unverified : 1;
+	uint16_t home_line, other_line;
+	uint32_t at; /* while rides are planned the last one's ms of the day; then the place of its state (city_states) */
 };
+#define PERSON_NOT_ISSUED UINT16_MAX
+static_assert(sizeof(struct city_person) == 16, "tens of millions");
 enum card_medium { CARD_PURSE, CARD_SSC, CARD_QR, CARD_BANK, CARD_PAPER };
-struct city_card {
-	uint8_t pan[10], issuer[4];
-	uint16_t city;
-	uint8_t card_class, medium, alg_id, key_version;
-	uint8_t product;
-	bool ours, has_key;
-	uint16_t counter;
-	int64_t balance_fen;
+struct city_card { /* of tens of millions: 32 bytes; its number is made of its place, its key when it is needed */
 	uint32_t person;
-	uint8_t tac_key[KEY_BYTES];
-	struct {
-		uint16_t counter;
-		uint32_t amount_fen;
-		uint8_t type, terminal[6];
-		int64_t time_ms;
-	} prev;
-	uint32_t qr_user;
+	int32_t balance_fen;
+	uint16_t counter, prev_counter;
+	uint32_t prev_amount_fen;
+	int32_t prev_s; /* from the day's midnight, and prev_milli */
+	uint16_t prev_milli;
+	uint16_t digits : 10;	 /* of its number, at random */
+	uint32_t prev_device : 17; /* meant when prev_type is not 0 */
+	uint32_t medium : 3, alg_id : 1, key_version : 1, has_key : 1, ours : 1;
+	uint32_t qr_user : 10, issuer : 4, card_class : 4, product : 4, prev_type : 8;
 };
+static_assert(sizeof(struct city_card) == 32, "tens of millions");
+#define CITY_DEVICES_MAX 100000
+#define QR_USERS_MAX	 512
+static_assert(CITY_DEVICES_MAX <= 1 << 17 && QR_USERS_MAX < 1 << 10, "fields of a card");
 struct city_ride {
 	int64_t time_ms;
 	uint32_t card, device;
 	uint8_t kind, direction, fault;
 	uint16_t stop, stop_on;
+};
+struct city_again { /* a record that comes once more, in the order drawn */
+	uint32_t device, index, next; /* of its device's records sent now; next: as city_device.again */
+	uint8_t key[TAP_KEY_BYTES];
 };
 struct city_qr;
 struct city {
@@ -160,12 +183,17 @@ struct city {
 	uint32_t device_count;
 	struct city_person *person;
 	uint32_t person_count, person_room;
+	struct city_states *states;
+	uint16_t group_code[8]; /* of each kind of person; 0: the pack has none */
 	struct city_card *card;
 	uint32_t card_count, card_room;
-	struct city_ride *ride;
-	size_t ride_count, ride_room;
-	uint8_t *arena;
-	size_t arena_used, arena_room;
+	struct bins *rides; /* struct city_ride, by their time */
+	size_t ride_count;
+	struct bins *records; /* by device: city_records.c */
+	struct city_again *again;
+	uint32_t again_count;
+	uint32_t *black; /* cards of planted black-listed taps, in the order of their time */
+	uint32_t black_count;
 	struct city_plan plan;
 };
 
@@ -196,21 +224,36 @@ void city_people_make(struct city *c);
 uint32_t city_card_new(struct city *c, uint32_t person, enum card_medium medium);
 uint32_t city_card_spare(struct city *c); /* an ordinary card nobody else uses */
 uint32_t city_card_foreign(struct city *c, bool known);
-struct rider city_person_rider(const struct city_person *p); /* in the form rating wants */
+struct rider city_person_rider(const struct city *c, const struct city_person *p); /* in the form rating wants */
+void city_people_ready(struct city *c); /* rides are planned: nobody has a state yet */
+/* What is printed on a card. */
+void city_card_face(const struct city *c, const struct city_card *card, struct tap *tap);
 void city_person_elder(struct city *c, struct city_person *p); /* registered, 65 or more */
 int city_people_write(const struct city *c);
-/* city_rides.c: who rides when; sorted by time. city_faults.c adds the planted ones. */
-void city_rides_plan(struct city *c);
+/* city_rides.c: who rides when, as bins of times. city_faults.c adds the planted ones. */
+int city_rides_plan(struct city *c);
 void city_ride_add(struct city *c, const struct city_ride *ride);
+#define CITY_RIDE_BINS 288 /* of five minutes */
+/* The rides of a bin, by time; the caller frees. */
+int city_rides_take(struct city *c, uint32_t bin, struct city_ride **ret_ride, size_t *ret_count);
 void city_faults_plan(struct city *c);
 /* city_taps.c: rides become tap records on devices */
 int city_taps_make(struct city *c);
+/* What the device says of the ride, and the card but for its life so far. */
+void city_tap_device(const struct city *c, const struct city_ride *r, struct tap *tap);
+void city_tap_card(const struct city *c, const struct city_card *card, const struct city_ride *r, struct tap *tap);
+/* city_tac.c: a purse's code. due: the record has one, made with the card's key. */
+bool city_tac_due(const struct city_card *card, const struct tap *tap);
+int city_tac_make(const struct city *c, struct mac_engine *mac, const struct city_card *card, struct tap *tap);
 enum city_when { SEND_NOW, SEND_LATER };
 /* Put a record on its device's list, expecting this verdict. */
 void city_emit(struct city *c, uint32_t device, const struct tap *tap, enum verdict verdict,
 	       bool plain, enum city_when when);
 void city_emit_bytes(struct city *c, uint32_t device, const uint8_t *p, size_t n,
 		     enum verdict verdict, bool plain, enum city_when when);
+/* A plain record of a purse: its code is made, and the record encoded, when it is written out. */
+void city_emit_note(struct city *c, const struct city_ride *ride, const struct tap *tap, uint32_t prev_device,
+		    enum verdict verdict);
 void city_tac(struct city *c, const struct city_card *card, struct tap *tap);
 /* What a fault changes before the fare is known: time, line, class. */
 void city_fault_before(struct city *c, const struct city_ride *ride, struct tap *tap);
@@ -218,6 +261,33 @@ void city_fault_before(struct city *c, const struct city_ride *ride, struct tap 
 void city_fault_emit(struct city *c, const struct city_ride *ride, struct tap *tap);
 /* Records that arrive a second time. */
 void city_faults_again(struct city *c);
+/* city_records.c: the records of the devices of one bin, encoded */
+struct city_tap {
+	size_t at;
+	uint32_t bytes;
+	bool plain;
+}; /* encoded, in the arena; plain: no fault */
+struct city_taps {
+	struct city_tap *tap;
+	uint32_t count, room;
+};
+struct city_lot {
+	uint32_t first, count;	     /* devices */
+	struct city_taps *now, *later; /* of each */
+	uint8_t *arena;
+	size_t arena_used, arena_room;
+};
+uint32_t city_lots(const struct city *c);
+int city_records_open(struct city *c);
+/* Thread-safe for different lots, each thread with an engine of its own. */
+int city_lot_make(struct city *c, struct mac_engine *mac, uint32_t lot, struct city_lot *ret_lot);
+void city_lot_done(struct city_lot *lot);
+/* city_writers.c: threads that make the lots ahead of the one that writes them in order */
+struct city_writers;
+int city_writers_start(struct city *c, struct city_writers **ret_writers);
+/* The next lot; the caller ends it. */
+int city_writers_next(struct city_writers *w, struct city_lot *ret_lot);
+void city_writers_stop(struct city_writers *w); /* NULL is fine */
 /* city_upload.c: batches */
 int city_upload_write(struct city *c);
 int city_plan_write(const struct city *c);

@@ -124,8 +124,7 @@ static void conflict_emit(struct city *c, const struct city_ride *r, struct tap 
 	uint32_t spare = city_card_spare(c); /* may move c->card */
 	struct city_card *card = &c->card[spare];
 
-	memcpy(other.pan, card->pan, sizeof(other.pan));
-	other.alg_id = card->alg_id;
+	city_card_face(c, card, &other);
 	other.card_counter = card->counter;
 	city_tac(c, card, &other);
 	city_emit(c, r->device, tap, VERDICT_ACCEPTED, false, SEND_NOW);
@@ -198,25 +197,45 @@ void city_fault_emit(struct city *c, const struct city_ride *ride, struct tap *t
 	city_plan_fault(&c->plan, fault, fault == FAULT_MALFORMED ? NULL : tap);
 }
 
+static bool plain_take(struct city_device *d, uint32_t index)
+{
+	uint64_t bit = (uint64_t)1 << index % 64;
+	bool plain = (d->plain[index / 64] & bit) != 0;
+
+	d->plain[index / 64] &= ~bit; /* once is enough */
+	return plain;
+}
+
+static void again_add(struct city *c, uint32_t device, uint32_t index)
+{
+	struct city_device *d = &c->device[device];
+
+	c->again[c->again_count++] = (struct city_again){.device = device, .index = index};
+	if (d->again == 0)
+		d->again = c->again_count;
+	else
+		c->again[d->again_last - 1].next = c->again_count;
+	d->again_last = c->again_count;
+	d->later++;
+	c->plan.sent++;
+	c->plan.verdict[VERDICT_DUPLICATE]++;
+	c->plan.fault[FAULT_DUPLICATE]++;
+}
+
 void city_faults_again(struct city *c)
 {
 	uint32_t wanted = fault_wanted(c, FAULT_DUPLICATE);
 
-	for (uint32_t i = 0, tries = 0; i < wanted && tries < wanted * 20; tries++) {
+	c->again = city_grow(NULL, sizeof(*c->again), wanted + 1);
+	for (uint32_t tries = 0; c->again_count < wanted && tries < wanted * 20; tries++) {
 		uint32_t device = city_below(&c->rng, c->device_count);
-		struct city_taps *now = &c->device[device].now;
-		struct city_tap *t;
-		const char *field;
-		struct tap tap;
+		struct city_device *d = &c->device[device];
+		uint32_t index;
 
-		if (now->count == 0)
+		if (d->now == 0)
 			continue;
-		t = &now->tap[city_below(&c->rng, now->count)];
-		if (!t->plain || tap_decode(c->arena + t->at, t->bytes, &tap, &field) != 0)
-			continue;
-		t->plain = false; /* once is enough */
-		city_emit(c, device, &tap, VERDICT_DUPLICATE, false, SEND_LATER);
-		city_plan_fault(&c->plan, FAULT_DUPLICATE, &tap);
-		i++;
+		index = city_below(&c->rng, d->now);
+		if (plain_take(d, index))
+			again_add(c, device, index);
 	}
 }

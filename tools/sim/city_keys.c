@@ -11,7 +11,6 @@
 
 #include "tools/tools.h"
 
-#define QR_USERS_MAX 512
 #define QR_CA_INDEX  1
 #define QR_VALID_S   60
 static const uint8_t issuer_ours[4] = {0x02, 0x18, 0x42, 0x80};
@@ -145,9 +144,11 @@ static int qr_user_new(struct city *c, struct city_card *card)
 			       .ride_limit_fen = 20000,
 			       .validity_s = QR_VALID_S,
 			       .auth_expiry_s = (uint32_t)(c->midnight_ms / 1000) + 30 * 86400};
+	struct tap face;
 	int ret;
 
-	memcpy(a.pan, card->pan, sizeof(a.pan));
+	city_card_face(c, card, &face);
+	memcpy(a.pan, face.pan, sizeof(a.pan));
 	memcpy(a.issuer, issuer_ours, sizeof(a.issuer));
 	memcpy(a.platform, issuer_ours, sizeof(a.platform));
 	ret = qr_key_draw(c, &u->key);

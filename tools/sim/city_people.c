@@ -1,7 +1,8 @@
 /*
  * People and their cards: who they are (age, pupil, disabled, veteran), which card they hold, and
  * the reference files that tell the clearing house so. A few people hold two cards; most riders of
- * an ordinary card are registered nowhere and are their own person.
+ * an ordinary card are registered nowhere and are their own person. There may be tens of millions:
+ * what can be made again of a card's place or of a table is not kept.
  */
 #include "city.h"
 
@@ -10,32 +11,36 @@
 
 #include "tools/tools.h"
 
-#define FOREIGN_COUNT  (sizeof(foreign) / sizeof(foreign[0]))
 #define HOME_REGION    360702
 #define QR_CARDS_UP_TO 80000 /* half a per cent of these: SM2 authorisations take time */
 
 struct issuer {
-	const char *iin, *issuer, *name;
+	uint32_t iin;
+	uint32_t issuer; /* BCD */
+	const char *name;
 	uint16_t city;
 };
-static const struct issuer ours = {"31047301", "02184280", "赣州通", 0x4280};
-/* Others on the white list; from the public T-Union tables. */
-static const struct issuer foreign[] = {
-	{"31047300", "03554210", "洪城一卡通", 0x4210},
-	{"31047309", "03634350", "吉安通", 0x4350},
-	{"31047308", "03624330", "上饶公交IC卡", 0x4330},
-	{"31047307", "03614310", "明月通", 0x4310},
-	{"31051700", "01011000", "北京互通卡", 0x1000},
-	{"31047700", "02002900", "上海公共交通卡", 0x2900},
-	{"31048703", "02205810", "羊城通", 0x5810},
-	{"31048704", "02215840", "深圳通", 0x5840},
-	{"31048300", "00083010", "南京市民卡", 0x3010},
-	{"31048801", "01663310", "杭州通", 0x3310},
-	{"31051400", "03765210", "武汉通", 0x5210},
-	{"31047800", "04176510", "天府通", 0x6510},
+enum { ISSUER_OURS, ISSUER_BANK, ISSUER_UNKNOWN, ISSUER_FOREIGN }; /* the last and all behind it: on the white list */
+static const struct issuer issuers[] = { /* foreign ones from the public T-Union tables */
+	{31047301, 0x02184280, "赣州通", 0x4280},
+	{62179999, 0x01050000, "代收银行", 0},
+	{31099999, 0x05999999, "", 0x9999},
+	{31047300, 0x03554210, "洪城一卡通", 0x4210},
+	{31047309, 0x03634350, "吉安通", 0x4350},
+	{31047308, 0x03624330, "上饶公交IC卡", 0x4330},
+	{31047307, 0x03614310, "明月通", 0x4310},
+	{31051700, 0x01011000, "北京互通卡", 0x1000},
+	{31047700, 0x02002900, "上海公共交通卡", 0x2900},
+	{31048703, 0x02205810, "羊城通", 0x5810},
+	{31048704, 0x02215840, "深圳通", 0x5840},
+	{31048300, 0x00083010, "南京市民卡", 0x3010},
+	{31048801, 0x01663310, "杭州通", 0x3310},
+	{31051400, 0x03765210, "武汉通", 0x5210},
+	{31047800, 0x04176510, "天府通", 0x6510},
 };
-static const struct issuer unknown = {"31099999", "05999999", "", 0x9999};
-static const struct issuer bank = {"62179999", "01050000", "代收银行", 0};
+#define ISSUER_COUNT  (sizeof(issuers) / sizeof(issuers[0]))
+#define FOREIGN_COUNT (ISSUER_COUNT - ISSUER_FOREIGN)
+static_assert(ISSUER_COUNT <= 16, "a card has four bits for it");
 
 /* Share of local riders in 10,000, by kind of entitlement. */
 struct kind {
@@ -49,41 +54,59 @@ static const struct kind kinds[] = {
 	{1200, "pupil", 2, 0, 7, 17},	{250, "disabled", 1, 2, 20, 64},
 	{250, "veteran", 1, 0, 30, 64},
 };
+#define KIND_ELDER 1
 
-static void card_identity(struct city *c, struct city_card *card, const struct issuer *of)
+static void card_identity(struct city *c, struct city_card *card, uint32_t issuer)
 {
-	char digits[20];
-
-	snprintf(digits, sizeof(digits), "%s%03u%08u", of->iin, city_below(&c->rng, 1000),
-		 c->card_count + 1);
-	if (!pan_parse(digits, card->pan) || !hex_decode(of->issuer, card->issuer, 4))
-		abort(); /* the tables above are ours */
-	card->city = of->city;
+	card->issuer = issuer & 15;
+	card->digits = city_below(&c->rng, 1000) & 1023;
 }
 
-/* The generator is the card's factory: it derives the card's TAC key once. */
+/* Its number: the issuer's eight digits, three at random, and eight of its place among all cards. */
+static void card_number(const struct city *c, const struct city_card *card, uint8_t ret_pan[10])
+{
+	uint64_t n = (issuers[card->issuer].iin * 1000ull + card->digits) * 100000000 + (uint64_t)(card - c->card) + 1;
+
+	for (int i = 9; i >= 0; i--, n /= 100)
+		ret_pan[i] = (uint8_t)(n % 100 / 10 << 4 | n % 10);
+}
+
+void city_card_face(const struct city *c, const struct city_card *card, struct tap *tap)
+{
+	if (card->medium != CARD_PAPER)
+		card_number(c, card, tap->pan);
+	be32_put(tap->issuer, issuers[card->issuer].issuer);
+	tap->card_city = issuers[card->issuer].city;
+	tap->card_class = card->card_class;
+	tap->key_version = card->key_version;
+	tap->alg_id = card->alg_id;
+	tap->product = card->product;
+	tap->product_left = card->product != 0 ? 30 : 0;
+}
+
+/* The generator is the card's factory: a card of ours has a TAC key, derived when a code is made. */
 static void card_key(struct city *c, struct city_card *card)
 {
-	card->alg_id = c->purses		     ? c->purse_alg
-		       : city_chance(&c->rng, 4000) ? KEY_ALG_SM4
-						     : KEY_ALG_3DES;
+	card->alg_id = (c->purses		     ? c->purse_alg
+			: city_chance(&c->rng, 4000) ? KEY_ALG_SM4
+						      : KEY_ALG_3DES) & 1;
 	card->key_version = 1;
-	card->has_key =
-		keyring_card_key(c->ring, c->mac, KEY_TAC, card->issuer, card->key_version,
-				 card->alg_id, c->midnight_ms, card->pan, card->tac_key) == 0;
+	card->has_key = true;
 }
 
 static struct city_card *card_add(struct city *c)
 {
+	struct city_card *card;
+
 	if (c->card_count == c->card_room) {
 		c->card_room = c->card_room * 2 + 1024;
 		c->card = city_grow(c->card, sizeof(*c->card), c->card_room);
 	}
-	c->card[c->card_count] =
-		(struct city_card){.card_class = 1,
-				   .counter = (uint16_t)city_between(&c->rng, 1, 5000),
-				   .balance_fen = city_between(&c->rng, 1000, 30000)};
-	return &c->card[c->card_count];
+	card = &c->card[c->card_count];
+	*card = (struct city_card){.card_class = 1};
+	card->counter = (uint16_t)city_between(&c->rng, 1, 5000);
+	card->balance_fen = city_between(&c->rng, 1000, 30000);
+	return card;
 }
 
 uint32_t city_card_new(struct city *c, uint32_t person, enum card_medium medium)
@@ -91,9 +114,9 @@ uint32_t city_card_new(struct city *c, uint32_t person, enum card_medium medium)
 	struct city_card *card = card_add(c);
 
 	card->person = person;
-	card->medium = (uint8_t)medium;
+	card->medium = medium & 7;
 	card->ours = medium != CARD_BANK;
-	card_identity(c, card, medium == CARD_BANK ? &bank : &ours);
+	card_identity(c, card, medium == CARD_BANK ? ISSUER_BANK : ISSUER_OURS);
 	if (medium == CARD_PURSE || medium == CARD_SSC)
 		card_key(c, card);
 	return c->card_count++;
@@ -106,11 +129,9 @@ static uint32_t person_add(struct city *c)
 		c->person = city_grow(c->person, sizeof(*c->person), c->person_room);
 	}
 	c->person[c->person_count] =
-		(struct city_person){.id = 1000001 + c->person_count,
-				     .birth = DAY_NONE,
-				     .issued = DAY_NONE,
-				     .home_line = city_below(&c->rng, c->line_count),
-				     .other_line = city_below(&c->rng, c->line_count)};
+		(struct city_person){.birth = DAY_NONE, .issued = PERSON_NOT_ISSUED};
+	c->person[c->person_count].home_line = (uint16_t)city_below(&c->rng, c->line_count);
+	c->person[c->person_count].other_line = (uint16_t)city_below(&c->rng, c->line_count);
 	return c->person_count++;
 }
 
@@ -127,7 +148,7 @@ uint32_t city_card_foreign(struct city *c, bool known)
 	card->person = person;
 	card->medium = CARD_PURSE;
 	card->key_version = 1;
-	card_identity(c, card, known ? &foreign[city_below(&c->rng, FOREIGN_COUNT)] : &unknown);
+	card_identity(c, card, known ? ISSUER_FOREIGN + city_below(&c->rng, FOREIGN_COUNT) : ISSUER_UNKNOWN);
 	return c->card_count++;
 }
 
@@ -143,40 +164,52 @@ static const struct kind *kind_draw(struct city *c)
 	return &kinds[0];
 }
 
-/* What riders.csv says of the person, in the form rating wants. */
+static bool person_holds(const struct city *c, const struct city_person *p)
+{
+	return p->registered && c->group_code[p->kind] != 0;
+}
+
+/* What riders.csv says of the person. */
 static void person_register(struct city *c, struct city_person *p, const struct kind *k)
 {
 	p->registered = true;
-	p->group =
-		k->group != NULL && tariff_group_code(c->tariff, k->group) != 0 ? k->group : NULL;
+	p->kind = (uint8_t)(k - kinds);
 	p->birth = c->day - city_between(&c->rng, k->age_from * 366, k->age_to * 365);
-	p->issued = day_of_civil(2025, 1, 1) + city_between(&c->rng, 0, 200);
-	if (p->group == NULL)
-		return;
-	p->hold =
-		(struct hold){.group = tariff_group_code(c->tariff, k->group),
-			      .grade = k->grade,
-			      .from = day_of_civil(2025, 1, 1),
-			      .to = INT32_MAX,
-			      .verified_to = city_chance(&c->rng, 300) ? c->day - 30 : INT32_MAX};
+	p->issued = (uint16_t)city_between(&c->rng, 0, 200);
+	if (person_holds(c, p))
+		p->unverified = city_chance(&c->rng, 300);
 }
 
-struct rider city_person_rider(const struct city_person *p)
+static int32_t person_issued(const struct city_person *p)
 {
-	struct rider r = {.birth = p->birth, .issued = p->issued};
+	return p->issued == PERSON_NOT_ISSUED ? DAY_NONE : day_of_civil(2025, 1, 1) + p->issued;
+}
+
+static struct hold person_hold(const struct city *c, const struct city_person *p)
+{
+	return (struct hold){.group = c->group_code[p->kind],
+			     .grade = kinds[p->kind].grade,
+			     .from = day_of_civil(2025, 1, 1),
+			     .to = INT32_MAX,
+			     .verified_to = p->unverified ? c->day - 30 : INT32_MAX};
+}
+
+struct rider city_person_rider(const struct city *c, const struct city_person *p)
+{
+	struct rider r = {.birth = p->birth, .issued = person_issued(p)};
 
 	if (p->registered)
 		r.home = HOME_REGION;
-	if (p->group != NULL) {
+	if (person_holds(c, p)) {
 		r.hold_count = 1;
-		r.hold[0] = p->hold;
+		r.hold[0] = person_hold(c, p);
 	}
 	return r;
 }
 
 void city_person_elder(struct city *c, struct city_person *p)
 {
-	person_register(c, p, &kinds[1]);
+	person_register(c, p, &kinds[KIND_ELDER]);
 }
 
 static void local_make(struct city *c)
@@ -188,7 +221,7 @@ static void local_make(struct city *c)
 	if (k->group != NULL || ssc)
 		person_register(c, &c->person[person], k);
 	card = city_card_new(c, person, ssc ? CARD_SSC : CARD_PURSE);
-	c->card[card].card_class = k->card_class;
+	c->card[card].card_class = k->card_class & 15;
 	if (k->group == NULL && city_chance(&c->rng, 250))
 		c->card[card].product = 1;
 	if (ssc && city_chance(&c->rng, 500))
@@ -199,6 +232,9 @@ void city_people_make(struct city *c)
 {
 	uint32_t cards = c->cards_wanted != 0 ? c->cards_wanted : c->taps_wanted * 2 / 5 + 40;
 
+	static_assert(sizeof(kinds) / sizeof(kinds[0]) <= sizeof(c->group_code) / sizeof(c->group_code[0]), "kinds");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		c->group_code[i] = kinds[i].group != NULL ? tariff_group_code(c->tariff, kinds[i].group) : 0;
 	for (uint32_t i = 0; i < cards; i++) {
 		uint32_t at = c->purses ? 10000 : city_below(&c->rng, 10000);
 
@@ -213,6 +249,13 @@ void city_people_make(struct city *c)
 	}
 }
 
+void city_people_ready(struct city *c)
+{
+	for (uint32_t i = 0; i < c->person_count; i++)
+		c->person[i].at = 0;
+	c->states = city_states_new();
+}
+
 /* ---- reference files --------------------------------------------------------------------------
  */
 
@@ -225,34 +268,38 @@ static void day_print(FILE *f, int32_t day, const char *after)
 	fputs(after, f);
 }
 
+static void rider_print(FILE *f, const struct city *c, const struct city_card *card)
+{
+	const struct city_person *p = &c->person[card->person];
+	struct hold h = person_hold(c, p);
+	char digits[21];
+	uint8_t pan[10];
+
+	card_number(c, card, pan);
+	pan_digits(pan, digits);
+	fprintf(f, "%s,%llu,", digits, 1000001ull + card->person);
+	day_print(f, p->birth, ",");
+	day_print(f, person_issued(p), ",");
+	if (!person_holds(c, p)) {
+		fprintf(f, "%u,,,,,\n", HOME_REGION);
+		return;
+	}
+	fprintf(f, "%u,%s,%u,", HOME_REGION, kinds[p->kind].group, h.grade);
+	day_print(f, h.from, ",");
+	day_print(f, h.to, ",");
+	day_print(f, h.verified_to, "\n");
+}
+
 static int riders_write(const struct city *c)
 {
 	FILE *f = city_create(c, "riders.csv");
-	char pan[21];
 
 	if (f == NULL)
 		return -1;
 	fputs("pan,person,birth,issued,home,group,grade,from,to,verified_to\n", f);
-	for (uint32_t i = 0; i < c->card_count; i++) {
-		const struct city_person *p = &c->person[c->card[i].person];
-		const struct hold *h = &p->hold;
-
-		if (!p->registered)
-			continue;
-		pan_digits(c->card[i].pan, pan);
-		fprintf(f, "%s,%llu,", pan, (unsigned long long)p->id);
-		day_print(f, p->birth, ",");
-		day_print(f, p->issued, ",");
-		fprintf(f, "%u,%s,", HOME_REGION, p->group != NULL ? p->group : "");
-		if (p->group == NULL) {
-			fputs(",,,\n", f);
-			continue;
-		}
-		fprintf(f, "%u,", h->grade);
-		day_print(f, h->from, ",");
-		day_print(f, h->to, ",");
-		day_print(f, h->verified_to, "\n");
-	}
+	for (uint32_t i = 0; i < c->card_count; i++)
+		if (c->person[c->card[i].person].registered)
+			rider_print(f, c, &c->card[i]);
 	return city_close(c, "riders.csv", f) ? 0 : -1;
 }
 
@@ -263,10 +310,10 @@ static int issuers_write(const struct city *c)
 	if (f == NULL)
 		return -1;
 	fputs("issuer,ours,valid_from,valid_to,name\n", f);
-	fprintf(f, "%s,yes,2020-01-01,,%s\n", ours.issuer, ours.name);
-	fprintf(f, "%s,no,2020-01-01,,%s\n", bank.issuer, bank.name);
-	for (size_t i = 0; i < FOREIGN_COUNT; i++)
-		fprintf(f, "%s,no,2020-01-01,,%s\n", foreign[i].issuer, foreign[i].name);
+	for (size_t i = 0; i < ISSUER_COUNT; i++)
+		if (i != ISSUER_UNKNOWN)
+			fprintf(f, "%08x,%s,2020-01-01,,%s\n", issuers[i].issuer, i == ISSUER_OURS ? "yes" : "no",
+				issuers[i].name);
 	return city_close(c, "issuers.csv", f) ? 0 : -1;
 }
 
@@ -274,16 +321,16 @@ static int issuers_write(const struct city *c)
 static int blacklist_write(const struct city *c)
 {
 	FILE *f = city_create(c, "blacklist.csv");
-	char pan[21];
+	char digits[21];
+	uint8_t pan[10];
 
 	if (f == NULL)
 		return -1;
 	fputs("pan,from,to,action\n", f);
-	for (size_t i = 0; i < c->ride_count; i++) {
-		if (c->ride[i].fault != FAULT_BLACKLISTED)
-			continue;
-		pan_digits(c->card[c->ride[i].card].pan, pan);
-		fprintf(f, "%s,2025-01-01T00:00:00+08:00,,refuse\n", pan);
+	for (uint32_t i = 0; i < c->black_count; i++) {
+		card_number(c, &c->card[c->black[i]], pan);
+		pan_digits(pan, digits);
+		fprintf(f, "%s,2025-01-01T00:00:00+08:00,,refuse\n", digits);
 	}
 	return city_close(c, "blacklist.csv", f) ? 0 : -1;
 }

@@ -51,18 +51,24 @@ uint32_t fault_wanted(const struct city *c, enum city_fault fault)
 	return fault == FAULT_NONE ? 0 : n < 2 ? 2 : (uint32_t)n;
 }
 
-void city_plan_fault(struct city_plan *p, enum city_fault fault, const struct tap *tap)
+void city_plan_line(const struct city_plan *p, enum city_fault fault, const uint8_t *key)
 {
 	const struct fault_info *info = &fault_list[fault];
 	char id[TAP_ID_BYTES] = "";
+
+	if (key != NULL)
+		tap_id_format(key, id);
+	fprintf(p->planted, "%s,%s,%s\n", info->name, verdict_info(info->verdict)->name, id);
+}
+
+void city_plan_fault(struct city_plan *p, enum city_fault fault, const struct tap *tap)
+{
 	uint8_t key[TAP_KEY_BYTES];
 
 	p->fault[fault]++;
-	if (tap != NULL) {
+	if (tap != NULL)
 		tap_key(tap, key);
-		tap_id_format(key, id);
-	}
-	fprintf(p->planted, "%s,%s,%s\n", info->name, verdict_info(info->verdict)->name, id);
+	city_plan_line(p, fault, tap != NULL ? key : NULL);
 }
 
 static void plan_faults(const struct city_plan *p, struct jsonw *j)

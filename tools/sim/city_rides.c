@@ -11,13 +11,14 @@
 #define LAST_MS		   (22 * 60 * MINUTE_MS + 30 * MINUTE_MS)
 #define TRANSFER_PER_10000 2500
 
+/* Bins are of times that follow each other, the first and the last without an end, so that sorting each sorts all. */
 void city_ride_add(struct city *c, const struct city_ride *ride)
 {
-	if (c->ride_count == c->ride_room) {
-		c->ride_room = c->ride_room * 2 + 4096;
-		c->ride = city_grow(c->ride, sizeof(*c->ride), c->ride_room);
-	}
-	c->ride[c->ride_count++] = *ride;
+	int64_t bin = (ride->time_ms - c->midnight_ms) / (86400000 / CITY_RIDE_BINS);
+
+	bin = bin < 0 ? 0 : bin >= CITY_RIDE_BINS ? CITY_RIDE_BINS - 1 : bin;
+	bins_put(c->rides, (uint32_t)bin, ride, sizeof(*ride));
+	c->ride_count++;
 }
 
 /* A time of the day in ms after midnight: around a peak (triangle, +-75 min) or anywhere. */
@@ -70,8 +71,8 @@ static bool ride_plan(struct city *c, uint32_t card, uint32_t line, int64_t at_m
 			      .kind = kind_of(&c->card[card]),
 			      .direction = (uint8_t)city_below(&c->rng, 2)};
 
-	if (at_ms < p->last_ms + 4 * MINUTE_MS)
-		at_ms = p->last_ms + city_between(&c->rng, 5, 30) * MINUTE_MS +
+	if (at_ms < p->at + 4 * MINUTE_MS)
+		at_ms = p->at + city_between(&c->rng, 5, 30) * MINUTE_MS +
 			city_below(&c->rng, 60000);
 	if (at_ms < FIRST_MS || at_ms > LAST_MS)
 		return false;
@@ -80,7 +81,7 @@ static bool ride_plan(struct city *c, uint32_t card, uint32_t line, int64_t at_m
 	r.device = line + c->line_count * city_below(&c->rng, l->device_count);
 	r.time_ms = c->midnight_ms + at_ms;
 	r.stop = (uint16_t)city_between(&c->rng, 1, l->stops - 1);
-	p->last_ms = at_ms;
+	p->at = (uint32_t)at_ms;
 	if (!l->section) {
 		city_ride_add(c, &r);
 		return true;
@@ -91,7 +92,7 @@ static bool ride_plan(struct city *c, uint32_t card, uint32_t line, int64_t at_m
 	r.stop_on = r.stop;
 	r.stop = (uint16_t)city_between(&c->rng, r.stop_on + 1, l->stops);
 	r.time_ms += (r.stop - r.stop_on) * 2 * MINUTE_MS + city_below(&c->rng, 60000);
-	p->last_ms = r.time_ms - c->midnight_ms;
+	p->at = (uint32_t)(r.time_ms - c->midnight_ms);
 	city_ride_add(c, &r);
 	return true;
 }
@@ -105,7 +106,7 @@ static void way_plan(struct city *c, uint32_t card, int64_t at_ms)
 		return;
 	if (city_chance(&c->rng, TRANSFER_PER_10000))
 		ride_plan(c, card, p->other_line,
-			  p->last_ms + city_between(&c->rng, 8, 45) * MINUTE_MS);
+			  p->at + city_between(&c->rng, 8, 45) * MINUTE_MS);
 }
 
 static void day_plan(struct city *c, uint32_t card)
@@ -141,8 +142,7 @@ static void manual_plan(struct city *c)
 	*paper = (struct city_card){.medium = CARD_PAPER,
 				    .ours = true,
 				    .person = paper->person,
-				    .city = paper->city,
-				    .issuer = {0x02, 0x18, 0x42, 0x80}};
+				    .issuer = paper->issuer};
 	for (uint32_t i = 0; i < c->taps_wanted / 1000; i++) {
 		struct city_ride r = {.card = card, .kind = TAP_MANUAL};
 		uint32_t line = line_for(c, paper, city_below(&c->rng, c->line_count));
@@ -153,10 +153,13 @@ static void manual_plan(struct city *c)
 	}
 }
 
-void city_rides_plan(struct city *c)
+int city_rides_plan(struct city *c)
 {
 	uint32_t cards = c->card_count;
+	int ret = bins_open(c->dir, CITY_RIDE_BINS, &c->rides);
 
+	if (ret != 0)
+		return ret;
 	for (uint32_t i = 0; i < cards && c->ride_count < c->taps_wanted; i++)
 		day_plan(c, i);
 	for (uint32_t tries = 0; c->ride_count < c->taps_wanted && tries < c->taps_wanted; tries++)
@@ -164,5 +167,20 @@ void city_rides_plan(struct city *c)
 	if (!c->purses)
 		manual_plan(c);
 	city_faults_plan(c);
-	qsort(c->ride, c->ride_count, sizeof(*c->ride), ride_compare);
+	city_people_ready(c);
+	return bins_error(c->rides);
+}
+
+int city_rides_take(struct city *c, uint32_t bin, struct city_ride **ret_ride, size_t *ret_count)
+{
+	uint8_t *p;
+	size_t n;
+	int ret = bins_take(c->rides, bin, &p, &n);
+
+	if (ret != 0)
+		return ret;
+	*ret_ride = (struct city_ride *)(void *)p;
+	*ret_count = n / sizeof(struct city_ride);
+	qsort(*ret_ride, *ret_count, sizeof(struct city_ride), ride_compare);
+	return 0;
 }

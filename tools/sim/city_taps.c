@@ -6,6 +6,7 @@
 #include "city.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/tools.h"
@@ -14,67 +15,8 @@
 #define TOP_UP_FEN	 10000
 static const uint8_t acquirer[4] = {0x12, 0x18, 0x42, 0x80};
 
-static void taps_add(struct city_taps *list, struct city_tap tap)
-{
-	if (list->count == list->room) {
-		list->room = list->room * 2 + 64;
-		list->tap = city_grow(list->tap, sizeof(*list->tap), list->room);
-	}
-	list->tap[list->count++] = tap;
-}
-
-void city_emit_bytes(struct city *c, uint32_t device, const uint8_t *p, size_t n,
-		     enum verdict verdict, bool plain, enum city_when when)
-{
-	struct city_device *d = &c->device[device];
-	struct city_tap tap = {.at = c->arena_used, .bytes = (uint32_t)n, .plain = plain};
-
-	if (c->arena_room - c->arena_used < n) {
-		c->arena_room = c->arena_room * 2 + (1u << 20);
-		c->arena = city_grow(c->arena, 1, c->arena_room);
-	}
-	memcpy(c->arena + c->arena_used, p, n);
-	c->arena_used += n;
-	taps_add(when == SEND_NOW ? &d->now : &d->later, tap);
-	c->plan.sent++;
-	c->plan.verdict[verdict]++;
-}
-
-void city_emit(struct city *c, uint32_t device, const struct tap *tap, enum verdict verdict,
-	       bool plain, enum city_when when)
-{
-	uint8_t out[TAP_ENCODED_BYTES_MAX];
-	int n = tap_encode(tap, out, sizeof(out));
-
-	if (n < 0) { /* our own record: a mistake of this program */
-		complain("sim city: a record does not encode: %s", tap_strerror(n));
-		return;
-	}
-	if (verdict == VERDICT_ACCEPTED || verdict == VERDICT_PENDING)
-		c->plan.charged_fen += tap->amount_fen;
-	c->plan.medium[tap->medium & 15]++;
-	city_emit_bytes(c, device, out, (size_t)n, verdict, plain, when);
-}
-
-void city_tac(struct city *c, const struct city_card *card, struct tap *tap)
-{
-	struct purchase p;
-
-	if (tap->kind == TAP_QR || tap->kind == TAP_BANK || !tap_kind_is_ride((uint8_t)tap->kind) ||
-	    card->medium == CARD_PAPER)
-		return;
-	if (!card->has_key) { /* another centre's secret: any code, never grey */
-		city_random_bytes(&c->rng, tap->tac, sizeof(tap->tac));
-		tap->tac[0] = (uint8_t)(tap->tac[0] % 254 + 1);
-		return;
-	}
-	tap_purchase(tap, &p);
-	if (mac_purchase_tac(c->mac, (enum key_alg)card->alg_id, card->tac_key, &p, tap->tac) != 0)
-		complain("sim city: a TAC could not be made");
-}
-
 /* Where and on what: the device's side of the record. */
-static void tap_device(const struct city *c, const struct city_ride *r, struct tap *tap)
+void city_tap_device(const struct city *c, const struct city_ride *r, struct tap *tap)
 {
 	const struct city_device *d = &c->device[r->device];
 	const struct city_line *l = &c->line[d->line];
@@ -106,28 +48,27 @@ static uint32_t medium_of(const struct city_card *card)
 }
 
 /* The card's side of the record. */
-static void tap_card(struct city *c, const struct city_card *card, const struct city_ride *r,
-		     struct tap *tap)
+void city_tap_card(const struct city *c, const struct city_card *card, const struct city_ride *r, struct tap *tap)
 {
 	tap->kind = r->kind;
 	tap->medium = medium_of(card);
-	memcpy(tap->pan, card->pan, sizeof(tap->pan));
-	memcpy(tap->issuer, card->issuer, sizeof(tap->issuer));
-	tap->card_city = card->city;
-	tap->card_class = card->card_class;
-	tap->card_counter = card->counter;
+	city_card_face(c, card, tap);
 	tap->txn_type = r->kind == TAP_BOARD || r->kind == TAP_ALIGHT ? 0x09 : 0x06;
-	tap->key_version = card->key_version;
-	tap->alg_id = card->alg_id;
 	tap->stop = r->stop;
 	tap->stop_on = r->stop_on;
-	tap->product = card->product;
-	tap->product_left = card->product != 0 ? 30 : 0;
-	tap->prev_counter = card->prev.counter;
-	tap->prev_amount_fen = card->prev.amount_fen;
-	tap->prev_type = card->prev.type;
-	memcpy(tap->prev_terminal, card->prev.terminal, sizeof(tap->prev_terminal));
-	tap->prev_time_ms = card->prev.time_ms;
+}
+
+/* What happened to the card so far, and what it draws for this record. */
+static void tap_life(struct city *c, const struct city_card *card, struct tap *tap)
+{
+	tap->card_counter = card->counter;
+	tap->prev_counter = card->prev_counter;
+	tap->prev_amount_fen = card->prev_amount_fen;
+	tap->prev_type = card->prev_type;
+	if (card->prev_type != 0) {
+		memcpy(tap->prev_terminal, c->device[card->prev_device].terminal, sizeof(tap->prev_terminal));
+		tap->prev_time_ms = c->midnight_ms + card->prev_s * 1000LL + card->prev_milli;
+	}
 	if (card->medium != CARD_PAPER)
 		city_random_bytes(&c->rng, tap->random, sizeof(tap->random));
 	if (card->medium == CARD_BANK) {
@@ -141,25 +82,25 @@ static void tap_card(struct city *c, const struct city_card *card, const struct 
 static void state_keep(struct city *c, struct city_person *p, const struct rider_state *state)
 {
 	uint8_t bytes[RIDER_STATE_BYTES_MAX];
+	size_t n = rider_state_pack(state, c->midnight_ms, bytes);
 
-	p->state_bytes = (uint16_t)rider_state_pack(state, c->midnight_ms, bytes);
-	if (p->state_bytes > p->state_room) {
-		p->state_room = (uint16_t)((p->state_bytes + 15) / 16 * 16);
-		p->state = city_grow(p->state, 1, p->state_room);
-	}
-	memcpy(p->state, bytes, p->state_bytes);
+	city_state_put(c->states, &p->at, bytes, n);
 }
 
 /* Price by the pack; false: the gate refuses this ride and writes no record. */
 static bool tap_price(struct city *c, struct city_person *p, struct tap *tap, struct fare *ret_fare)
 {
-	struct rider rider = city_person_rider(p);
+	struct rider rider = city_person_rider(c, p);
 	struct rider_state state = {0};
 	struct ride ride;
 
 	tap_ride(tap, c->tariff, &ride);
-	if (p->state != NULL)
-		rider_state_unpack(p->state, p->state_bytes, c->midnight_ms, &state);
+	if (p->at != 0) {
+		size_t n;
+		const uint8_t *bytes = city_state_at(c->states, p->at, &n);
+
+		rider_state_unpack(bytes, n, c->midnight_ms, &state);
+	}
 	rate(c->tariff, &rider, &state, &ride, &state, ret_fare, NULL);
 	state_keep(c, p, &state);
 	if (ret_fare->reject != FARE_OK)
@@ -176,18 +117,27 @@ static void tap_purse(struct city_card *card, struct tap *tap)
 	if (card->balance_fen < TOP_UP_BELOW_FEN)
 		card->balance_fen += TOP_UP_FEN;
 	tap->balance_before = card->balance_fen;
-	tap->balance_after = card->balance_fen - tap->amount_fen;
+	tap->balance_after = (int64_t)card->balance_fen - tap->amount_fen;
 }
 
-static void card_after(struct city_card *card, const struct tap *tap)
+static void card_after(const struct city *c, struct city_card *card, const struct tap *tap, uint32_t device)
 {
+	int64_t ms = tap->time_ms - c->midnight_ms, s = ms / 1000 - (ms % 1000 < 0);
+
 	if (card->medium == CARD_PURSE || card->medium == CARD_SSC)
-		card->balance_fen = tap->balance_after;
-	card->prev.counter = card->counter;
-	card->prev.amount_fen = tap->amount_fen;
-	card->prev.type = (uint8_t)tap->txn_type;
-	memcpy(card->prev.terminal, tap->terminal, sizeof(card->prev.terminal));
-	card->prev.time_ms = tap->time_ms;
+		card->balance_fen = (int32_t)tap->balance_after;
+	card->prev_counter = card->counter;
+	card->prev_amount_fen = tap->amount_fen;
+	card->prev_type = tap->txn_type & 255;
+	card->prev_device = device & 0x1ffff;
+	card->prev_s = (int32_t)s;
+	card->prev_milli = (uint16_t)(ms - s * 1000);
+}
+
+/* Its code and bytes can be made later: nothing of them is drawn. */
+static bool noted(const struct city_card *card, enum city_fault fault)
+{
+	return fault == FAULT_NONE && (card->medium == CARD_PURSE || card->medium == CARD_SSC);
 }
 
 static enum verdict verdict_expected(const struct city_card *card)
@@ -249,20 +199,30 @@ static int tap_code(struct city *c, struct city_card *card, struct tap *tap, uin
 	return 0;
 }
 
+static void black_note(struct city *c, uint32_t card)
+{
+	c->black = city_grow(c->black, sizeof(*c->black), c->black_count + 1);
+	c->black[c->black_count++] = card;
+}
+
 static int ride_make(struct city *c, const struct city_ride *r)
 {
 	struct city_card *card = &c->card[r->card];
 	enum city_fault fault = (enum city_fault)r->fault;
 	struct tap tap = {.version = TAP_VERSION};
 	uint8_t payload[QR_BYTES_MAX];
+	uint32_t prev_device = card->prev_device;
 	struct fare fare;
 	bool priced;
 	int ret;
 
+	if (fault == FAULT_BLACKLISTED)
+		black_note(c, r->card);
 	if (fault != FAULT_CLONE && card->medium != CARD_PAPER)
 		card->counter++;
-	tap_device(c, r, &tap);
-	tap_card(c, card, r, &tap);
+	city_tap_device(c, r, &tap);
+	city_tap_card(c, card, r, &tap);
+	tap_life(c, card, &tap);
 	city_fault_before(c, r, &tap);
 	priced = tap_price(c, &c->person[card->person], &tap, &fare);
 	if (!priced && fault == FAULT_NONE) {
@@ -277,9 +237,12 @@ static int ride_make(struct city *c, const struct city_ride *r)
 	ret = tap_code(c, card, &tap, payload);
 	if (ret != 0)
 		return ret;
-	city_tac(c, card, &tap);
-	card_after(card, &tap);
-	if (fault == FAULT_NONE)
+	if (!noted(card, fault) || !city_tac_due(card, &tap))
+		city_tac(c, card, &tap);
+	card_after(c, card, &tap, r->device);
+	if (noted(card, fault))
+		city_emit_note(c, r, &tap, prev_device, verdict_expected(card));
+	else if (fault == FAULT_NONE)
 		city_emit(c, r->device, &tap, verdict_expected(card), true, SEND_NOW);
 	else
 		city_fault_emit(c, r, &tap); /* may make cards: card is gone from here */
@@ -291,27 +254,54 @@ static void event_emit(struct city *c, uint32_t device, enum tap_kind kind, int6
 	struct city_ride r = {.device = device, .time_ms = time_ms};
 	struct tap tap = {.kind = kind, .medium = MEDIUM_MANUAL};
 
-	tap_device(c, &r, &tap);
+	city_tap_device(c, &r, &tap);
 	tap.kind = kind;
 	tap.terminal_serial = ++c->device[device].serial;
 	city_emit(c, device, &tap, VERDICT_EVENT, false, SEND_NOW);
 }
 
+/* Rides come in no order of cards: what the next ones need is fetched while one is made. */
+static void rides_ahead(const struct city *c, const struct city_ride *ride, size_t left)
+{
+	if (left > 24)
+		__builtin_prefetch(&c->card[ride[24].card]);
+	if (left > 16)
+		__builtin_prefetch(&c->person[c->card[ride[16].card].person]);
+	if (left > 8)
+		city_state_ahead(c->states, c->person[c->card[ride[8].card].person].at);
+}
+
+static int rides_make(struct city *c, uint32_t bin)
+{
+	struct city_ride *ride = NULL;
+	size_t count = 0;
+	int ret = city_rides_take(c, bin, &ride, &count);
+
+	for (size_t i = 0; i < count && ret == 0; i++) {
+		rides_ahead(c, ride + i, count - i);
+		ret = ride_make(c, &ride[i]);
+	}
+	free(ride);
+	return ret;
+}
+
 int city_taps_make(struct city *c)
 {
 	int64_t hour_ms = 3600000;
-	int ret = 0;
+	int ret = city_records_open(c);
 
+	if (ret != 0)
+		return ret;
 	for (uint32_t i = 0; i < c->device_count; i++) {
 		event_emit(c, i, TAP_SIGN_ON, c->midnight_ms + 5 * hour_ms + i % 1000);
 		event_emit(c, i, TAP_LINE_ON, c->midnight_ms + 5 * hour_ms + 60000 + i % 1000);
 	}
-	for (size_t i = 0; i < c->ride_count && ret == 0; i++)
-		ret = ride_make(c, &c->ride[i]);
+	for (uint32_t bin = 0; bin < CITY_RIDE_BINS && ret == 0; bin++)
+		ret = rides_make(c, bin);
 	for (uint32_t i = 0; i < c->device_count; i++)
 		event_emit(c, i, TAP_SIGN_OFF, c->midnight_ms + 23 * hour_ms + i % 1000);
 	if (ret != 0)
-		complain("sim city: QR codes: %s", clearing_strerror(ret));
+		complain("sim city: records: %s", clearing_strerror(ret));
 	city_faults_again(c);
-	return ret;
+	return ret != 0 ? ret : bins_error(c->records);
 }

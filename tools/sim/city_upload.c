@@ -6,6 +6,7 @@
 #include "city.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/tools.h"
@@ -16,6 +17,7 @@ struct upload_job {
 	struct city *c;
 	FILE *f;
 	uint32_t again_left, new_left;
+	struct city_lot lot; /* being written */
 	uint8_t out[BATCH_BYTES_MAX];
 };
 
@@ -83,7 +85,7 @@ static int batch_send(struct upload_job *j, struct city_device *d, const struct 
 	memcpy(b.device, d->name, sizeof(b.device));
 	b.file_serial = d->file_serial++;
 	for (uint32_t i = from; i < list->count && b.count < j->c->batch_taps; i++, b.count++) {
-		b.tap[b.count].p = j->c->arena + list->tap[i].at;
+		b.tap[b.count].p = j->lot.arena + list->tap[i].at;
 		b.tap[b.count].n = list->tap[i].bytes;
 	}
 	ret = batch_seal(&b);
@@ -99,14 +101,61 @@ static int batch_send(struct upload_job *j, struct city_device *d, const struct 
 	return ret;
 }
 
-static int device_send(struct upload_job *j, struct city_device *d)
+static int device_send(struct upload_job *j, struct city_device *d, const struct city_taps *now,
+		       const struct city_taps *later)
 {
 	int ret = 0;
 
-	for (uint32_t at = 0; at < d->now.count && ret == 0; at += j->c->batch_taps)
-		ret = batch_send(j, d, &d->now, at);
-	for (uint32_t at = 0; at < d->later.count && ret == 0; at += j->c->batch_taps)
-		ret = batch_send(j, d, &d->later, at);
+	for (uint32_t at = 0; at < now->count && ret == 0; at += j->c->batch_taps)
+		ret = batch_send(j, d, now, at);
+	for (uint32_t at = 0; at < later->count && ret == 0; at += j->c->batch_taps)
+		ret = batch_send(j, d, later, at);
+	return ret;
+}
+
+static int lot_send(struct upload_job *j, struct city_writers *w)
+{
+	struct city_lot *l = &j->lot;
+	int ret = city_writers_next(w, l);
+
+	if (ret != 0)
+		return ret;
+	for (uint32_t i = 0; i < l->count && ret == 0; i++)
+		ret = device_send(j, &j->c->device[l->first + i], &l->now[i], &l->later[i]);
+	city_lot_done(l);
+	return ret;
+}
+
+static int lots_send(struct upload_job *j)
+{
+	struct city_writers *w = NULL;
+	int ret = city_writers_start(j->c, &w);
+
+	for (uint32_t i = 0; i < city_lots(j->c) && ret == 0; i++)
+		ret = lot_send(j, w);
+	city_writers_stop(w);
+	return ret;
+}
+
+/* The plan's lines of records that come again stand before those of batches that do, which are known first. */
+static int planted_write(struct upload_job *j)
+{
+	struct city *c = j->c;
+	FILE *planted = c->plan.planted;
+	char *later = NULL;
+	size_t later_bytes;
+	int ret;
+
+	c->plan.planted = open_memstream(&later, &later_bytes);
+	ret = c->plan.planted == NULL ? -ENOMEM : lots_send(j);
+	if (c->plan.planted != NULL && fclose(c->plan.planted) != 0 && ret == 0)
+		ret = -ENOMEM;
+	c->plan.planted = planted;
+	for (uint32_t i = 0; i < c->again_count && ret == 0; i++)
+		city_plan_line(&c->plan, FAULT_DUPLICATE, c->again[i].key);
+	if (ret == 0)
+		fwrite(later, 1, later_bytes, planted);
+	free(later);
 	return ret;
 }
 
@@ -123,8 +172,8 @@ int city_upload_write(struct city *c)
 		return -EIO;
 	if (!upload_write_head(j.f))
 		ret = -EIO;
-	for (uint32_t i = 0; i < c->device_count && ret == 0; i++)
-		ret = device_send(&j, &c->device[i]);
+	if (ret == 0)
+		ret = planted_write(&j);
 	if (!city_close(c, "upload.qfu", j.f) && ret == 0)
 		ret = -EIO;
 	if (ret != 0)
