@@ -1,5 +1,5 @@
 /*
- * table - entries of one size, found by the bytes they begin with. It grows by one part of a few thousand entries at a
+ * table - entries of one size, found by the bytes they begin with. It grows by one part of some hundred entries at a
  * time, so that no growth is ever felt, and is emptied as a whole; memory comes in chunks of pages.h. Private to
  * clearing/.
  *
@@ -13,11 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct table_part;
 struct table {
-	uint8_t **place; size_t places; unsigned bits;	/* parts by the first bits of the hash, room for so many; NULL: not open */
+	struct table_part **place; size_t places; unsigned bits;	/* parts by the first bits of the hash, room for so many; NULL: not open */
 	size_t key_bytes, entry_bytes, count;
-	size_t slots, part_bytes;		/* of a part */
-	uint8_t **chunk; size_t chunks, parts;	/* parts lie in chunks, so many are taken */
+	struct table_part **part; size_t parts, part_room;		/* in the order they were made */
+	uint8_t **chunk; size_t chunks, lines;	/* parts and runs of entries lie in chunks, of which so many lines are taken */
+	size_t run_lines, runs; uint32_t free;	/* of a run; runs in use; the first of those given back, 0: none */
 };
 int table_open(struct table *t, size_t key_bytes, size_t entry_bytes);	/* -ENOMEM */
 void table_close(struct table *t);
