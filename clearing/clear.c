@@ -13,9 +13,6 @@
 
 void job_done(struct job *j)
 {
-	for (size_t i = 0; i < j->arena.count; i++)
-		span_free(j, &j->arena.chunk[i]);
-	free(j->arena.chunk);
 	for (size_t i = 0; i < PARTS_MAX; i++)
 		results_free(j->part[i]);
 	for (size_t i = 0; i < PARTS_MAX; i++)
@@ -32,7 +29,6 @@ void job_done(struct job *j)
 	free(j->recheck);
 	free(j->partner);
 	free(j->said);
-	free(j->state);
 	free(j->rerates.list);
 	free(j->everyone.list);
 	free(j->asked);

@@ -17,7 +17,7 @@
 #define SPARES 4
 #define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
 
-struct span { void *p; size_t bytes; bool on_file; };	/* clear_memory.c */
+struct span { void *p; size_t bytes; bool on_file, in_chunks; };	/* clear_memory.c */
 
 struct source {				/* an event that brought records */
 	uint64_t seq, raw_seq;		/* the event; the one that has the records' bytes */
@@ -51,22 +51,21 @@ struct work {
 	uint8_t key[TAP_KEY_BYTES];	/* business key; else digest of the content */
 	uint8_t pan[10];
 	uint8_t check, generation;	/* generation: which physical card of its number */
-	uint8_t verdict : 5, card : 3;	/* card: enum card_standing */
-	uint8_t : 0;			/* while one thread rates it another may look at what follows */
-	bool future : 1;		/* ahead of our clock when it came */
-	bool keyed : 1;			/* takes part in the search for duplicates, under its business key */
-	bool coded : 1;			/* has a code */
-	bool refused : 1;		/* its platform answered no */
+	uint8_t verdict : 5;
 	bool rated : 1;			/* went to the tariff, whatever came of it */
 	bool alone : 1;			/* came beyond the window: rated by itself, changes no other ride */
+	bool future : 1;		/* ahead of our clock when it came */
+	uint8_t : 0;			/* while one thread rates it another may look at what follows */
+	uint8_t card : 3;		/* enum card_standing */
+	bool keyed : 1;			/* takes part in the search for duplicates, under its business key; such a one is in the list by person */
+	bool coded : 1;			/* has a code */
+	bool refused : 1;		/* its platform answered no */
 	bool repeated : 1;		/* an earlier day has its counter with another TAC */
 	bool released : 1;		/* set aside on an earlier day, and a person's signature in this one lets it settle */
 };
 static_assert(sizeof(struct work) == 64 && VERDICT_COUNT <= 32 && CARD_STANDS_OLD < 8, "a line of the cache, and it holds them");
 struct said;				/* clear_answers.c: what a platform said of a record */
 struct coded;				/* clear_codes.c: a record and its code */
-struct arena { struct span *chunk; size_t count, used; };
-struct state_kept { uint64_t person; uint16_t n; uint8_t p[]; };	/* n bytes; beside each other, at addresses of eights */
 struct bearer {				/* a card number of the day and whose it is now */
 	uint8_t pan[10]; uint16_t highest;	/* counter of any earlier day; 0 none */
 	int32_t day; uint64_t person;
@@ -84,21 +83,18 @@ struct job {
 	struct work **order;			/* canonical */
 	struct recheck *recheck; size_t recheck_count;	/* answers of the day, rising */
 	struct span spare[SPARES];	/* freed, kept for the next stage */
-	struct span works, lies, orders, numbers, bearers;	/* the memory of work, lie, order, number and ride, bearer */
+	struct span works, lies, orders, numbers, bearers;	/* the memory of work, lie, order, number, bearer */
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
-	struct arena arena;		/* of states */
 	struct alikes *alikes[PARTS_MAX];	/* of each part that collected */
 	struct results *results, *part[PARTS_MAX];	/* of all; of each part that rated: a record names its part's, which names the same of all */
 	struct fold *fold;
-	struct sink *sink; size_t put;	/* put: rows since the last checkpoint */
+	struct sink *sink; size_t put;	/* NULL: of a trial, whose persons' rows go nowhere (rerate.c); put: rows since the last checkpoint */
 	struct clear_stats stats;
-	const struct state_kept **state; size_t state_count, state_space;	/* at the close, by person, in the arena */
 	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
-	struct work **number; size_t number_count;	/* those keyed, by card number, until the rides lie there */
-	struct work **ride; size_t ride_count;	/* what was rated, by person and time */
+	struct work **number; size_t number_count;	/* those keyed, by card number, then by person and time */
 	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
 	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
 	struct adjustment *adjust; size_t adjust_count, adjust_space;
@@ -119,10 +115,7 @@ struct pieces {
 	int (*take)(void *arg, void *piece);
 	size_t piece_bytes; void (*piece_done)(void *piece);
 };
-struct piecework { const struct pieces *by; void *arg; size_t count; };
-/* Of two kinds, evenly mixed, each kind's in their order: so that what takes long to be made, to be taken, and to be written is done
- * beside each other. */
-int pieces_run(struct job *j, const struct piecework work[2]) CLEARING_MUST_CHECK;
+int pieces_run(struct job *j, const struct pieces *by, void *arg, size_t count) CLEARING_MUST_CHECK;
 /* clear_memory.c: memory as large as the day, with whatever was there before. What is freed is kept for the job's next. */
 int span_new(struct job *j, size_t bytes, struct span *ret) CLEARING_MUST_CHECK;
 void span_free(struct job *j, struct span *s);	/* empty is fine */
@@ -130,6 +123,7 @@ void spares_free(struct job *j);		/* what was kept */
 /* clear_collect.c: the day's events as records, each judged alone. */
 bool work_tap(const struct work *w, struct tap *ret);
 static inline struct lie *work_lie(const struct work *w) { return w->from->lie + (w - w->from->work); }
+static inline struct lie *lie_of(const struct job *j, const struct work *w) { return j->lie + (w - j->work); }	/* the same, and from is not looked at */
 /* Its raw_bytes bytes: in the store, or put together in room, which is the caller's. */
 static inline const uint8_t *work_raw(const struct work *w, uint8_t room[THIN_RECORD_ROOM])
 {
@@ -163,14 +157,13 @@ void alikes_free(struct alikes *a);		/* NULL is fine */
 int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, struct work *w) CLEARING_MUST_CHECK;
 /* Of a record that can be read, before it is rated: what rating asks of it beside its card and time, which may be missing, as counters,
  * codes and balances are. Lies in room, or where it is kept; NULL: it cannot be read. */
-const struct tap *work_ride_tap(const struct work *w, struct tap *room);
+const struct tap *work_ride_tap(const struct job *j, const struct work *w, struct tap *room);
 void work_ride(const struct work *w, const struct tap *tap, const struct tariff *t, struct ride *ret);	/* tap_ride() of it */
 /* Its terminal and its issuer at its time; NULL: none is in force. */
 void work_reference(const struct job *j, const struct work *w, const struct tap *tap, const struct terminal_row **ret_terminal,
 		    const struct issuer_row **ret_issuer);
 void work_whose(const struct job *j, const struct work *w, const struct tap *tap, uint32_t *ret_operator, uint8_t *ret_scheme);	/* by them */
-void rides_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n);	/* in a walk over what is to be rated */
-void persons_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n);	/* in one over persons' records */
+void rides_touch(const struct job *j, struct work *const *list, size_t count);	/* all that rating asks of some records and their persons */
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
 struct rank { uint64_t high; uint32_t low; };
 typedef struct rank (*rank_fn)(const struct work *w);
@@ -178,9 +171,9 @@ typedef int (*compare_fn)(const void *, const void *);
 int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
 /* The records as they were collected into order, where they lie sorted for the most part. */
 int works_order(struct job *j, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
-/* In a walk over a sorted list: those soon to come; their bytes too. */
-void works_prefetch(struct work *const *list, size_t i, size_t n);
-void works_prefetch_raw(struct work *const *list, size_t i, size_t n);
+/* In a walk over a sorted list: so many from i on, of a list that ends at end, are fetched; where that ended. Some, and their bytes too. */
+size_t works_touch(struct work *const *list, size_t i, size_t count, size_t end);
+void works_touch_raw(struct work *const *list, size_t count);
 /* A list in parts of about the same size, each moved on while two neighbours are of one thing. Part i is at[i] to at[i + 1] - 1. */
 typedef bool (*same_fn)(const struct work *a, const struct work *b);
 struct cut { struct work *const *list; unsigned parts; size_t at[CUTS_MAX + 1]; };
@@ -188,6 +181,8 @@ void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn sa
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);
 void judge_alone(struct job *j, struct work *w, const struct tap *tap);
+/* clear_numbers.c: those of each card number by its counter; then the list by person and time. */
+int numbers_judge(struct job *j);
 bool counts_for_counter(const struct work *w);
 /* clear_cap.c: what a device brought beyond the cap on value that no key has proven. After all other verdicts. */
 int judge_caps(struct job *j);
@@ -204,12 +199,14 @@ int answers_apply(struct job *j);
 int answers_write(struct job *j, posting_fn emit, void *arg);
 /* clear_confirm.c: distrusted taps whose second signature is of this day, into postings and DB_CONFIRMED. */
 int confirms_write(struct job *j, posting_fn emit, void *arg);
-/* clear_persons.c: fares by person and time, by several threads. */
+/* clear_persons.c: fares and persons' rows of the day, by several threads. */
 int clear_rate(struct job *j);
-/* clear_rate.c: what is to be rated, by person and time; some persons' rides, and those asked for between them. */
+/* clear_rate.c: a person's records, marked as rides or not, and whether he is asked for; one asked for who has none. *ret_has: the state at
+ * the close of the day is another one, *ret_state. */
 static inline bool rateable(const struct work *w) { return w->verdict == VERDICT_ACCEPTED || w->verdict == VERDICT_PENDING; }
-int rides_collect(struct job *j);
-int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end);
+bool is_alone(const struct job *j, const struct work *w);
+int person_rate(struct job *j, struct work *const *list, size_t count, bool asked, struct rider_state *ret_state, bool *ret_has);
+int asked_rate(struct job *j, uint64_t person, struct rider_state *ret_state, bool *ret_has);
 /* Into the person's state; one ride with what was known on a day; what a fare makes of a verdict. */
 int ride_rate(struct job *j, struct work *w, const struct rider *rider, const struct rider_state *state, struct rider_state *ret_state);	/* two states */
 struct ride ride_of(const struct tap *tap, const struct tariff *t, uint32_t operator_id, int32_t known_day);
@@ -226,20 +223,23 @@ int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_
  * an earlier day has with another TAC; the persons' rows of the day. */
 int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t place);	/* all records of a number; place: from 1 */
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	/* of w's person at the close before this day */
-int ridden_begin(struct job *j, struct piecework *ret) CLEARING_MUST_CHECK;
-void ridden_end(struct piecework *w);		/* also of one that was not begun */
-int rides_sort(struct job *j, struct work **list, size_t count) CLEARING_MUST_CHECK;	/* by person, time, business key */
-int ride_compare(const void *pa, const void *pb);
+/* A person's row of this day, if it has one: of his records, as they were rated, and his state (NULL: as before). Added to rows, which go
+ * into the sink in their order. The maker is a thread's own; free: NULL is fine. */
+struct ridden_maker;
+struct ridden_rows { uint8_t *p; size_t n, space; };	/* key, length 4, value, each */
+int ridden_maker_new(struct ridden_maker **ret);
+void ridden_maker_free(struct ridden_maker *m);
+int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct work *const *list, size_t count, const struct rider_state *state,
+		struct ridden_rows *to);
+int ridden_put(struct job *j, const struct ridden_rows *rows);
 /* clear_sink.c: the store, written by a thread of its own. close: the result so far is 0: all is committed; and the rows' text. 0, or the
  * first error; what was not committed by then is not. */
 struct store_sink;
 int store_sink_open(struct store *s, struct store_sink **ret) CLEARING_MUST_CHECK;
 struct sink *store_sink_of(struct store_sink *s);
 int store_sink_close(struct store_sink *s, int result, struct digest *ret_text) CLEARING_MUST_CHECK;
-/* clear_rows.c: rows in canonical order; what they decided and the folds of them when all were taken, with result 0. Another result is
- * only handed back. */
-int rows_begin(struct job *j, struct piecework *ret) CLEARING_MUST_CHECK;
-int rows_end(struct job *j, struct piecework *w, int result) CLEARING_MUST_CHECK;	/* also of one that was not begun */
+/* clear_rows.c: rows in canonical order, what they decided, and the folds of them. */
+int rows_write(struct job *j) CLEARING_MUST_CHECK;
 /* clear_write.c: so many rows more were put, of whatever kind: a checkpoint, if it is time for one. */
 int rows_put(struct job *j, size_t rows) CLEARING_MUST_CHECK;
 /* clear_write.c: rows, indexes, states and the partners' answers into the sink and the folds. */

@@ -363,7 +363,7 @@ static int rides_load(struct replay *r, struct work *const *list, size_t count)
 	struct past p;
 
 	for (size_t i = 0; ret == 0 && i < count; i++) {
-		if (list[i]->alone)
+		if (!list[i]->rated || list[i]->alone)
 			continue;
 		p = (struct past){ .time_ms = work_time(list[i]), .nth = list[i]->nth, .day = r->job->day.day, .work = list[i] };
 		memcpy(p.key, list[i]->key, TAP_KEY_BYTES);

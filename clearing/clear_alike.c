@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "clearing/keyed.h"
+#include "clearing/pages.h"
 
 #define RECORDS_PER_ALIKE 8		/* on the average at least: those beyond are read again */
 #define ALIKES_MIN 1024
@@ -195,9 +196,9 @@ int alike_find(const struct job *j, struct alikes *l, const struct tap *tap, str
 	return 0;
 }
 
-const struct tap *work_ride_tap(const struct work *w, struct tap *room)
+const struct tap *work_ride_tap(const struct job *j, const struct work *w, struct tap *room)
 {
-	const struct lie *lie = work_lie(w);
+	const struct lie *lie = lie_of(j, w);
 	const struct tap *like;
 
 	if (w->alike == NULL)
@@ -240,23 +241,29 @@ void work_whose(const struct job *j, const struct work *w, const struct tap *tap
 	*ret_scheme = stays(w) ? w->alike->scheme : scheme_by(tap, refdata_issuer(j->ref, tap->issuer, work_time(w)));
 }
 
-void persons_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n)
+static void alike_touch(const struct alike *a)
 {
-	works_prefetch(list, i, n);
-	if (i + 8 < n)
-		__builtin_prefetch(&j->bearer[list[i + 8]->bearer - 1].val);
+	for (size_t at = 0; at < sizeof(*a); at += 64)
+		__builtin_prefetch((const char *)a + at);
 }
 
-void rides_prefetch(const struct job *j, struct work *const *list, size_t i, size_t n)
+/* Each loop looks at what the one before has fetched, and has many lines on their way at once. */
+void rides_touch(const struct job *j, struct work *const *list, size_t count)
 {
-	const struct work *soon = i + 8 < n ? list[i + 8] : NULL;
-
-	if (soon == NULL || soon->alike == NULL) {
-		works_prefetch_raw(list, i, n);
-		return;
+	works_touch(list, 0, count, count);
+	for (size_t i = 0; i < count; i++) {
+		touch(lie_of(j, list[i]));
+		touch(&j->bearer[list[i]->bearer - 1]);
+		touch(list[i]->alike != NULL ? (const void *)list[i]->alike : list[i]->from);
 	}
-	persons_prefetch(j, list, i, n);
-	__builtin_prefetch(work_lie(soon));
-	for (size_t at = 0; at < sizeof(struct alike); at += 64)
-		__builtin_prefetch((const char *)soon->alike + at);
+	for (size_t i = 0; i < count; i++) {
+		const struct bearer *b = &j->bearer[list[i]->bearer - 1];
+
+		touch(b->registration != NULL ? b->registration : b);
+		touch(b->val != NULL ? (const void *)b->val : b);
+		if (list[i]->alike != NULL)
+			alike_touch(list[i]->alike);
+		else
+			touch(work_lies(list[i]));
+	}
 }

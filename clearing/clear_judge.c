@@ -1,6 +1,6 @@
 /*
  * clear_judge - the final verdict of every record, in an order that has nothing of their arrival: each alone, then
- * those of one business key, then those of one card's counter.
+ * those of one business key; those of one card's counter are judged by clear_numbers.c.
  */
 #include "clearing/clear.h"
 
@@ -168,92 +168,6 @@ static int judge_keys(struct job *j)
 	return ret;
 }
 
-/* ---- records of one counter -------------------------------------------------------------------------------------- */
-
-bool counts_for_counter(const struct work *w)
-{
-	return w->counter != 0 && w->keyed && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE && w->verdict != VERDICT_CONFLICT &&
-	       w->verdict != VERDICT_EVENT;
-}
-
-/* A number without its first digit, then what orders the records of one. */
-static struct rank number_rank(const struct work *w)
-{
-	return (struct rank){ card_person(w->pan), (uint32_t)w->generation << 16 | w->counter };
-}
-
-static int counter_compare(const void *pa, const void *pb)
-{
-	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
-	int order = memcmp(a->pan, b->pan, sizeof(a->pan));
-
-	if (order == 0 && a->generation != b->generation)
-		order = a->generation < b->generation ? -1 : 1;
-	if (order == 0 && a->counter != b->counter)
-		order = a->counter < b->counter ? -1 : 1;
-	if (order == 0 && work_time(a) != work_time(b))
-		order = work_time(a) < work_time(b) ? -1 : 1;
-	return order != 0 ? order : key_order(a->key, b->key);
-}
-
-static bool tacs_differ(const struct work *a, const struct work *b)
-{
-	struct tap x, y;
-
-	return work_tap(a, &x) && work_tap(b, &y) && memcmp(x.tac, y.tac, sizeof(x.tac)) != 0;
-}
-
-/* The records of one card number, in order. The first in time speaks for its counter, another TAC under it is a clone's. */
-static void judge_number(struct job *j, struct work *const *list, size_t count)
-{
-	const struct work *first = NULL;
-
-	for (size_t i = 0; i < count; i++) {
-		struct work *w = list[i];
-		struct tap tap;
-		bool again = first != NULL && first->counter == w->counter && first->generation == w->generation;
-
-		if (!counts_for_counter(w))
-			continue;
-		if (!again)
-			first = w;
-		if ((again ? tacs_differ(first, w) : w->repeated) && work_tap(w, &tap))
-			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_COUNTER);
-	}
-}
-
-static bool same_number(const struct work *a, const struct work *b) { return pan_same(a->pan, b->pan); }
-
-/* The numbers of a part have their places side by side. */
-static int numbers_part(struct job *own, void *arg, unsigned part)
-{
-	const struct cut *c = arg;
-	uint32_t place = (uint32_t)c->at[part];
-	int ret = 0;
-
-	for (size_t i = c->at[part], n, end = c->at[part + 1]; ret == 0 && i < end; i += n) {
-		works_prefetch(c->list, i, end);
-		for (n = 1; i + n < end && same_number(c->list[i + n], c->list[i]); n++)
-			works_prefetch(c->list, i + n, end);
-		ret = bearer_look(own, &c->list[i], n, ++place);
-		if (ret == 0)
-			judge_number(own, &c->list[i], n);
-	}
-	return ret != 0 ? ret : own->txn.error;
-}
-
-/* The second key: card and counter. */
-static int judge_counters(struct job *j)
-{
-	struct cut cut;
-	int ret = works_sort(j, j->number, j->number_count, number_rank, counter_compare);
-	if (ret == 0)
-		ret = span_new(j, j->number_count * sizeof(struct bearer), &j->bearers);
-	j->bearer = j->bearers.p;
-	list_cut(j->number, j->number_count, parts_wanted(j->number_count, PART_RECORDS_MIN), same_number, &cut);
-	return ret == 0 ? parts_run(j, cut.parts, numbers_part, &cut) : ret;
-}
-
 int clear_judge(struct job *j)
 {
 	int ret = span_new(j, j->count * sizeof(struct work *), &j->orders);
@@ -264,5 +178,5 @@ int clear_judge(struct job *j)
 	ret = works_order(j, key_rank, canonical_compare);
 	if (ret == 0)
 		ret = judge_keys(j);
-	return ret == 0 ? judge_counters(j) : ret;
+	return ret == 0 ? numbers_judge(j) : ret;
 }

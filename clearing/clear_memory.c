@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clearing/pages.h"
+
 #define LARGE_PAGE ((size_t)2 << 20)
 
 static uint64_t bytes_set;
@@ -36,6 +38,8 @@ static int file_nameless(const char *dir)
 	return fd;
 }
 
+static size_t whole_of(size_t bytes, size_t unit) { return (bytes + unit) / unit * unit; }
+
 static void *file_map(const char *dir, size_t bytes)
 {
 	int fd = file_nameless(dir);
@@ -48,20 +52,25 @@ static void *file_map(const char *dir, size_t bytes)
 	return p;
 }
 
+static bool is_above_bound(size_t bytes) { return bytes_set > 0 && atomic_load(&bytes_held) + bytes > bytes_set; }
+
+/* What is large is cut from memory that lies ready, and goes back to it. */
 static int span_map(struct job *j, size_t bytes, struct span *ret)
 {
-	bool on_file = bytes_set > 0 && atomic_load(&bytes_held) + bytes > bytes_set;
-	void *p = on_file ? file_map(store_path(j->store), bytes) : MAP_FAILED;
-
-	if (p == MAP_FAILED) {		/* as well where no file can be made */
-		on_file = false;
-		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p == MAP_FAILED)
-			return -ENOMEM;
-		madvise(p, bytes, MADV_HUGEPAGE);	/* without, it is only slower */
-		atomic_fetch_add(&bytes_held, bytes);
+	*ret = (struct span){ .bytes = whole_of(bytes, LARGE_PAGE) };
+	if (is_above_bound(ret->bytes)) {
+		ret->p = file_map(store_path(j->store), ret->bytes);
+		ret->on_file = ret->p != MAP_FAILED;
+		if (ret->on_file)
+			return 0;	/* where no file can be made it is memory as well */
 	}
-	*ret = (struct span){ .p = p, .bytes = bytes, .on_file = on_file };
+	ret->in_chunks = bytes >= CHUNK_BYTES / 2;
+	if (ret->in_chunks)
+		ret->bytes = whole_of(bytes, CHUNK_BYTES);
+	ret->p = ret->in_chunks ? chunks_take(ret->bytes / CHUNK_BYTES) : pages_take(ret->bytes);
+	if (ret->p == NULL)
+		return -ENOMEM;
+	atomic_fetch_add(&bytes_held, ret->bytes);
 	return 0;
 }
 
@@ -69,7 +78,10 @@ static void span_unmap(struct span *s)
 {
 	if (s->p == NULL)
 		return;
-	munmap(s->p, s->bytes);
+	for (size_t at = 0; s->in_chunks && at < s->bytes; at += CHUNK_BYTES)
+		chunk_give((uint8_t *)s->p + at);
+	if (!s->in_chunks)
+		munmap(s->p, s->bytes);
 	if (!s->on_file)
 		atomic_fetch_sub(&bytes_held, s->bytes);
 	*s = (struct span){ 0 };
@@ -85,7 +97,7 @@ int span_new(struct job *j, size_t bytes, struct span *ret)
 		if (j->spare[i].p != NULL && j->spare[i].bytes >= bytes && (best == NULL || j->spare[i].bytes < best->bytes))
 			best = &j->spare[i];
 	if (best == NULL)
-		return span_map(j, (bytes + LARGE_PAGE) / LARGE_PAGE * LARGE_PAGE, ret);
+		return span_map(j, bytes, ret);
 	*ret = *best;
 	*best = (struct span){ 0 };
 	return 0;

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/pages.h"
+
+#define TOUCHED 128		/* records ahead: as many as stay in the processor's first cache */
 #define RUN 16			/* sorted by insertion */
 #define LITTLE 4096		/* sorted by one thread, in one bucket: starting another takes as long */
 #define PART_MIN 256
@@ -138,11 +141,12 @@ static size_t bucket_of(const struct sorting *s, uint64_t high)
 static int buckets_part(struct job *own, void *arg, unsigned part)
 {
 	struct sorting *s = arg;
-	size_t end = slice(s->count, s->parts, part + 1);
+	size_t end = slice(s->count, s->parts, part + 1), touched = slice(s->count, s->parts, part);
 
 	(void)own;
-	for (size_t i = slice(s->count, s->parts, part); i < end; i++) {
-		works_prefetch(s->list, i, end);
+	for (size_t i = touched; i < end; i++) {
+		if (i == touched)
+			touched = works_touch(s->list, i, TOUCHED, end);
 		s->bucket[i] = (uint16_t)bucket_of(s, s->rank(s->list[i]).high);
 		s->place[part][s->bucket[i]]++;
 	}
@@ -170,11 +174,12 @@ static void places_count(struct sorting *s)
 static int scatter_part(struct job *own, void *arg, unsigned part)
 {
 	struct sorting *s = arg;
-	size_t end = slice(s->count, s->parts, part + 1);
+	size_t end = slice(s->count, s->parts, part + 1), touched = slice(s->count, s->parts, part);
 
 	(void)own;
-	for (size_t i = slice(s->count, s->parts, part); i < end; i++) {
-		works_prefetch(s->list, i, end);
+	for (size_t i = touched; i < end; i++) {
+		if (i == touched)
+			touched = works_touch(s->list, i, TOUCHED, end);
 		s->to[s->place[part][s->bucket[i]]++] = ranked_of(&s->by, s->list[i], s->rank);
 	}
 	return 0;
@@ -414,38 +419,40 @@ int works_order(struct job *j, rank_fn rank, compare_fn compare)
 
 /* ---- walks ---------------------------------------------------------------------------------------------------------- */
 
-void works_prefetch(struct work *const *list, size_t i, size_t n)
+/* By reads that nothing waits for, in a loop that has many of them on their way at once: the processor searches for the page of each. */
+size_t works_touch(struct work *const *list, size_t i, size_t count, size_t end)
 {
-	if (i + 32 < n)
-		__builtin_prefetch(list[i + 32]);
+	const size_t to = end - i < count ? end : i + count;
+
+	for (; i < to; i++)
+		touch(list[i]);
+	return to;
 }
 
 /* Of a thin record: what its batch's records have alike, which is said first, and its own. */
-static void lies_prefetch(const struct work *w)
+static void lies_touch(const struct work *w)
 {
 	const struct source *s = w->from;
+	const uint8_t *first = work_lies(w);
 
+	touch(first);
 	if (s->thin == NULL) {
-		for (uint32_t at = 0; at < work_lie(w)->raw_bytes; at += 64)
-			__builtin_prefetch(s->body + work_lie(w)->raw_at + at);
+		for (uint32_t at = 64; at < work_lie(w)->raw_bytes; at += 64)
+			__builtin_prefetch(first + at);
 		return;
 	}
 	for (uint32_t at = 0; at < 256; at += 64)
 		__builtin_prefetch(s->thin + at);
-	__builtin_prefetch(s->thin + work_lie(w)->thin_at);
-	__builtin_prefetch(s->thin + work_lie(w)->thin_at + 48);
+	__builtin_prefetch(first + 48);
 }
 
-/* Records lie in small pages all over the map, and the processor drops a prefetch into a page it does not know where to find: so
- * the first byte of eight to come is read, one search for a page beside the other. */
-void works_prefetch_raw(struct work *const *list, size_t i, size_t n)
+void works_touch_raw(struct work *const *list, size_t count)
 {
-	works_prefetch(list, i, n);
-	if (i % 8 == 0)
-		for (size_t k = i + 12; k < i + 20 && k < n; k++)
-			(void)*(const volatile uint8_t *)work_lies(list[k]);
-	if (i + 8 < n)
-		lies_prefetch(list[i + 8]);
+	works_touch(list, 0, count, count);
+	for (size_t i = 0; i < count; i++)
+		touch(work_lie(list[i]));
+	for (size_t i = 0; i < count; i++)
+		lies_touch(list[i]);
 }
 
 void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn same, struct cut *ret)

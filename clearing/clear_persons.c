@@ -1,83 +1,167 @@
 /*
- * clear_persons - the persons of a day rated side by side. A person's rides are rated one after the other, and no person's
- * with another's; so the sorted rides are cut between persons into portions, several for each thread, which takes the next one when
- * it is done with one: those of registered persons, who come last, cost more. What portions leave is put together in their order.
+ * clear_persons - the persons of a day, some hundred records a piece: rated, and their rows of the day made. A person's rides
+ * are rated one after the other, and no person's with another's; so pieces are made side by side by whichever thread is free, and what
+ * they leave is taken in their order. A record is looked at by all of this while it is in the processor's cache.
  */
 #include "clearing/clear.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define PART_RIDES_MIN 64
-#define PORTIONS_PER_THREAD (CUTS_MAX / PARTS_MAX)
+#define RECORDS_PER_PIECE 512		/* more of one person stay together */
 
-/* What was made of one: states by person, adjustments. */
-struct portion { const struct state_kept **state; size_t states; struct adjustment *adjust; size_t adjusts; };
-/* Of the rides and of those asked for: what each portion has; what became of it; the next one to be rated. And what each thread has made:
- * results, and the memory behind the states. */
-struct portions {
-	struct cut ride; size_t asked[CUTS_MAX + 1];
-	struct portion made[CUTS_MAX];
-	atomic_uint next;
-	struct results *results[PARTS_MAX]; struct arena arena[PARTS_MAX];
-};
+/* The records by person and time, and those asked for, cut into pieces between persons. */
+struct persons { struct job *job; struct { size_t list, asked; } *cut; size_t pieces; atomic_uint threads; };
+struct person_tool { struct results *results; struct ridden_maker *maker; };	/* results: the job's to free */
+struct person_piece { struct ridden_rows rows; struct adjustment *adjust; size_t adjusts, adjust_space; };
 
-/* What rows say of records that are no rides. Any part of the records as they were collected. */
+/* ---- made --------------------------------------------------------------------------------------------------------- */
+
+static int tool_new(void *arg, void **ret)
+{
+	struct persons *p = arg;
+	struct person_tool *t = calloc(1, sizeof(*t));
+	int code = t == NULL ? -ENOMEM : results_new(&t->results);
+
+	*ret = t;
+	if (code != 0)
+		return code;
+	p->job->part[atomic_fetch_add(&p->threads, 1)] = t->results;
+	return ridden_maker_new(&t->maker);
+}
+
+static void tool_free(void *tool)
+{
+	struct person_tool *t = tool;
+
+	if (t != NULL)
+		ridden_maker_free(t->maker);
+	free(t);
+}
+
+static void piece_done(void *piece)
+{
+	struct person_piece *p = piece;
+
+	free(p->rows.p);
+	free(p->adjust);
+}
+
+/* What the row says of a record that is no ride. */
+static int other_say(struct job *own, struct work *w)
+{
+	const struct tap *tap = NULL;
+	struct cleared row;
+	struct tap read;
+
+	if (work_tap(w, &read))
+		tap = &read;
+	row_start(own, w, tap, &row);
+	return results_add(own->results, &row, tap, &w->result);
+}
+
+/* Those that are in no list by person: any part of the records as they were collected. */
 static int others_say(struct job *own, size_t from, size_t end)
 {
 	int ret = 0;
 
-	for (size_t i = from; ret == 0 && i < end; i++) {
-		struct work *w = &own->work[i];
-		const struct tap *tap = NULL;
-		struct cleared row;
-		struct tap read;
+	for (size_t i = from; ret == 0 && i < end; i++)
+		if (!own->work[i].keyed)
+			ret = other_say(own, &own->work[i]);
+	return ret;
+}
 
+/* Which of a person's records are rides, and which of those come too late for others to be rated with them. */
+static int rides_mark(struct job *own, struct work *const *list, size_t count)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		struct work *w = list[i];
+
+		w->rated = rateable(w);
 		if (w->rated)
-			continue;
-		assert(!rateable(w));
-		if (work_tap(w, &read))
-			tap = &read;
-		row_start(own, w, tap, &row);
-		ret = results_add(own->results, &row, tap, &w->result);
+			w->alone = is_alone(own, w);
+		else
+			ret = other_say(own, w);
 	}
 	return ret;
 }
 
-static int portion_rate(struct job *own, struct portions *p, unsigned nth)
-{
-	size_t share = own->count / p->ride.parts;
-	int ret;
+/* The next person's records from i on, and that he is asked for; with no more records, or a lower handle, asked alone. */
+struct next { uint64_t person; size_t count; bool asked; };
 
-	own->state = NULL;
-	own->adjust = NULL;
-	own->state_count = own->state_space = own->adjust_count = own->adjust_space = 0;
-	ret = persons_rate(own, p->ride.at[nth], p->ride.at[nth + 1], p->asked[nth], p->asked[nth + 1]);
+static struct next person_next(const struct job *own, size_t i, size_t end, size_t asked, size_t asked_end)
+{
+	struct next n = { .person = i < end ? own->number[i]->person : UINT64_MAX };
+
+	if (asked < asked_end && (i == end || own->asked[asked] <= n.person)) {
+		n.person = own->asked[asked];
+		n.asked = true;
+	}
+	while (i + n.count < end && own->number[i + n.count]->person == n.person)
+		n.count++;
+	return n;
+}
+
+static int person_make(struct job *own, struct person_tool *t, struct work *const *list, const struct next *n, struct ridden_rows *rows)
+{
+	struct rider_state state;
+	bool has;
+	int ret = rides_mark(own, list, n->count);
+
 	if (ret == 0)
-		ret = others_say(own, share * nth, nth + 1 == p->ride.parts ? own->count : share * (nth + 1));
-	p->made[nth] = (struct portion){ own->state, own->state_count, own->adjust, own->adjust_count };
-	return ret;
+		ret = n->count > 0 ? person_rate(own, list, n->count, n->asked, &state, &has) : asked_rate(own, n->person, &state, &has);
+	return ret == 0 ? ridden_make(own, t->maker, n->person, list, n->count, has ? &state : NULL, rows) : ret;
 }
 
-static int portions_rate(struct job *own, void *arg, unsigned thread)
+static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *piece)
 {
-	struct portions *p = arg;
-	unsigned nth;
-	int ret;
+	const struct persons *p = arg;
+	struct person_tool *t = tool;
+	struct person_piece *made = piece;
+	size_t i = p->cut[nth].list, end = p->cut[nth + 1].list, asked = p->cut[nth].asked, asked_end = p->cut[nth + 1].asked;
+	size_t share = own->count / p->pieces;
+	int ret = 0;
 
-	own->results = NULL;
-	ret = results_new(&own->results);
-	while (ret == 0 && (nth = atomic_fetch_add(&p->next, 1)) < p->ride.parts)
-		ret = portion_rate(own, p, nth);
-	if (ret != 0)
-		atomic_store(&p->next, CUTS_MAX);	/* nobody begins another */
-	p->results[thread] = own->results;
-	p->arena[thread] = own->arena;
-	return ret;
+	rides_touch(own, own->number + i, end - i);
+	own->results = t->results;
+	own->adjust = made->adjust;
+	own->adjust_space = made->adjust_space;
+	own->adjust_count = made->rows.n = 0;
+	for (struct next n; ret == 0 && (i < end || asked < asked_end); i += n.count, asked += n.asked) {
+		n = person_next(own, i, end, asked, asked_end);
+		ret = person_make(own, t, own->number + i, &n, &made->rows);
+	}
+	if (ret == 0)
+		ret = others_say(own, share * nth, nth + 1 == p->pieces ? own->count : share * (nth + 1));
+	made->adjust = own->adjust;
+	made->adjusts = own->adjust_count;
+	made->adjust_space = own->adjust_space;
+	return ret != 0 ? ret : own->txn.error;
 }
+
+/* ---- taken -------------------------------------------------------------------------------------------------------- */
+
+static int piece_take(void *arg, void *piece)
+{
+	struct persons *p = arg;
+	struct person_piece *made = piece;
+	struct job *j = p->job;
+
+	for (size_t i = 0; i < made->adjusts; i++) {
+		struct adjustment *wide = grown(j->adjust, &j->adjust_space, j->adjust_count + 1, sizeof(*wide));
+
+		if (wide == NULL)
+			return -ENOMEM;
+		j->adjust = wide;
+		wide[j->adjust_count++] = made->adjust[i];
+	}
+	return ridden_put(j, &made->rows);
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------------- */
 
 static size_t asked_from(const struct job *j, uint64_t person)
 {
@@ -94,111 +178,35 @@ static size_t asked_from(const struct job *j, uint64_t person)
 	return low;
 }
 
-static bool same_person(const struct work *a, const struct work *b) { return a->person == b->person; }
-
-/* Between persons. Those asked for who have no new rides go with the portion before the next person that has. */
-static void portions_cut(const struct job *j, unsigned threads, struct portions *p)
+/* Those asked for who have no records go with the piece before the next person that has some. */
+static int persons_cut(const struct job *j, struct persons *p)
 {
-	list_cut(j->ride, j->ride_count, threads > 1 ? threads * PORTIONS_PER_THREAD : 1, same_person, &p->ride);
-	for (unsigned i = 1; i <= p->ride.parts; i++)
-		p->asked[i] = p->ride.at[i] == j->ride_count ? j->asked_count : asked_from(j, j->ride[p->ride.at[i]]->person);
-}
-
-/* One list behind the other. The memory of one alone is taken as it is. */
-static int states_join(struct job *j, struct portions *p)
-{
-	size_t count = 0;
-
-	for (unsigned i = 0; i < p->ride.parts; i++)
-		count += p->made[i].states;
-	if (p->ride.parts == 1) {
-		j->state = p->made[0].state;
-		p->made[0].state = NULL;
-	} else {
-		j->state = malloc((count + 1) * sizeof(j->state[0]));
-		if (j->state == NULL)
-			return -ENOMEM;
-		for (unsigned i = 0; i < p->ride.parts; i++) {
-			if (p->made[i].states > 0)
-				memcpy(j->state + j->state_count, p->made[i].state, p->made[i].states * sizeof(j->state[0]));
-			j->state_count += p->made[i].states;
-		}
-	}
-	j->state_space = j->state_count = count;
-	return 0;
-}
-
-static int adjusts_join(struct job *j, struct portions *p)
-{
-	for (unsigned i = 0; i < p->ride.parts; i++) {
-		const struct portion *m = &p->made[i];
-		struct adjustment *wide = grown(j->adjust, &j->adjust_space, j->adjust_count + m->adjusts, sizeof(*wide));
-
-		if (wide == NULL && m->adjusts > 0)
-			return -ENOMEM;
-		j->adjust = wide;
-		if (m->adjusts > 0)
-			memcpy(j->adjust + j->adjust_count, m->adjust, m->adjusts * sizeof(*wide));
-		j->adjust_count += m->adjusts;
+	p->cut = malloc((j->number_count / RECORDS_PER_PIECE + 3) * sizeof(p->cut[0]));
+	if (p->cut == NULL)
+		return -ENOMEM;
+	p->cut[0].list = p->cut[0].asked = 0;
+	for (size_t i = 0; i < j->number_count || p->pieces == 0; p->pieces++) {
+		i = i + RECORDS_PER_PIECE < j->number_count ? i + RECORDS_PER_PIECE : j->number_count;
+		while (i > 0 && i < j->number_count && j->number[i]->person == j->number[i - 1]->person)
+			i++;
+		p->cut[p->pieces + 1].list = i;
+		p->cut[p->pieces + 1].asked = i < j->number_count ? asked_from(j, j->number[i]->person) : j->asked_count;
 	}
 	return 0;
-}
-
-static int arenas_join(struct job *j, const struct portions *p)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; i < PARTS_MAX; i++) {
-		const struct arena *a = &p->arena[i];
-		struct span *wide = a->count > 0 ? realloc(j->arena.chunk, (j->arena.count + a->count) * sizeof(*wide)) : NULL;
-
-		for (size_t k = 0; wide == NULL && k < a->count; k++)
-			span_free(j, &a->chunk[k]);
-		if (wide != NULL) {
-			memcpy(wide + j->arena.count, a->chunk, a->count * sizeof(*wide));
-			j->arena.chunk = wide;
-			j->arena.count += a->count;
-		} else if (a->count > 0) {
-			ret = -ENOMEM;
-		}
-		free(a->chunk);
-	}
-	return ret;
-}
-
-/* Into the whole job; the first error. */
-static int portions_join(struct job *j, struct portions *p)
-{
-	int ret = arenas_join(j, p), code = states_join(j, p);
-
-	ret = ret != 0 ? ret : code;
-	if (ret == 0)
-		ret = adjusts_join(j, p);
-	for (unsigned i = 0; i < p->ride.parts; i++) {
-		free(p->made[i].state);
-		free(p->made[i].adjust);
-	}
-	for (unsigned i = 0; i < PARTS_MAX; i++) {
-		j->part[i] = p->results[i];
-		if (ret == 0 && j->part[i] != NULL)
-			ret = results_join(j->results, j->part[i]);
-	}
-	return ret;
 }
 
 int clear_rate(struct job *j)
 {
-	struct portions p = { 0 };
-	int ret = rides_collect(j), code;
-	unsigned threads;
+	static const struct pieces pieces = { tool_new, tool_free, piece_make, piece_take, sizeof(struct person_piece), piece_done };
+	struct persons p = { .job = j };
+	int ret = clear_asked(j);
 
 	if (ret == 0)
-		ret = clear_asked(j);
-	if (ret != 0)
-		return ret;
-	threads = parts_wanted(j->ride_count, PART_RIDES_MIN);
-	portions_cut(j, threads, &p);
-	ret = parts_run(j, threads, portions_rate, &p);
-	code = portions_join(j, &p);
-	return ret != 0 ? ret : code;
+		ret = persons_cut(j, &p);
+	if (ret == 0)
+		ret = pieces_run(j, &pieces, &p, p.pieces);
+	for (unsigned i = 0; ret == 0 && i < PARTS_MAX && j->part[i] != NULL; i++)
+		ret = results_join(j->results, j->part[i]);
+	free(p.cut);
+	return ret;
 }

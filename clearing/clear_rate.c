@@ -1,6 +1,6 @@
 /*
- * clear_rate - the fares of a day: rides sorted by person and tap time, each rated against the state its person had
- * after the one before.
+ * clear_rate - the fares of a person's rides of a day, by tap time, each rated against the state the person had after the one
+ * before.
  */
 #include "clearing/clear.h"
 
@@ -11,68 +11,12 @@
 
 #include "clearing/ridden.h"
 
-#define ARENA_CHUNK_BYTES ((4u << 20) - 64)
-
-static void *arena_take(struct job *j, size_t n)
-{
-	struct arena *a = &j->arena;
-	uint8_t *p;
-
-	if (a->count == 0 || a->used + n > a->chunk[a->count - 1].bytes) {
-		struct span *chunk = realloc(a->chunk, (a->count + 1) * sizeof(*chunk));
-
-		if (chunk == NULL)
-			return NULL;
-		a->chunk = chunk;
-		if (span_new(j, ARENA_CHUNK_BYTES, &chunk[a->count]) != 0)
-			return NULL;
-		a->count++;
-		a->used = 0;
-	}
-	p = (uint8_t *)a->chunk[a->count - 1].p + a->used;
-	a->used += n;
-	return p;
-}
-
-int ride_compare(const void *pa, const void *pb)
-{
-	const struct work *a = *(struct work *const *)pa, *b = *(struct work *const *)pb;
-
-	if (a->person != b->person)
-		return a->person < b->person ? -1 : 1;
-	if (work_time(a) != work_time(b))
-		return work_time(a) < work_time(b) ? -1 : 1;
-	return key_order(a->key, b->key);
-}
-
-static struct rank person_rank(const struct work *w) { return (struct rank){ w->person, (uint32_t)(work_time(w) / 1000) }; }
-
-int rides_sort(struct job *j, struct work **list, size_t count) { return works_sort(j, list, count, person_rank, ride_compare); }
-
 void state_load(struct job *j, uint64_t person, int32_t day, struct rider_state *ret)
 {
 	int error = ridden_state(&j->txn, person, day, ret);
 
 	if (error != 0)
 		j->txn.error = error;
-}
-
-static int state_keep(struct job *j, uint64_t person, const struct rider_state *s)
-{
-	uint8_t bytes[RIDER_STATE_BYTES_MAX];
-	size_t n = rider_state_pack(s, ridden_near_ms(j->day.day), bytes);
-	struct state_kept *kept = arena_take(j, (sizeof(*kept) + n + 7) / 8 * 8);
-	void *wide = grown(j->state, &j->state_space, j->state_count + 1, sizeof(j->state[0]));
-
-	if (wide != NULL)
-		j->state = wide;
-	if (kept == NULL || wide == NULL)
-		return -ENOMEM;
-	kept->person = person;
-	kept->n = (uint16_t)n;
-	memcpy(kept->p, bytes, n);
-	j->state[j->state_count++] = kept;
-	return 0;
 }
 
 /* All but fare and price, which are as they were. */
@@ -172,7 +116,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 {
 	struct difference_ask ask = { .rider = rider, .state = state };
 	struct tap room;
-	const struct tap *tap = work_ride_tap(w, &room);
+	const struct tap *tap = work_ride_tap(j, w, &room);
 	struct cleared c;
 
 	if (tap == NULL)
@@ -193,7 +137,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 /* ---- a person's rides of the day ------------------------------------------------------------------------------- */
 
 /* Nothing of the day itself or after is: a batch belongs to the day that is cleared or an earlier one. */
-static bool is_alone(const struct job *j, const struct work *w)
+bool is_alone(const struct job *j, const struct work *w)
 {
 	const int64_t day_ms = (int64_t)j->day.day * 86400000 - CIVIL_OFFSET_MS + DAY_CUT_S_DEFAULT * 1000LL;
 	int32_t age = work_time(w) >= day_ms ? 0 : w->from->arrived - service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT);
@@ -230,16 +174,19 @@ static void rider_of_card(struct job *j, const struct work *w, const struct work
 	*last = w;
 }
 
-static int person_rate(struct job *j, struct work *const *list, size_t count, bool asked)
+int person_rate(struct job *j, struct work *const *list, size_t count, bool asked, struct rider_state *ret_state, bool *ret_has)
 {
 	const struct work *last = NULL;
 	struct work *first = NULL;
-	struct rider_state states[2], *now = &states[0], *after = &states[1];
+	struct rider_state other, *now = ret_state, *after = &other;
 	struct rider rider;
 	bool done = false;
 	int ret = 0;
 
+	*ret_has = false;
 	for (size_t i = 0; ret == 0 && i < count; i++) {
+		if (!list[i]->rated)
+			continue;
 		if (!list[i]->alone) {
 			first = first == NULL ? list[i] : first;
 			continue;
@@ -255,7 +202,7 @@ static int person_rate(struct job *j, struct work *const *list, size_t count, bo
 	if (asked || may_be_late(j, first, now))
 		ret = clear_replay(j, list[0]->person, list, count, now, &done);
 	for (size_t i = 0; !done && ret == 0 && i < count; i++)
-		if (!list[i]->alone) {
+		if (list[i]->rated && !list[i]->alone) {
 			struct rider_state *before = now;
 
 			rider_of_card(j, list[i], &last, &rider);
@@ -263,104 +210,13 @@ static int person_rate(struct job *j, struct work *const *list, size_t count, bo
 			now = after;
 			after = before;
 		}
-	return ret != 0 || (first == NULL && !done) ? ret : state_keep(j, list[0]->person, now);
+	if (now != ret_state)
+		*ret_state = *now;
+	*ret_has = first != NULL || done;
+	return ret;
 }
 
-static int asked_rate(struct job *j, uint64_t person)
+int asked_rate(struct job *j, uint64_t person, struct rider_state *ret_state, bool *ret_has)
 {
-	struct rider_state state;
-	bool done;
-	int ret = clear_replay(j, person, NULL, 0, &state, &done);
-
-	return ret == 0 && done ? state_keep(j, person, &state) : ret;
-}
-
-/* The rides of one card number lie in the order of its counter, which is that of time but for clocks that differ. */
-static int number_sort(struct job *j, struct work **list, size_t count)
-{
-	for (size_t i = 1; i < count; i++)
-		if (ride_compare(&list[i - 1], &list[i]) > 0)
-			return rides_sort(j, list, count);
-	return 0;
-}
-
-/* A part of the numbers: how many rides of cards that nobody registered lie at its beginning, and how many of others beside it. */
-struct sifting { struct cut cut; struct work **others; size_t own[PARTS_MAX], registered[PARTS_MAX]; };
-
-static int rides_sift(struct job *own, void *arg, unsigned part)
-{
-	struct sifting *s = arg;
-	struct work **list = own->number + s->cut.at[part], **others = s->others + s->cut.at[part];
-	size_t n = s->cut.at[part + 1] - s->cut.at[part], from = 0, count = 0, registered = 0;
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < n; i++) {
-		struct work *w = list[i];
-
-		works_prefetch(list, i, n);
-		if (!rateable(w))
-			continue;
-		w->rated = true;
-		w->alone = is_alone(own, w);
-		if (w->person >> 63 != 0) {
-			others[registered++] = w;
-			continue;
-		}
-		if (from < count && list[from]->person != w->person) {
-			ret = number_sort(own, list + from, count - from);
-			from = count;
-		}
-		list[count++] = w;
-	}
-	s->own[part] = count;
-	s->registered[part] = registered;
-	return ret != 0 ? ret : number_sort(own, list + from, count - from);
-}
-
-static bool same_person(const struct work *a, const struct work *b) { return a->person == b->person; }
-
-/* A card that nobody registered is its own person: such rides, by card number, are by person already, and stay where their numbers
- * lie. Those of registered persons, whose handles are above, are sorted behind them. */
-int rides_collect(struct job *j)
-{
-	struct sifting s = { 0 };
-	struct span memory;
-	size_t own = 0, count;
-	int ret = j->number_count > 0 ? span_new(j, j->number_count * sizeof(*s.others), &memory) : 0;
-
-	if (ret != 0 || j->number_count == 0)	/* as when only rides of earlier days are rated again */
-		return ret;
-	s.others = memory.p;
-	list_cut(j->number, j->number_count, parts_wanted(j->number_count, PART_RECORDS_MIN), same_person, &s.cut);
-	ret = parts_run(j, s.cut.parts, rides_sift, &s);
-	for (unsigned i = 0; i < s.cut.parts; own += s.own[i++])
-		memmove(j->number + own, j->number + s.cut.at[i], s.own[i] * sizeof(*s.others));
-	count = own;
-	for (unsigned i = 0; i < s.cut.parts; count += s.registered[i++])
-		memcpy(j->number + count, s.others + s.cut.at[i], s.registered[i] * sizeof(*s.others));
-	span_free(j, &memory);
-	j->ride = j->number;
-	j->ride_count = count;
-	return ret == 0 ? rides_sort(j, j->ride + own, count - own) : ret;
-}
-
-int persons_rate(struct job *j, size_t ride, size_t ride_end, size_t asked, size_t asked_end)
-{
-	int ret = 0;
-
-	for (size_t i = ride, n; ret == 0 && i < ride_end; i += n) {
-		uint64_t person = j->ride[i]->person;
-
-		rides_prefetch(j, j->ride, i, ride_end);
-		for (n = 1; i + n < ride_end && j->ride[i + n]->person == person; n++)
-			rides_prefetch(j, j->ride, i + n, ride_end);
-		for (; ret == 0 && asked < asked_end && j->asked[asked] < person; asked++)
-			ret = asked_rate(j, j->asked[asked]);
-		if (ret == 0)
-			ret = person_rate(j, &j->ride[i], n, asked < asked_end && j->asked[asked] == person);
-		asked += asked < asked_end && j->asked[asked] == person;
-	}
-	for (; ret == 0 && asked < asked_end; asked++)
-		ret = asked_rate(j, j->asked[asked]);
-	return ret != 0 ? ret : j->txn.error;
+	return clear_replay(j, person, NULL, 0, ret_state, ret_has);
 }

@@ -205,106 +205,31 @@ int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t 
 	return ret != 0 ? ret : j->txn.error;
 }
 
-/* ---- the rows of the day -------------------------------------------------------------------------------------- */
+/* ---- a person's row of the day --------------------------------------------------------------------------------- */
 
-#define LIST_PER_PIECE 512	/* records; more of one person stay together */
-
-/* What was rated or counts, by person, time and key; the states of persons; both cut into pieces between persons. */
-struct writing { struct job *j; struct work **list; size_t count; struct { size_t list, state; } *cut; size_t pieces; };
-struct maker {				/* a thread's own */
-	struct job *j;
+struct ridden_maker {			/* memory that is used again */
 	struct ridden_card *card; size_t cards, card_space;
 	struct ridden_ride *ride; size_t ride_space;
 };
-struct ridden_piece { uint8_t *p; size_t n, space; };	/* rows: key, length 4, value */
+
+int ridden_maker_new(struct ridden_maker **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret == NULL ? -ENOMEM : 0;
+}
+
+void ridden_maker_free(struct ridden_maker *m)
+{
+	if (m == NULL)
+		return;
+	free(m->card);
+	free(m->ride);
+	free(m);
+}
 
 static bool holds_counter(const struct work *w) { return counts_for_counter(w) && w->verdict != VERDICT_COUNTER_REPEATED; }
 
-/* How many rides, of so many, come before w: from the last on in steps that double, then halved. */
-static size_t rides_before(struct work *const *ride, size_t count, struct work *w)
-{
-	size_t low = 0, high = count;
-
-	for (size_t step = 1; step <= high; step *= 2)
-		if (ride_compare(&ride[high - step], &w) < 0) {
-			low = high - step + 1;
-			break;
-		} else {
-			high -= step;
-		}
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (ride_compare(&ride[mid], &w) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* What is no ride but counts comes between the rides, whose memory has room for all that are keyed. Its row in the day's list names no person. */
-static int list_make(struct writing *m)
-{
-	struct job *j = m->j;
-	size_t n = 0, rides = j->ride_count, most = j->number_count - rides;	/* what counts has a number */
-	struct work **more;
-	struct span memory;
-	int ret = span_new(j, most * sizeof(*more), &memory);
-
-	if (ret != 0)
-		return ret;
-	more = memory.p;
-	for (size_t i = 0; i < j->count && n < most; i++)
-		if (!j->work[i].rated && holds_counter(&j->work[i]))
-			more[n++] = &j->work[i];
-	ret = rides_sort(j, more, n);
-	m->list = j->ride;
-	m->count = rides + n;
-	for (; ret == 0 && n > 0; n--) {
-		size_t before = rides_before(m->list, rides, more[n - 1]);
-
-		memmove(m->list + before + n, m->list + before, (rides - before) * sizeof(*m->list));
-		m->list[before + n - 1] = more[n - 1];
-		rides = before;
-	}
-	span_free(j, &memory);
-	return ret;
-}
-
-static size_t state_from(const struct job *j, uint64_t person)
-{
-	size_t low = 0, high = j->state_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (j->state[mid]->person < person)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* A person's records and state come into one piece; a state without records goes with what is before the next person that has some. */
-static int pieces_cut(struct writing *m)
-{
-	m->cut = malloc((m->count / LIST_PER_PIECE + 3) * sizeof(m->cut[0]));
-	if (m->cut == NULL)
-		return -ENOMEM;
-	m->cut[0].list = m->cut[0].state = 0;
-	for (size_t i = 0; i < m->count || m->pieces == 0; m->pieces++) {
-		i = i + LIST_PER_PIECE < m->count ? i + LIST_PER_PIECE : m->count;
-		while (i < m->count && m->list[i]->person == m->list[i - 1]->person)
-			i++;
-		m->cut[m->pieces + 1].list = i;
-		m->cut[m->pieces + 1].state = i < m->count ? state_from(m->j, m->list[i]->person) : m->j->state_count;
-	}
-	return 0;
-}
-
-static int cards_carry(struct maker *m, const struct ridden *before)
+static int cards_carry(struct ridden_maker *m, const struct ridden *before)
 {
 	struct ridden_card *wide = grown(m->card, &m->card_space, before != NULL ? before->cards + 1u : 1, sizeof(*wide));
 
@@ -317,9 +242,9 @@ static int cards_carry(struct maker *m, const struct ridden *before)
 	return 0;
 }
 
-static int card_count(struct maker *m, const struct work *w, uint32_t *ret_card)
+static int card_count(struct job *j, struct ridden_maker *m, const struct work *w, uint32_t *ret_card)
 {
-	uint16_t before = m->j->bearer[w->bearer - 1].highest, highest = before > w->counter ? before : w->counter;
+	uint16_t before = j->bearer[w->bearer - 1].highest, highest = before > w->counter ? before : w->counter;
 	struct ridden_card *wide;
 	size_t i = 0;
 
@@ -333,150 +258,91 @@ static int card_count(struct maker *m, const struct work *w, uint32_t *ret_card)
 		m->card[m->cards++] = (struct ridden_card){ 0 };
 		memcpy(m->card[i].pan, w->pan, sizeof(w->pan));
 	}
-	m->card[i].day = m->j->day.day;
+	m->card[i].day = j->day.day;
 	if (m->card[i].highest < highest)
 		m->card[i].highest = highest;
 	*ret_card = (uint32_t)i;
 	return 0;
 }
 
-static int rides_make(struct maker *m, struct work *const *list, size_t count)
+/* What was rated or counts, of a person's records. */
+static int rides_make(struct job *j, struct ridden_maker *m, struct work *const *list, size_t count, size_t *ret_rides)
 {
 	struct ridden_ride *wide = grown(m->ride, &m->ride_space, count + 1, sizeof(*wide));
 	int ret = 0;
 
+	*ret_rides = 0;
 	if (wide == NULL)
 		return -ENOMEM;
 	m->ride = wide;
 	for (size_t i = 0; ret == 0 && i < count; i++) {
 		const struct work *w = list[i];
-		struct ridden_ride *r = &m->ride[i];
 		bool counts = holds_counter(w);
+		struct ridden_ride *r;
 
+		if (!w->rated && !counts)
+			continue;
+		r = &m->ride[(*ret_rides)++];
 		*r = (struct ridden_ride){ .time_ms = work_time(w), .nth = w->nth, .counter = w->counter };
 		memcpy(r->key, w->key, TAP_KEY_BYTES);
 		r->flags = (uint8_t)((w->rated ? RIDDEN_RATED : 0) | (w->rated && w->alone ? RIDDEN_ALONE : 0) | (counts ? RIDDEN_COUNTS : 0));
 		if (counts)
-			ret = card_count(m, w, &r->card);
+			ret = card_count(j, m, w, &r->card);
 	}
 	return ret;
 }
 
-/* Of a person: some records, a state (0 bytes: none), or both. */
-static int person_make(struct maker *m, uint64_t person, struct work *const *list, size_t count, const uint8_t *state, size_t state_bytes,
-		       struct ridden_piece *p)
+static int row_add(struct ridden_rows *to, const struct ridden_row *row)
 {
-	struct job *j = m->j;
+	uint8_t *wide = grown(to->p, &to->space, to->n + RIDDEN_KEY_BYTES + 4 + ridden_bytes_max(row), 1), *at;
+	size_t n;
+
+	if (wide == NULL)
+		return -ENOMEM;
+	to->p = wide;
+	at = to->p + to->n;
+	ridden_key(row->person, row->day, at);
+	n = ridden_encode(row, at + RIDDEN_KEY_BYTES + 4);
+	be32_put(at + RIDDEN_KEY_BYTES, (uint32_t)n);
+	to->n += RIDDEN_KEY_BYTES + 4 + n;
+	return 0;
+}
+
+int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct work *const *list, size_t count, const struct rider_state *state,
+		struct ridden_rows *to)
+{
+	uint8_t bytes[RIDER_STATE_BYTES_MAX];
+	struct ridden_row row = { .person = person, .day = j->day.day, .state = bytes };
 	struct ridden before;
 	bool any = count > 0 ? bearer_row(j, list[0], &before) : ridden_before(&j->txn, person, j->day.day - 1, &before);
-	struct ridden_row row = { .person = person, .day = j->day.day, .state = state, .state_bytes = state_bytes, .rides = count };
 	int ret = j->txn.error;
-	uint8_t *wide;
-	size_t n;
 
 	if (ret == 0)
 		ret = cards_carry(m, any ? &before : NULL);
 	if (ret == 0)
-		ret = rides_make(m, list, count);
+		ret = rides_make(j, m, list, count, &row.rides);
+	if (ret != 0 || (row.rides == 0 && state == NULL))
+		return ret;
+	if (state != NULL)
+		row.state_bytes = rider_state_pack(state, ridden_near_ms(j->day.day), bytes);
 	row.card = m->card;
 	row.cards = m->cards;
 	row.ride = m->ride;
-	if (ret != 0)
-		return ret;
-	wide = grown(p->p, &p->space, p->n + RIDDEN_KEY_BYTES + 4 + ridden_bytes_max(&row), 1);
-	if (wide == NULL)
-		return -ENOMEM;
-	p->p = wide;
-	ridden_key(person, j->day.day, p->p + p->n);
-	n = ridden_encode(&row, p->p + p->n + RIDDEN_KEY_BYTES + 4);
-	be32_put(p->p + p->n + RIDDEN_KEY_BYTES, (uint32_t)n);
-	p->n += RIDDEN_KEY_BYTES + 4 + n;
-	return 0;
+	return row_add(to, &row);
 }
 
-static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *piece)
+int ridden_put(struct job *j, const struct ridden_rows *rows)
 {
-	const struct writing *w = arg;
-	struct maker *m = tool;
-	struct ridden_piece *p = piece;
-	size_t state = w->cut[nth].state, end = w->cut[nth + 1].list, state_end = w->cut[nth + 1].state;
+	struct sink *sink = j->sink;
 	int ret = 0;
 
-	m->j = own;
-	p->n = 0;
-	for (size_t i = w->cut[nth].list, n; ret == 0 && (i < end || state < state_end); i += n) {
-		uint64_t person = i < end ? w->list[i]->person : UINT64_MAX;
-		bool has;
+	for (size_t at = 0, n; ret == 0 && sink != NULL && at < rows->n; at += RIDDEN_KEY_BYTES + 4 + n) {
+		const uint8_t *key = rows->p + at;
 
-		if (state < state_end && own->state[state]->person < person)
-			person = own->state[state]->person;
-		for (n = 0; i + n < end && w->list[i + n]->person == person; n++)
-			persons_prefetch(own, w->list, i + n, end);
-		has = state < state_end && own->state[state]->person == person;
-		ret = person_make(m, person, n > 0 ? &w->list[i] : NULL, n, has ? own->state[state]->p : NULL, has ? own->state[state]->n : 0, p);
-		state += has;
-	}
-	return ret;
-}
-
-static int piece_take(void *arg, void *piece)
-{
-	struct writing *w = arg;
-	const struct ridden_piece *p = piece;
-	struct sink *sink = w->j->sink;
-	int ret = 0;
-
-	for (size_t at = 0, n; ret == 0 && at < p->n; at += RIDDEN_KEY_BYTES + 4 + n) {
-		n = be32_get(p->p + at + RIDDEN_KEY_BYTES);
-		ret = sink->put(sink, DB_RIDDEN, p->p + at, RIDDEN_KEY_BYTES, p->p + at + RIDDEN_KEY_BYTES + 4, n);
+		n = be32_get(key + RIDDEN_KEY_BYTES);
+		ret = sink->put(sink, DB_RIDDEN, key, RIDDEN_KEY_BYTES, key + RIDDEN_KEY_BYTES + 4, n);
 		if (ret == 0)
-			ret = rows_put(w->j, 1);
+			ret = rows_put(j, 1);
 	}
 	return ret;
-}
-
-static int maker_new(void *arg, void **ret)
-{
-	(void)arg;
-	*ret = calloc(1, sizeof(struct maker));
-	return *ret == NULL ? -ENOMEM : 0;
-}
-
-static void maker_free(void *tool)
-{
-	struct maker *m = tool;
-
-	if (m == NULL)
-		return;
-	free(m->card);
-	free(m->ride);
-	free(m);
-}
-
-static void piece_done(void *piece) { free(((struct ridden_piece *)piece)->p); }
-
-int ridden_begin(struct job *j, struct piecework *ret)
-{
-	static const struct pieces pieces = { maker_new, maker_free, piece_make, piece_take, sizeof(struct ridden_piece), piece_done };
-	struct writing *w = calloc(1, sizeof(*w));
-	int code;
-
-	*ret = (struct piecework){ .by = &pieces, .arg = w };
-	if (w == NULL)
-		return -ENOMEM;
-	w->j = j;
-	code = list_make(w);
-	if (code == 0)
-		code = pieces_cut(w);
-	ret->count = w->pieces;
-	return code;
-}
-
-void ridden_end(struct piecework *work)
-{
-	struct writing *w = work->arg;
-
-	if (w != NULL)
-		free(w->cut);
-	free(w);
 }

@@ -123,10 +123,9 @@ static int block_make(struct job *own, void *arg, void *tool, size_t nth, void *
 	(void)arg;
 	day_format(own->day.day, day);
 	p->rows = p->block.n = p->text.n = 0;
-	for (size_t i = from; ret == 0 && i < end; i++) {
-		works_prefetch_raw(own->order, i, end);
+	works_touch_raw(own->order + from, end - from);
+	for (size_t i = from; ret == 0 && i < end; i++)
 		ret = row_make(own, t, day, own->order[i], p);
-	}
 	if (ret == 0)
 		ret = buffer_room(&p->block, block_bytes(t->writer));
 	if (ret != 0)
@@ -185,34 +184,19 @@ static void result_count(struct clear_stats *s, const struct row_result *r)
 		s->subsidy_fen += c->fare.funder[i].amount.fen * taps;
 }
 
-int rows_begin(struct job *j, struct piecework *ret)
+int rows_write(struct job *j)
 {
 	static const struct pieces blocks = { tool_new, tool_free, block_make, block_take, sizeof(struct block_piece), piece_done };
-	struct taking *t = calloc(1, sizeof(*t));
+	struct taking t = { .job = j, .seen = malloc((results_count(j->results) + 1) * sizeof(struct row_result *)) };
+	int ret = t.seen == NULL ? -ENOMEM : pieces_run(j, &blocks, &t, (j->count + ROWS_PER_BLOCK - 1) / ROWS_PER_BLOCK);
 
-	*ret = (struct piecework){ &blocks, t, (j->count + ROWS_PER_BLOCK - 1) / ROWS_PER_BLOCK };
-	if (t == NULL)
-		return -ENOMEM;
-	t->job = j;
-	t->seen = malloc((results_count(j->results) + 1) * sizeof(struct row_result *));
-	return t->seen == NULL ? -ENOMEM : 0;
-}
-
-int rows_end(struct job *j, struct piecework *w, int result)
-{
-	struct taking *t = w->arg;
-	int ret = result;
-
-	if (t == NULL)
-		return ret;
-	for (size_t i = 0; ret == 0 && i < t->seens; i++) {
-		fold_count(&t->seen[i]->cells, &t->seen[i]->row, t->seen[i]->taps);
-		result_count(&j->stats, t->seen[i]);
+	for (size_t i = 0; ret == 0 && i < t.seens; i++) {
+		fold_count(&t.seen[i]->cells, &t.seen[i]->row, t.seen[i]->taps);
+		result_count(&j->stats, t.seen[i]);
 	}
 	if (ret == 0)
-		ret = decided_write(&t->decided, j->sink, j->day.day);
-	free(t->decided.list);
-	free(t->seen);
-	free(t);
+		ret = decided_write(&t.decided, j->sink, j->day.day);
+	free(t.decided.list);
+	free(t.seen);
 	return ret;
 }

@@ -84,9 +84,9 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 #define PIECES_PER_THREAD 4	/* made ahead of the one that is taken */
 #define PIECES_MAX (PIECES_PER_THREAD * PARTS_MAX)
 
-struct slot { void *piece[2]; unsigned kind; bool ready; int result; };
+struct slot { void *piece; bool ready; int result; };
 struct pipe {
-	const struct piecework *work;
+	const struct pieces *by; void *arg;
 	size_t count, made, taken;		/* made: those somebody has begun */
 	unsigned slots;
 	struct slot slot[PIECES_MAX];
@@ -95,31 +95,18 @@ struct pipe {
 	pthread_cond_t change;
 };
 
-/* Which kind a piece is of, and its number among those. */
-static unsigned piece_kind(const struct pipe *q, size_t nth, size_t *ret_nth)
-{
-	size_t seconds = q->work[1].count, before = nth * seconds / q->count;
-	bool second = (nth + 1) * seconds / q->count > before;
-
-	*ret_nth = second ? before : nth - before;
-	return second;
-}
-
 /* The next piece, if one may be begun. Called with the lock, which is open while it is made. */
-static bool piece_make(struct pipe *q, struct job *own, void *const tool[2])
+static bool piece_make(struct pipe *q, struct job *own, void *tool)
 {
-	size_t nth = q->made, of_kind;
+	size_t nth = q->made;
 	struct slot *s = &q->slot[nth % q->slots];
-	const struct piecework *w;
 	int ret;
 
 	if (q->result != 0 || nth == q->count || nth - q->taken == q->slots)
 		return false;
 	q->made++;
 	pthread_mutex_unlock(&q->lock);
-	s->kind = piece_kind(q, nth, &of_kind);
-	w = &q->work[s->kind];
-	ret = w->by->make(own, w->arg, tool[s->kind], of_kind, s->piece[s->kind]);
+	ret = q->by->make(own, q->arg, tool, nth, s->piece);
 	pthread_mutex_lock(&q->lock);
 	s->result = ret;
 	s->ready = true;
@@ -127,7 +114,7 @@ static bool piece_make(struct pipe *q, struct job *own, void *const tool[2])
 	return true;
 }
 
-static int maker_run(struct job *own, struct pipe *q, void *const tool[2])
+static int maker_run(struct job *own, struct pipe *q, void *tool)
 {
 	pthread_mutex_lock(&q->lock);
 	while (q->result == 0 && q->made < q->count)
@@ -138,7 +125,7 @@ static int maker_run(struct job *own, struct pipe *q, void *const tool[2])
 }
 
 /* Pieces in their order; one that is not ready is waited for while another can be made meanwhile. */
-static int taker_run(struct job *own, struct pipe *q, void *const tool[2])
+static int taker_run(struct job *own, struct pipe *q, void *tool)
 {
 	pthread_mutex_lock(&q->lock);
 	while (q->result == 0 && q->taken < q->count) {
@@ -155,7 +142,7 @@ static int taker_run(struct job *own, struct pipe *q, void *const tool[2])
 			int ret;
 
 			pthread_mutex_unlock(&q->lock);
-			ret = q->work[s->kind].by->take(q->work[s->kind].arg, s->piece[s->kind]);
+			ret = q->by->take(q->arg, s->piece);
 			pthread_mutex_lock(&q->lock);
 			q->result = ret;
 		}
@@ -169,11 +156,9 @@ static int taker_run(struct job *own, struct pipe *q, void *const tool[2])
 static int pipe_part(struct job *own, void *arg, unsigned nth)
 {
 	struct pipe *q = arg;
-	void *tool[2] = { NULL };
-	int ret = 0;
+	void *tool = NULL;
+	int ret = q->by->tool_new(q->arg, &tool);
 
-	for (unsigned k = 0; ret == 0 && k < 2; k++)
-		ret = q->work[k].by->tool_new(q->work[k].arg, &tool[k]);
 	if (ret != 0) {
 		pthread_mutex_lock(&q->lock);
 		q->result = ret;
@@ -182,36 +167,33 @@ static int pipe_part(struct job *own, void *arg, unsigned nth)
 	} else {
 		ret = nth == 0 ? taker_run(own, q, tool) : maker_run(own, q, tool);
 	}
-	for (unsigned k = 0; k < 2; k++)
-		q->work[k].by->tool_free(tool[k]);
+	q->by->tool_free(tool);
 	return ret;
 }
 
 static int slots_new(struct pipe *q)
 {
-	for (unsigned i = 0; i < q->slots; i++)
-		for (unsigned k = 0; k < 2; k++) {
-			q->slot[i].piece[k] = calloc(1, q->work[k].by->piece_bytes);
-			if (q->slot[i].piece[k] == NULL)
-				return -ENOMEM;
-		}
+	for (unsigned i = 0; i < q->slots; i++) {
+		q->slot[i].piece = calloc(1, q->by->piece_bytes);
+		if (q->slot[i].piece == NULL)
+			return -ENOMEM;
+	}
 	return 0;
 }
 
 static void slots_free(struct pipe *q)
 {
-	for (unsigned i = 0; i < q->slots; i++)
-		for (unsigned k = 0; k < 2; k++) {
-			if (q->slot[i].piece[k] != NULL)
-				q->work[k].by->piece_done(q->slot[i].piece[k]);
-			free(q->slot[i].piece[k]);
-		}
+	for (unsigned i = 0; i < q->slots; i++) {
+		if (q->slot[i].piece != NULL)
+			q->by->piece_done(q->slot[i].piece);
+		free(q->slot[i].piece);
+	}
 }
 
-int pieces_run(struct job *j, const struct piecework work[2])
+int pieces_run(struct job *j, const struct pieces *by, void *arg, size_t count)
 {
-	struct pipe q = { .work = work, .count = work[0].count + work[1].count };
-	unsigned parts = parts_wanted(q.count, 2);
+	struct pipe q = { .by = by, .arg = arg, .count = count };
+	unsigned parts = parts_wanted(count, 2);
 	int ret;
 
 	q.slots = parts == 1 ? 1 : parts * PIECES_PER_THREAD;

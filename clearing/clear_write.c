@@ -1,6 +1,5 @@
 /*
- * clear_write - what a clear leaves beside the rows: adjustments, the persons' day, the partners' postings, and the folds
- * of it all. Every write goes through the job's sink, in key order.
+ * clear_write - what a clear leaves beside the rows and the persons' days: adjustments, the partners' postings, and the folds of it all. Every write goes through the job's sink, in key order.
  */
 #include "clearing/clear.h"
 
@@ -8,12 +7,11 @@
 #include <string.h>
 
 #define ROWS_PER_CHECKPOINT 20000
-#define ROWS_MIXED_PER_CHECKPOINT 40000	/* two thirds of them in blocks of many, which cost little to put */
 
 int rows_put(struct job *j, size_t rows)
 {
 	j->put += rows;
-	if (j->put < ROWS_MIXED_PER_CHECKPOINT)
+	if (j->put < ROWS_PER_CHECKPOINT)
 		return 0;
 	j->put = 0;
 	return j->sink->checkpoint(j->sink);
@@ -137,24 +135,9 @@ static int partners_post(struct job *j)
 	return ret;
 }
 
-/* Rows bound the digest of their text, persons' days the disk: so they are written mixed. */
-static int lists_write(struct job *j)
-{
-	struct piecework work[2] = { 0 };
-	int ret = rows_begin(j, &work[0]);
-
-	if (ret == 0)
-		ret = ridden_begin(j, &work[1]);
-	if (ret == 0)
-		ret = pieces_run(j, work);
-	ret = rows_end(j, &work[0], ret);
-	ridden_end(&work[1]);
-	return ret;
-}
-
 int clear_write(struct job *j)
 {
-	int ret = lists_write(j);
+	int ret = rows_write(j);
 
 	if (ret == 0)
 		ret = codes_write(j);

@@ -119,6 +119,58 @@ void *chunk_take(void)
 	return chunk != NULL ? chunk : chunk_untouched();
 }
 
+/* One for who does not ask for zeros; NULL: none to spare. */
+static void *chunk_spare(void)
+{
+	void *chunk = NULL;
+
+	pthread_mutex_lock(&ready.lock);
+	if (ready.used != NULL) {
+		chunk = ready.used;
+		ready.used = ready.used->next;
+		ready.uses--;
+	} else if (ready.count > (ready.wants + 1) / 2) {
+		chunk = ready.chunk[--ready.count];
+	}
+	pthread_mutex_unlock(&ready.lock);
+	return chunk;
+}
+
+/* Addresses for so many, with nothing behind them. */
+static uint8_t *addresses_take(size_t bytes)
+{
+	uint8_t *p = mmap(NULL, bytes + CHUNK_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before = p != MAP_FAILED ? -(uintptr_t)p % CHUNK_BYTES : 0;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (before > 0)
+		munmap(p, before);
+	munmap(p + before + bytes, CHUNK_BYTES - before);
+	return p + before;
+}
+
+/* A chunk keeps its pages when it gets another address. */
+void *chunks_take(size_t count)
+{
+	uint8_t *p = addresses_take(count * CHUNK_BYTES), *at = p;
+	void *chunk;
+
+	for (; p != NULL && at < p + count * CHUNK_BYTES && (chunk = chunk_spare()) != NULL; at += CHUNK_BYTES)
+		if (mremap(chunk, CHUNK_BYTES, CHUNK_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+			chunk_give(chunk);
+			break;
+		}
+	if (p == NULL || at == p + count * CHUNK_BYTES)
+		return p;
+	if (mmap(at, (size_t)(p + count * CHUNK_BYTES - at), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+		munmap(p, count * CHUNK_BYTES);
+		return NULL;
+	}
+	madvise(at, (size_t)(p + count * CHUNK_BYTES - at), MADV_HUGEPAGE);
+	return p;
+}
+
 void chunk_give(void *chunk)
 {
 	struct used *used = chunk;

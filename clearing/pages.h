@@ -24,6 +24,9 @@ void pages_give(void *pages, size_t bytes);
 void *chunk_take(void);
 void *chunk_untouched(void);		/* the same, its pages asked for when they are touched: for what mostly stays small */
 void chunk_give(void *chunk);	/* it may be made ready again; NULL is fine */
+/* So many beside each other, each given back by itself, with whatever was there before: of those given back and of those ready, but
+ * half of what is wanted ready is left, then of pages asked for when they are touched. NULL: no memory. Any thread. */
+void *chunks_take(size_t count);
 /* From here on so many are made ready, fewer than CHUNKS_READY_MAX, and again so many when half of them were taken. 0, or a
  * negative errno: none are, and all works without. */
 #define CHUNKS_READY_MAX 1024

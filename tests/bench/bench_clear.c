@@ -2,7 +2,8 @@
  * bench_clear [TAPS [CARDS [DAYS]]] - a day or more of so many taps (a million) of so many cards (half as many), put into the inbox of
  * a store of its own as if received and verified, then cut and cleared: taps a second, CPU nanoseconds and bytes a tap, and
  * what each stage took of the clock.
- * CLEAR_THREADS says how many threads clear, else one a processor does; CLEAR_MEMORY_MIB what memory records may take.
+ * CLEAR_THREADS says how many threads clear, else one a processor does; CLEAR_MEMORY_MIB what memory records may take; CLEAR_READY_MIB
+ * how much memory lies ready, of which the clear has half, as a daemon's memory_ready_mib does.
  * bench_clear STORE DAY - the same of the open day of a store that is there. It is written to: give a copy.
  */
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clearing/pages.h"
 #include "tests/bench/bench_city.h"
 #include "tests/unit/dir_remove.h"
 #include "tests/unit/tap_sample.h"
@@ -73,6 +75,19 @@ static void taps_put(struct making *m, uint64_t taps, uint64_t cards)
 	city_send(c);
 }
 
+/* Waits until it is there, as it is in a daemon by the time a day is cut. */
+static void memory_make_ready(void)
+{
+	const char *mib = getenv("CLEAR_READY_MIB");
+	size_t chunks = mib != NULL ? strtoull(mib, NULL, 10) * 1048576 / CHUNK_BYTES : 0;
+
+	if (chunks == 0)
+		return;
+	must(chunks_ready(chunks) == 0);
+	while (chunks_ready_now() < chunks && chunks < CHUNKS_READY_MAX)
+		usleep(10000);
+}
+
 static void cleared(struct store *s, int32_t day, uint64_t cards, uint64_t taps_before)
 {
 	static const char *const stage[CLEAR_STAGES] = { "collect", "judge", "rate", "write" };
@@ -83,11 +98,13 @@ static void cleared(struct store *s, int32_t day, uint64_t cards, uint64_t taps_
 	uint64_t before, all;
 	double cpu;
 
+	memory_make_ready();
 	must(txn_begin(s, true, &t) == 0 && day_cut(&t, day, (int64_t)(day + 1) * 86400000) == 0 && txn_commit(&t) == 0);
 	before = store_used_bytes(s);
 	cpu = cpu_now();
 	must(day_clear(s, day, &stats) == 0 && stats.verdict[VERDICT_ACCEPTED] > 0);
 	cpu = cpu_now() - cpu;
+	chunks_ready_stop();
 	all = stats.taps + taps_before;
 	n = (size_t)snprintf(more, sizeof(more), ",\"cards\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"cpu_ns_per_tap\":%.0f,\"bytes_before_per_tap\":%" PRIu64 ",\"bytes_per_tap\":%" PRIu64, cards, stats.verdict[VERDICT_ACCEPTED],
 		 cpu * 1e9 / (double)stats.taps, before / all, store_used_bytes(s) / all);

@@ -284,6 +284,29 @@ static void test_chunks_are_made_ready_again_once_half_of_them_are_taken(void **
 	chunks_ready_stop();
 }
 
+static void test_chunks_beside_each_other_are_of_those_ready_but_half_of_them_and_go_back_one_by_one(void **state)
+{
+	uint8_t *chunks;
+
+	(void)state;
+	assert_int_equal(chunks_ready(4), 0);
+	chunks_wait(4);
+	chunks = chunks_take(3);
+	assert_non_null(chunks);
+	assert_int_equal((uintptr_t)chunks % CHUNK_BYTES, 0);
+	assert_int_equal(chunks_ready_now(), 2);
+	memset(chunks, 0xFF, 3 * CHUNK_BYTES);
+	for (size_t i = 0; i < 3; i++)
+		chunk_give(chunks + i * CHUNK_BYTES);
+	chunks_wait(4);
+	chunks_ready_stop();
+	chunks = chunks_take(2);	/* with none ready */
+	assert_non_null(chunks);
+	memset(chunks, 0xFF, 2 * CHUNK_BYTES);
+	for (size_t i = 0; i < 2; i++)
+		chunk_give(chunks + i * CHUNK_BYTES);
+}
+
 static void test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again(void **state)
 {
 	static const uint8_t zero[4096];
@@ -562,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_a_chunk_is_zeroed_whether_one_was_ready_or_not),
 		cmocka_unit_test(test_blocks_lie_apart_whatever_their_size_and_whoever_gives_them_back),
 		cmocka_unit_test(test_chunks_are_made_ready_again_once_half_of_them_are_taken),
+		cmocka_unit_test(test_chunks_beside_each_other_are_of_those_ready_but_half_of_them_and_go_back_one_by_one),
 		cmocka_unit_test(test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
