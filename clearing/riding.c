@@ -9,14 +9,15 @@
 #include "clearing/pages.h"
 #include "clearing/table.h"
 
-#define UNIT 8u				/* places are so many bytes or a multiple */
+#define UNIT 16u			/* places are so many bytes or a multiple: few sizes, so that those given back are soon taken again */
+#define UNITS_MIN 2u			/* most states grow to so many with the second ride */
 #define BITS_BYTES sizeof(uint16_t)
 #define UNITS_MAX ((BITS_BYTES + sizeof(struct rider_state) + UNIT - 1) / UNIT)
 #define CHUNK_UNITS ((unsigned)(CHUNK_BYTES / UNIT))
 #define NO_PLACE UINT32_MAX
 static_assert(UNITS_MAX <= UINT8_MAX, "an entry has its units in a byte");
 
-struct riding_entry { uint64_t person; uint8_t used, units; uint32_t place; };
+struct riding_entry { uint64_t person; uint8_t used, units; uint32_t place; } __attribute__((packed));
 struct riding {
 	struct table entry;
 	uint8_t **chunk; size_t chunks, units;	/* units taken of all chunks */
@@ -122,7 +123,7 @@ void riding_prefetch_state(const struct riding *r, struct riding_key *key)
  * First bits that tell what a state has, then that. Numbers are as short as those of riders are; a state with any other is kept
  * as it is. A ride that started its window left its moment and its vehicle in several fields: they follow once.
  */
-enum has { HAS_OTHER = 1, HAS_WINDOW = 2, WINDOW_IS_LAST = 4, HAS_OPEN = 8, HAS_ESCORTED = 16, HAS_CARDS = 32, AS_IT_IS = 64 };
+enum has { HAS_OTHER = 1, HAS_WINDOW = 2, WINDOW_IS_LAST = 4, HAS_OPEN = 8, HAS_ESCORTED = 16, HAS_CARDS = 32, AS_IT_IS = 64, HAS_DEAR = 128 };
 #define ACCOUNTS_SHIFT 8		/* above: how many accounts */
 #define ACCOUNT_BYTES 14
 #define SHORT_BYTES_MAX (BITS_BYTES + 65 + RIDER_ACC_MAX * ACCOUNT_BYTES)
@@ -166,6 +167,13 @@ static inline int64_t ms_get(const uint8_t **p)
 	return since != 0 ? (int64_t)(since + MS_FROM) : 0;
 }
 
+/* Two numbers of less than sixteen in a byte. */
+static inline void pair_put(struct out *o, unsigned low, unsigned high)
+{
+	put(o, low | high << 4, 1);
+	o->beyond |= (low | high) >> 4;
+}
+
 static unsigned window_bits(const struct rider_state *s)
 {
 	bool last = s->window_ms == s->last_ms && s->window_vehicle == s->last_vehicle && s->prev_vehicle == s->last_vehicle;
@@ -177,7 +185,8 @@ static unsigned window_bits(const struct rider_state *s)
 
 static unsigned state_bits(const struct rider_state *s)
 {
-	unsigned bits = window_bits(s) | rider_state_accounts(s) << ACCOUNTS_SHIFT;
+	const int64_t fares = s->window_dearest_fen | s->prev_published_fen | s->open_hold_fen | s->open_unfinished_fen;
+	unsigned bits = window_bits(s) | rider_state_accounts(s) << ACCOUNTS_SHIFT | ((uint64_t)fares > UINT16_MAX ? HAS_DEAR : 0);
 
 	if (s->other_ms != 0 || s->other_vehicle != 0)
 		bits |= HAS_OTHER;
@@ -191,15 +200,24 @@ static unsigned state_bits(const struct rider_state *s)
 	return bits;
 }
 
+static inline void fare_put(struct out *o, int64_t fen, unsigned bits)
+{
+	if ((bits & HAS_DEAR) != 0)
+		put(o, (uint64_t)fen, 4);
+	else
+		put(o, (uint64_t)fen, 2);
+}
+
+static inline int64_t fare_get(const uint8_t **p, unsigned bits) { return (int64_t)((bits & HAS_DEAR) != 0 ? get(p, 4) : get(p, 2)); }
+
 static void window_put(struct out *o, const struct rider_state *s, unsigned bits)
 {
 	put(o, s->window_rule, 2);
-	put(o, s->window_uses, 2);
-	put(o, (uint64_t)s->window_dearest_fen, 4);
+	put(o, s->window_uses, 1);
+	fare_put(o, s->window_dearest_fen, bits);
 	put(o, s->prev_line, 4);
-	put(o, s->prev_mode, 1);
-	put(o, s->prev_flags, 1);
-	put(o, (uint64_t)s->prev_published_fen, 4);
+	pair_put(o, s->prev_mode, s->prev_flags);
+	fare_put(o, s->prev_published_fen, bits);
 	if ((bits & WINDOW_IS_LAST) != 0)
 		return;
 	ms_put(o, s->window_ms);
@@ -210,33 +228,33 @@ static void window_put(struct out *o, const struct rider_state *s, unsigned bits
 static void window_get(const uint8_t **p, unsigned bits, struct rider_state *s)
 {
 	s->window_rule = (uint16_t)get(p, 2);
-	s->window_uses = (uint16_t)get(p, 2);
-	s->window_dearest_fen = (int64_t)get(p, 4);
+	s->window_uses = (uint16_t)get(p, 1);
+	s->window_dearest_fen = fare_get(p, bits);
 	s->prev_line = (uint32_t)get(p, 4);
-	s->prev_mode = (uint8_t)get(p, 1);
-	s->prev_flags = (uint8_t)get(p, 1);
-	s->prev_published_fen = (int64_t)get(p, 4);
+	s->prev_mode = **p & 15;
+	s->prev_flags = (uint8_t)(get(p, 1) >> 4);
+	s->prev_published_fen = fare_get(p, bits);
 	s->window_ms = (bits & WINDOW_IS_LAST) != 0 ? s->last_ms : ms_get(p);
 	s->window_vehicle = (bits & WINDOW_IS_LAST) != 0 ? s->last_vehicle : (uint32_t)get(p, 4);
 	s->prev_vehicle = (bits & WINDOW_IS_LAST) != 0 ? s->last_vehicle : (uint32_t)get(p, 4);
 }
 
-static void open_put(struct out *o, const struct rider_state *s)
+static void open_put(struct out *o, const struct rider_state *s, unsigned bits)
 {
 	ms_put(o, s->open_ms);
 	put(o, s->open_line, 4);
 	put(o, s->open_stop, 2);
-	put(o, (uint64_t)s->open_hold_fen, 4);
-	put(o, (uint64_t)s->open_unfinished_fen, 4);
+	fare_put(o, s->open_hold_fen, bits);
+	fare_put(o, s->open_unfinished_fen, bits);
 }
 
-static void open_get(const uint8_t **p, struct rider_state *s)
+static void open_get(const uint8_t **p, unsigned bits, struct rider_state *s)
 {
 	s->open_ms = ms_get(p);
 	s->open_line = (uint32_t)get(p, 4);
 	s->open_stop = (uint16_t)get(p, 2);
-	s->open_hold_fen = (int64_t)get(p, 4);
-	s->open_unfinished_fen = (int64_t)get(p, 4);
+	s->open_hold_fen = fare_get(p, bits);
+	s->open_unfinished_fen = fare_get(p, bits);
 }
 
 static void accounts_put(struct out *o, const struct rider_state *s, unsigned bits)
@@ -285,7 +303,7 @@ static size_t state_pack(const struct rider_state *s, uint8_t *p)
 		put(&o, s->other_vehicle, 4);
 	}
 	if ((bits & HAS_OPEN) != 0)
-		open_put(&o, s);
+		open_put(&o, s, bits);
 	if ((bits & HAS_ESCORTED) != 0)
 		ms_put(&o, s->escorted_ms);
 	accounts_put(&o, s, bits);
@@ -311,7 +329,7 @@ static void state_of(const struct riding *r, const struct riding_entry *e, struc
 		ret_state->other_vehicle = (uint32_t)get(&p, 4);
 	}
 	if ((bits & HAS_OPEN) != 0)
-		open_get(&p, ret_state);
+		open_get(&p, bits, ret_state);
 	if ((bits & HAS_ESCORTED) != 0)
 		ret_state->escorted_ms = ms_get(&p);
 	accounts_get(&p, bits, ret_state);
@@ -354,7 +372,7 @@ void riding_put(struct riding *r, struct riding_key key, const struct rider_stat
 {
 	uint8_t bytes[UNITS_MAX * UNIT];
 	size_t n = state_pack(state, bytes);
-	unsigned units = (unsigned)((n + UNIT - 1) / UNIT);
+	unsigned units = n > UNITS_MIN * UNIT ? (unsigned)((n + UNIT - 1) / UNIT) : UNITS_MIN;
 	struct riding_entry *e = entry_found(key);
 	bool new = false;
 

@@ -1,6 +1,6 @@
 /*
  * riding - the rider states of the open day, by person. Most of a state is zero, and numbers are small, so that a rider
- * with a transfer window takes some thirty bytes, with a counter forty. Private to clearing/.
+ * with a transfer window takes 32 bytes, with a transfer or a counter 48. Private to clearing/.
  */
 #ifndef CLEARING_RIDING_H
 #define CLEARING_RIDING_H

@@ -464,6 +464,35 @@ static void test_a_rider_gets_back_the_state_last_put_for_him(void **state)
 	riding_free(r);
 }
 
+/* With what they left behind when their states grew. */
+static void test_a_rider_of_two_rides_takes_less_than_sixty_bytes(void **state)
+{
+	enum { PEOPLE = 400000 };
+	static uint8_t rides[PEOPLE];
+	struct riding *r;
+
+	(void)state;
+	assert_int_equal(riding_new(&r), 0);
+	for (int n = 0; n < 2 * PEOPLE; n++) {
+		uint64_t person = draw(PEOPLE);
+		struct rider_state s = { .last_ms = 1762140000000 + n, .last_vehicle = (uint32_t)n, .window_rule = 7, .window_uses = 1, .window_ms = 1762140000000 + n,
+					 .window_vehicle = (uint32_t)n, .window_dearest_fen = 200, .prev_line = 9, .prev_vehicle = (uint32_t)n,
+					 .prev_mode = 1, .prev_published_fen = 200 };
+
+		if (rides[person]++ > 0) {
+			s.other_ms = 1762140000000;
+			s.other_vehicle = 8;
+		}
+		if (rides[person] > 1 && draw(8) == 0)
+			s.window_ms = s.other_ms;
+		assert_int_equal(riding_room(r, 1), 0);
+		riding_put(r, riding_key(r, person), &s);
+	}
+	print_message("# %.1f bytes\n", (double)riding_bytes(r) / (double)riding_count(r));
+	assert_true(riding_bytes(r) < 60 * riding_count(r));
+	riding_free(r);
+}
+
 static void test_a_mark_belongs_to_terminal_serial_and_time(void **state)
 {
 	enum { TAPS = 4000 };
@@ -588,6 +617,7 @@ int main(void)
 		cmocka_unit_test(test_chunks_beside_each_other_are_of_those_ready_but_half_of_them_and_go_back_one_by_one),
 		cmocka_unit_test(test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
+		cmocka_unit_test(test_a_rider_of_two_rides_takes_less_than_sixty_bytes),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
 		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),
 	};
