@@ -94,7 +94,7 @@ struct job {
 	struct clear_stats stats;
 	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
-	struct work **number; size_t number_count;	/* those keyed, by card number, then by person and time */
+	struct ranked *ranked; struct work **number; size_t number_count;	/* those keyed: what they are sorted by; where it lay, by card number, then by person and time */
 	struct rerates rerates, everyone;	/* asked for in this day, sorted by rerate_compare; for everyone on earlier days */
 	uint64_t *asked; size_t asked_count, asked_space;	/* persons to rate again without new rides, rising */
 	struct adjustment *adjust; size_t adjust_count, adjust_space;
@@ -169,6 +169,10 @@ struct rank { uint64_t high; uint32_t low; };
 typedef struct rank (*rank_fn)(const struct work *w);
 typedef int (*compare_fn)(const void *, const void *);
 int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
+/* The same of numbers that were noted while the records were looked at; they are spoilt, and the list may lie where they did. */
+struct ranked { uint64_t high; uint32_t low, place; };	/* place: among the day's records */
+static_assert(sizeof(struct ranked) == 16, "as small as can be");
+int ranked_sort(struct job *j, struct ranked *e, size_t count, compare_fn compare, struct work **list) CLEARING_MUST_CHECK;
 /* The records as they were collected into order, where they lie sorted for the most part. */
 int works_order(struct job *j, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
 /* In a walk over a sorted list: so many from i on, of a list that ends at end, are fetched; where that ended. Some, and their bytes too. */
@@ -183,6 +187,7 @@ int clear_judge(struct job *j);
 void judge_alone(struct job *j, struct work *w, const struct tap *tap);
 /* clear_numbers.c: those of each card number by its counter; then the list by person and time. */
 int numbers_judge(struct job *j);
+struct ranked number_ranked(const struct job *j, const struct work *w);	/* what it does that by */
 bool counts_for_counter(const struct work *w);
 /* clear_cap.c: what a device brought beyond the cap on value that no key has proven. After all other verdicts. */
 int judge_caps(struct job *j);

@@ -124,7 +124,7 @@ static size_t keyed_list(struct job *own, size_t from, size_t end, size_t to)
 {
 	for (size_t i = from; i < end; i++)
 		if (own->order[i]->keyed)
-			own->number[to++] = own->order[i];
+			own->ranked[to++] = number_ranked(own, own->order[i]);
 	return to;
 }
 
@@ -154,15 +154,15 @@ static int groups_part(struct job *own, void *arg, unsigned part)
 static int judge_keys(struct job *j)
 {
 	struct groups g = { 0 };
-	int ret = span_new(j, j->count * sizeof(struct work *), &j->numbers);
+	int ret = span_new(j, j->count * sizeof(struct ranked), &j->numbers);
 
 	if (ret != 0)
 		return ret;
-	j->number = j->numbers.p;
+	j->ranked = j->numbers.p;
 	list_cut(j->order, j->count, parts_wanted(j->count, PART_RECORDS_MIN), same_key, &g.cut);
 	ret = parts_run(j, g.cut.parts, groups_part, &g);
 	for (unsigned i = 0; i < g.cut.parts; i++) {
-		memmove(j->number + j->number_count, j->number + g.cut.at[i], g.keyed[i] * sizeof(struct work *));
+		memmove(j->ranked + j->number_count, j->ranked + g.cut.at[i], g.keyed[i] * sizeof(struct ranked));
 		j->number_count += g.keyed[i];
 	}
 	return ret;

@@ -18,9 +18,9 @@ bool counts_for_counter(const struct work *w)
 }
 
 /* A number without its first digit, then what orders the records of one. */
-static struct rank number_rank(const struct work *w)
+struct ranked number_ranked(const struct job *j, const struct work *w)
 {
-	return (struct rank){ card_person(w->pan), (uint32_t)w->generation << 16 | w->counter };
+	return (struct ranked){ card_person(w->pan), (uint32_t)w->generation << 16 | w->counter, (uint32_t)(w - j->work) };
 }
 
 static int counter_compare(const void *pa, const void *pb)
@@ -159,8 +159,10 @@ int numbers_judge(struct job *j)
 {
 	struct sifting s = { 0 };
 	struct span memory;
-	int ret = works_sort(j, j->number, j->number_count, number_rank, counter_compare);
+	int ret;
 
+	j->number = j->numbers.p;
+	ret = ranked_sort(j, j->ranked, j->number_count, counter_compare, j->number);
 	if (ret == 0)
 		ret = span_new(j, j->number_count * sizeof(struct bearer), &j->bearers);
 	if (ret == 0)

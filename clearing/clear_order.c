@@ -2,7 +2,6 @@
  * clear_order - the records of a day put in an order. Records lie all over memory and a comparison of two looks at both;
  * so they are sorted by two numbers of each, side by side, and only those whose numbers are the same are looked at. The
  * numbers go into buckets first, each small enough for the processor's cache, and the buckets are sorted by several threads.
- * A page the system gives anew costs more than reading a record twice: so the numbers lie in memory once.
  */
 #include "clearing/clear.h"
 
@@ -21,9 +20,8 @@
 #define BUCKET_RECORDS 512
 #define BUCKETS_MAX 4096
 #define SAMPLES_PER_BUCKET 8	/* from which the bounds are chosen */
+#define FIRST_BITS 13		/* twice as many as there are bounds */
 
-struct ranked { uint64_t high; uint32_t low, place; };	/* place: among the day's records */
-static_assert(sizeof(struct ranked) == 16, "as small as can be");
 struct by { struct work *work; compare_fn compare; };
 
 static struct ranked ranked_of(const struct by *by, struct work *w, rank_fn rank)
@@ -95,20 +93,74 @@ static struct ranked *runs_sort(struct ranked *from, struct ranked *to, size_t n
 	return from;
 }
 
+/* Numbers spread evenly go to places by how far they are between the lowest and the highest, and hardly one has to be moved from there.
+ * False: they are not spread evenly enough. room: for as many places. */
+#define CROWD 24
+
+static bool spread_sort(const struct ranked *from, struct ranked *to, size_t n, uint32_t *room, const struct by *by)
+{
+	__extension__ typedef unsigned __int128 wide;
+	uint64_t low = from[0].high, high = low, scale;
+
+	for (size_t i = 1; i < n; i++) {
+		low = from[i].high < low ? from[i].high : low;
+		high = from[i].high > high ? from[i].high : high;
+	}
+	if (high - low < n)
+		return false;
+	scale = (uint64_t)(((wide)n << 64) / ((wide)(high - low) + 1));
+	memset(room, 0, n * sizeof(*room));
+	for (size_t i = 0; i < n; i++)
+		if (++room[(size_t)((wide)(from[i].high - low) * scale >> 64)] > CROWD)
+			return false;
+	for (size_t i = 0, at = 0; i < n; i++) {
+		at += room[i];
+		room[i] = (uint32_t)(at - room[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		to[room[(size_t)((wide)(from[i].high - low) * scale >> 64)]++] = from[i];
+	insertion(to, n, by);
+	return true;
+}
+
 /* ---- buckets ------------------------------------------------------------------------------------------------------- */
 
 struct sorting {
 	struct by by;
-	struct work **list; size_t count; unsigned parts;
-	rank_fn rank;
-	struct ranked *to; uint16_t *bucket;		/* in buckets; which bucket each of the list goes to */
+	const struct ranked *from; struct work **list; size_t count; unsigned parts;
+	struct ranked *to;				/* in buckets */
 	uint64_t split[BUCKETS_MAX]; size_t buckets;	/* split: the least high number that is above a bucket */
+	uint64_t low; unsigned shift;			/* of the splits: the first, and which bits tell some of them apart */
+	uint16_t first[(1 << FIRST_BITS) + 2];		/* by these bits the first split that may be above */
 	size_t (*place)[BUCKETS_MAX];			/* by part: how many of each bucket, then where they go */
 	size_t end[BUCKETS_MAX], largest;
-	struct ranked *beside;				/* by part, as much as the largest bucket */
+	struct { struct ranked *beside; uint32_t *room; } own[PARTS_MAX];	/* for the largest bucket */
 };
 
 static size_t slice(size_t count, unsigned parts, unsigned part) { return part == parts ? count : count / parts * part; }
+
+/* Which of the places a number is at, before that of the first split or behind the last one's. */
+static size_t first_at(const struct sorting *s, uint64_t high)
+{
+	uint64_t at = high < s->low ? 0 : ((high - s->low) >> s->shift) + 1;
+
+	return at <= 1 << FIRST_BITS ? (size_t)at : (1 << FIRST_BITS) + 1;
+}
+
+static void firsts_make(struct sorting *s)
+{
+	size_t n = s->buckets - 1, at = 0;
+
+	s->low = s->split[0];
+	s->shift = 0;
+	while (n > 0 && (s->split[n - 1] - s->low) >> s->shift >= 1 << FIRST_BITS)
+		s->shift++;
+	for (size_t i = 0; i < sizeof(s->first) / sizeof(s->first[0]); i++) {
+		while (at < n && first_at(s, s->split[at]) < i)
+			at++;
+		s->first[i] = (uint16_t)at;
+	}
+}
 
 /* The numbers of some, evenly spread, sorted: of them the bounds. Called while nothing is in the buckets yet. */
 static void splits_choose(struct sorting *s)
@@ -117,39 +169,36 @@ static void splits_choose(struct sorting *s)
 	struct ranked *sample = s->to, *sorted;
 
 	for (size_t i = 0; i < n; i++)
-		sample[i] = ranked_of(&s->by, s->list[s->count / n * i], s->rank);
+		sample[i] = s->from[s->count / n * i];
 	sorted = runs_sort(sample, sample + n, n, &s->by);
 	for (size_t i = 0; i + 1 < s->buckets; i++)
 		s->split[i] = sorted[(i + 1) * each].high;
 	s->split[s->buckets - 1] = UINT64_MAX;
+	firsts_make(s);
 }
 
 /* How many bounds are not above it: all of one high number are in one bucket. */
 static size_t bucket_of(const struct sorting *s, uint64_t high)
 {
-	const uint64_t *from = s->split;
+	size_t at = first_at(s, high), from = s->first[at], n = (at <= 1 << FIRST_BITS ? s->first[at + 1] : s->buckets - 1) - from;
 
-	for (size_t n = s->buckets - 1; n > 0; ) {
-		size_t half = (n + 1) / 2;
+	while (n > 0) {
+		size_t half = (n + 1) / 2, more = half & (0 - (size_t)(s->split[from + half - 1] <= high));	/* no branch: which way is not to be foreseen */
 
-		from += half & (0 - (size_t)(from[half - 1] <= high));	/* no branch: which way is not to be foreseen */
+		from += more;
 		n -= half;
 	}
-	return (size_t)(from - s->split);
+	return from;
 }
 
 static int buckets_part(struct job *own, void *arg, unsigned part)
 {
 	struct sorting *s = arg;
-	size_t end = slice(s->count, s->parts, part + 1), touched = slice(s->count, s->parts, part);
+	size_t end = slice(s->count, s->parts, part + 1);
 
 	(void)own;
-	for (size_t i = touched; i < end; i++) {
-		if (i == touched)
-			touched = works_touch(s->list, i, TOUCHED, end);
-		s->bucket[i] = (uint16_t)bucket_of(s, s->rank(s->list[i]).high);
-		s->place[part][s->bucket[i]]++;
-	}
+	for (size_t i = slice(s->count, s->parts, part); i < end; i++)
+		s->place[part][bucket_of(s, s->from[i].high)]++;
 	return 0;
 }
 
@@ -174,21 +223,18 @@ static void places_count(struct sorting *s)
 static int scatter_part(struct job *own, void *arg, unsigned part)
 {
 	struct sorting *s = arg;
-	size_t end = slice(s->count, s->parts, part + 1), touched = slice(s->count, s->parts, part);
+	size_t end = slice(s->count, s->parts, part + 1);
 
 	(void)own;
-	for (size_t i = touched; i < end; i++) {
-		if (i == touched)
-			touched = works_touch(s->list, i, TOUCHED, end);
-		s->to[s->place[part][s->bucket[i]]++] = ranked_of(&s->by, s->list[i], s->rank);
-	}
+	for (size_t i = slice(s->count, s->parts, part); i < end; i++)
+		s->to[s->place[part][bucket_of(s, s->from[i].high)]++] = s->from[i];
 	return 0;
 }
 
-static void bucket_sort(struct sorting *s, size_t b, struct ranked *beside)
+static void bucket_sort(struct sorting *s, size_t b, struct ranked *beside, uint32_t *room)
 {
 	size_t from = bucket_from(s, b), n = s->end[b] - from;
-	const struct ranked *sorted = runs_sort(s->to + from, beside, n, &s->by);
+	const struct ranked *sorted = n > RUN && spread_sort(s->to + from, beside, n, room, &s->by) ? beside : runs_sort(s->to + from, beside, n, &s->by);
 
 	for (size_t i = 0; i < n; i++)
 		s->list[from + i] = s->by.work + sorted[i].place;
@@ -203,18 +249,23 @@ static int sort_part(struct job *own, void *arg, unsigned part)
 	(void)own;
 	for (size_t b = 0; b < s->buckets; b++)
 		if (bucket_from(s, b) >= share && bucket_from(s, b) < share_end)
-			bucket_sort(s, b, s->beside + part * s->largest);
+			bucket_sort(s, b, s->own[part].beside, s->own[part].room);
 	return 0;
 }
 
 static int buckets_sort(struct job *j, struct sorting *s)
 {
+	size_t each = s->largest * (sizeof(struct ranked) + sizeof(uint32_t)) / 8 * 8 + 8;
 	struct span memory;
-	int ret = span_new(j, s->parts * s->largest * sizeof(struct ranked), &memory);
+	int ret = span_new(j, s->parts * each, &memory);
 
-	s->beside = memory.p;
-	if (ret == 0)
-		ret = parts_run(j, s->parts, sort_part, s);
+	if (ret != 0)
+		return ret;
+	for (unsigned i = 0; i < s->parts; i++) {
+		s->own[i].beside = (struct ranked *)(void *)((uint8_t *)memory.p + i * each);
+		s->own[i].room = (uint32_t *)(s->own[i].beside + s->largest);
+	}
+	ret = parts_run(j, s->parts, sort_part, s);
 	span_free(j, &memory);
 	return ret;
 }
@@ -230,6 +281,51 @@ static int sort_run(struct job *j, struct sorting *s)
 	places_count(s);
 	ret = parts_run(j, s->parts, scatter_part, s);
 	return ret == 0 ? buckets_sort(j, s) : ret;
+}
+
+static int large_sort(struct job *j, const struct ranked *from, size_t count, compare_fn compare, struct work **list)
+{
+	struct sorting *s = calloc(1, sizeof(*s));
+	struct span memory;
+	int ret = s == NULL ? -ENOMEM : span_new(j, count * sizeof(struct ranked), &memory);
+
+	if (ret != 0) {
+		free(s);
+		return ret;
+	}
+	s->by = (struct by){ j->work, compare };
+	s->from = from;
+	s->list = list;
+	s->count = count;
+	s->parts = parts_wanted(count, PART_MIN);
+	s->buckets = count / BUCKET_RECORDS + 1 < BUCKETS_MAX ? count / BUCKET_RECORDS + 1 : BUCKETS_MAX;
+	s->to = memory.p;
+	s->place = calloc(s->parts, sizeof(*s->place));
+	ret = s->place == NULL ? -ENOMEM : sort_run(j, s);
+	free(s->place);
+	span_free(j, &memory);
+	free(s);
+	return ret;
+}
+
+int ranked_sort(struct job *j, struct ranked *e, size_t count, compare_fn compare, struct work **list)
+{
+	const struct by by = { j->work, compare };
+	const struct ranked *sorted;
+	struct ranked *room;
+
+	if (count > LITTLE)
+		return large_sort(j, e, count, compare, list);
+	room = malloc((count + 1) * sizeof(*room));
+	if (room == NULL)
+		return -ENOMEM;
+	sorted = runs_sort(e, room, count, &by);
+	if (sorted == e)	/* the list may lie there */
+		sorted = memcpy(room, e, count * sizeof(*room));
+	for (size_t i = 0; i < count; i++)
+		list[i] = by.work + sorted[i].place;
+	free(room);
+	return 0;
 }
 
 /* A few: by insertion, where they lie. */
@@ -257,43 +353,43 @@ static void little_sort(const struct by *by, struct work **list, size_t count, r
 		list[i] = by->work + sorted[i].place;
 }
 
-static int large_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare)
-{
-	struct sorting s = { .by = { j->work, compare }, .list = list, .count = count, .parts = parts_wanted(count, PART_MIN), .rank = rank };
-	struct span memory;
-	int ret;
+/* The numbers of a list: a part each. */
+struct ranking { struct work *const *list; size_t count; unsigned parts; rank_fn rank; struct ranked *to; };
 
-	s.buckets = count / BUCKET_RECORDS + 1 < BUCKETS_MAX ? count / BUCKET_RECORDS + 1 : BUCKETS_MAX;
-	ret = span_new(j, count * (sizeof(struct ranked) + sizeof(uint16_t)), &memory);
-	if (ret != 0)
-		return ret;
-	s.to = memory.p;
-	s.bucket = (uint16_t *)(s.to + count);
-	s.place = calloc(s.parts, sizeof(*s.place));
-	ret = s.place == NULL ? -ENOMEM : sort_run(j, &s);
-	free(s.place);
-	span_free(j, &memory);
-	return ret;
+static int ranked_part(struct job *own, void *arg, unsigned part)
+{
+	const struct ranking *r = arg;
+	const struct by by = { own->work, NULL };
+	size_t i = slice(r->count, r->parts, part), end = slice(r->count, r->parts, part + 1), touched = i;
+
+	for (; i < end; i++) {
+		if (i == touched)
+			touched = works_touch(r->list, i, TOUCHED, end);
+		r->to[i] = ranked_of(&by, r->list[i], r->rank);
+	}
+	return 0;
 }
 
 int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, compare_fn compare)
 {
-	const struct by by = { j->work, compare };
-	struct ranked *room;
+	struct ranking r = { .list = list, .count = count, .parts = parts_wanted(count, PART_MIN), .rank = rank };
+	struct span memory;
+	int ret;
 
 	assert(j->count <= UINT32_MAX);
 	if (count <= RUN) {
 		few_sort(list, count, compare);
 		return 0;
 	}
-	if (count > LITTLE)
-		return large_sort(j, list, count, rank, compare);
-	room = malloc(2 * count * sizeof(*room));
-	if (room == NULL)
-		return -ENOMEM;
-	little_sort(&by, list, count, rank, room);
-	free(room);
-	return 0;
+	ret = span_new(j, count * sizeof(*r.to), &memory);
+	if (ret != 0)
+		return ret;
+	r.to = memory.p;
+	ret = parts_run(j, r.parts, ranked_part, &r);
+	if (ret == 0)
+		ret = ranked_sort(j, r.to, count, compare, list);
+	span_free(j, &memory);
+	return ret;
 }
 
 /* ---- what is sorted for the most part --------------------------------------------------------------------------- */
