@@ -103,8 +103,8 @@ void live_wait(struct live *l);
 bool live_idle(struct live *l);		/* it has nothing in hand, nor will have before the next batch */
 uint64_t live_rated_due(const struct live *l);	/* rated.records once all is rated */
 struct rated live_rated(const struct live *l);		/* while nothing is in hand */
-/* The receipt given for this batch before; NULL: none. *ret_differs: same serial, other digest. */
-const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs);
+/* The receipt given for this batch before; false: none. *ret_differs: same serial, other digest. */
+bool live_answer(const struct live *l, const char *device, const struct batch *b, struct receipt *ret_receipt, bool *ret_differs);
 /* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
 	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);

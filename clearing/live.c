@@ -25,8 +25,7 @@ int live_new(struct live **ret)
 		return -ENOMEM;
 	if (seen_new(&l->seen) != 0 || riding_new(&l->riding) != 0 || table_open(&l->counted, COUNTER_BYTES, sizeof(struct counted)) != 0 ||
 	    table_open(&l->coded, TAP_CODE_BYTES, sizeof(struct coded)) != 0 ||
-	    table_open(&l->answer[0], offsetof(struct answer, used), sizeof(struct answer)) != 0 ||
-	    table_open(&l->answer[1], offsetof(struct answer, used), sizeof(struct answer)) != 0 || known_new(KNOWN_PLACES, &l->known) != 0 ||
+	    answers_open(&l->answer[0]) != 0 || answers_open(&l->answer[1]) != 0 || known_new(KNOWN_PLACES, &l->known) != 0 ||
 	    rater_new(l->riding, l->known, &l->rater) != 0 || unproven_new(&l->unproven) != 0 || code_asks_new(&l->asks) != 0) {
 		live_free(l);
 		return -ENOMEM;
@@ -35,20 +34,12 @@ int live_new(struct live **ret)
 	return 0;
 }
 
-static void receipts_drop(struct table *t)
-{
-	struct answer *a;
-
-	for (size_t at = 0; t->place != NULL && (a = table_next(t, &at)) != NULL;)
-		free(a->receipt);
-}
-
 void live_free(struct live *l)
 {
 	if (l == NULL)
 		return;
 	for (size_t i = 0; i < 2; i++) {
-		receipts_drop(&l->answer[i]);
+		answers_drop(&l->answer[i]);
 		table_close(&l->answer[i]);
 	}
 	rater_free(l->rater);
@@ -72,7 +63,7 @@ void live_reset_day(struct live *l)
 	riding_reset(l->riding);
 	table_clear(&l->counted);
 	table_clear(&l->coded);
-	receipts_drop(&before);
+	answers_drop(&before);
 	table_clear(&before);
 	l->answer[1] = l->answer[0];
 	l->answer[0] = before;
@@ -102,23 +93,17 @@ struct code_asks *live_asks(struct live *l) { return l->asks; }
 
 /* ---- answers given ----------------------------------------------------------------------------- */
 
-static struct answer answer_key(const char *device, uint32_t file_serial)
-{
-	struct answer key = { .device = "" };
-
-	snprintf(key.device, sizeof(key.device), "%.15s", device);
-	be32_put(key.file_serial, file_serial);
-	return key;
-}
-
-const struct receipt *live_answer(const struct live *l, const char *device, const struct batch *b, bool *ret_differs)
+bool live_answer(const struct live *l, const char *device, const struct batch *b, struct receipt *ret_receipt, bool *ret_differs)
 {
 	const struct answer key = answer_key(device, b->file_serial), *a = table_find(&l->answer[0], &key);
 
 	if (a == NULL)
 		a = table_find(&l->answer[1], &key);
 	*ret_differs = a != NULL && memcmp(a->digest, b->digest, DIGEST_BYTES) != 0;
-	return a == NULL || *ret_differs ? NULL : a->receipt;
+	if (a == NULL || *ret_differs)
+		return false;
+	answer_receipt(a, ret_receipt);
+	return true;
 }
 
 /* ---- judging -------------------------------------------------------------------------------------- */
@@ -264,44 +249,13 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	return v;
 }
 
-static void receipt_count(struct receipt *r, enum verdict v)
-{
-	if (v == VERDICT_ACCEPTED || v == VERDICT_EVENT)
-		r->accepted++;
-	else if (v == VERDICT_PENDING || v == VERDICT_PENDING_TAC || v == VERDICT_GREY)
-		r->pending++;
-	else if (v == VERDICT_DUPLICATE || v == VERDICT_GREY_SUPERSEDED)
-		r->duplicate++;
-	else
-		r->refused++;
-}
-
-int live_remember(struct table *answers, const struct answer *key, const struct receipt *r)
-{
-	struct receipt *copy = malloc(sizeof(*copy));
-	int ret = copy == NULL ? -ENOMEM : table_room(answers, 1);
-	struct answer *a;
-	bool new;
-
-	if (ret != 0) {
-		free(copy);
-		return ret;
-	}
-	*copy = *r;
-	a = table_at(answers, key, &new);
-	free(a->receipt);
-	a->receipt = copy;
-	memcpy(a->digest, key->digest, DIGEST_BYTES);
-	return 0;
-}
-
 static int remember(struct live *l, const char *device, const struct batch *b, const struct receipt *r)
 {
 	struct answer key = answer_key(device, b->file_serial);
 	int ret;
 
 	memcpy(key.digest, b->digest, DIGEST_BYTES);
-	ret = live_remember(&l->answer[0], &key, r);
+	ret = answer_put(&l->answer[0], &key, r);
 	if (ret == 0)
 		image_answer(l->image, 0, table_find(&l->answer[0], &key));
 	return ret;

@@ -5,6 +5,7 @@
 #ifndef CLEARING_LIVE_H
 #define CLEARING_LIVE_H
 
+#include "clearing/answers.h"
 #include "clearing/code_route.h"
 #include "clearing/daemon.h"
 #include "clearing/image.h"
@@ -17,7 +18,6 @@
 #define COUNTER_BYTES 13
 struct counted { uint8_t key[COUNTER_BYTES], used, tac[4]; };	/* card number, generation, counter */
 struct coded { uint8_t code[TAP_CODE_BYTES], used; bool verified; };
-struct answer { char device[DEVICE_BYTES_MAX + 1]; uint8_t file_serial[4], used; uint8_t digest[DIGEST_BYTES]; struct receipt *receipt; };
 struct live {
 	struct seen *seen;
 	struct riding *riding;
@@ -33,9 +33,6 @@ struct live {
 	bool read[BATCH_TAPS_MAX];
 	uint64_t hash[BATCH_TAPS_MAX];	/* of its counter's place */
 };
-
-/* A receipt under its key, which has the batch's digest; the one before of that key goes. -ENOMEM. */
-int live_remember(struct table *answers, const struct answer *key, const struct receipt *r);
 
 /* ---- live_image.c: rows of what changed; o NULL: nothing is to be done -------------------------------------- */
 

@@ -71,15 +71,15 @@ void image_code(struct image_out *o, const struct coded *c)
 
 void image_answer(struct image_out *o, unsigned before, const struct answer *a)
 {
-	const struct receipt *r = a->receipt;
-	const uint32_t number[5] = { r->accepted, r->pending, r->duplicate, r->refused, r->count };
-	uint8_t *p = o != NULL ? image_row(o, IMAGE_ANSWER, ANSWER_BYTES + r->count) : NULL;
+	uint8_t *p = o != NULL ? image_row(o, IMAGE_ANSWER, ANSWER_BYTES + a->count) : NULL;
+	struct receipt r;
 
 	if (p == NULL)
 		return;
+	answer_receipt(a, &r);
 	*p++ = (uint8_t)before;
-	p = put(put(put(p, a->device, sizeof(a->device)), &r->file_serial, 4), a->digest, DIGEST_BYTES);
-	put(put(put(p, &r->inbox_seq, 8), number, sizeof(number)), r->verdict, r->count);
+	p = put(put(put(p, a->device, sizeof(a->device)), &r.file_serial, 4), a->digest, DIGEST_BYTES);
+	put(put(put(p, &r.inbox_seq, 8), (const uint32_t[]){ r.accepted, r.pending, r.duplicate, r.refused, r.count }, 20), r.verdict, r.count);
 }
 
 void image_device(struct image_out *o, const char *device, int64_t fen)
@@ -403,7 +403,7 @@ static int answer_read(struct live *l, const uint8_t *p, size_t n)
 
 	if (t == NULL || !receipt_read(p, n, &key, &r))
 		return CLEARING_E_STORE;
-	return live_remember(t, &key, &r);
+	return answer_put(t, &key, &r);
 }
 
 static int device_read(struct live *l, const uint8_t *p, size_t n)

@@ -198,19 +198,17 @@ static void refuse(struct daemon *d, struct item *item, int code, const char *te
 /* began: when the writer came to it; *ret_ended: when it was done with it. */
 static int batch_judge(struct daemon *d, struct txn *t, struct item *item, uint64_t began, uint64_t *ret_ended)
 {
-	const struct receipt *before;
 	uint64_t beyond;
-	bool differs;
+	bool before, differs;
 	int ret;
 
 	item->seq = 0;
-	before = live_answer(d->live, item->device, &item->batch, &differs);
+	before = live_answer(d->live, item->device, &item->batch, &item->receipt, &differs);
 	if (differs) {
 		refuse(d, item, TAP_E_DIGEST, "this file serial was used with other content", false);
 		return 0;
 	}
-	if (before != NULL) {
-		item->receipt = *before;
+	if (before) {
 		item->receipt.repeated = true;
 		live_note_repeated(d->live);
 		return 0;

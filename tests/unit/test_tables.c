@@ -13,6 +13,7 @@
 
 #include "tests/unit/house.h"
 
+#include "clearing/answers.h"
 #include "clearing/blocks.h"
 #include "clearing/pages.h"
 #include "clearing/riding.h"
@@ -493,6 +494,45 @@ static void test_a_rider_of_two_rides_takes_less_than_sixty_bytes(void **state)
 	riding_free(r);
 }
 
+static struct receipt receipt_draw(uint32_t file_serial)
+{
+	struct receipt r = { .file_serial = file_serial, .inbox_seq = draw(UINT64_MAX), .count = (uint32_t)draw(BATCH_TAPS_MAX + 1) };
+	uint64_t mostly = draw(3) == 0 ? draw(VERDICT_COUNT) : VERDICT_ACCEPTED, others = draw(3) == 0 ? 2 : draw(1000) + 1;
+
+	for (uint32_t i = 0; i < r.count; i++) {
+		r.verdict[i] = (uint8_t)(draw(others) == 1 ? draw(VERDICT_COUNT) : mostly);
+		receipt_count(&r, (enum verdict)r.verdict[i]);
+	}
+	return r;
+}
+
+static void test_a_batch_has_again_the_receipt_it_was_given_last(void **state)
+{
+	enum { BATCHES = 300 };
+	static struct receipt plain[BATCHES];
+	struct receipt r;
+	struct table t;
+
+	(void)state;
+	assert_int_equal(answers_open(&t), 0);
+	for (int n = 0; n < 5000; n++) {
+		uint32_t serial = (uint32_t)draw(BATCHES);
+		struct answer name = answer_key("V-1", serial);
+		const struct answer *a = table_find(&t, &name);
+
+		assert_int_equal(a != NULL, plain[serial].inbox_seq != 0);
+		if (a != NULL) {
+			answer_receipt(a, &r);
+			assert_memory_equal(&r, &plain[serial], sizeof(r));
+		}
+		plain[serial] = receipt_draw(serial);
+		plain[serial].inbox_seq |= 1;
+		assert_int_equal(answer_put(&t, &name, &plain[serial]), 0);
+	}
+	answers_drop(&t);
+	table_close(&t);
+}
+
 static void test_a_mark_belongs_to_terminal_serial_and_time(void **state)
 {
 	enum { TAPS = 4000 };
@@ -618,6 +658,7 @@ int main(void)
 		cmocka_unit_test(test_a_chunk_that_was_given_back_is_zeroed_before_it_is_taken_again),
 		cmocka_unit_test(test_a_rider_gets_back_the_state_last_put_for_him),
 		cmocka_unit_test(test_a_rider_of_two_rides_takes_less_than_sixty_bytes),
+		cmocka_unit_test(test_a_batch_has_again_the_receipt_it_was_given_last),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
 		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),
 	};
