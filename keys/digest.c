@@ -187,13 +187,29 @@ static int64_t days_of_civil(unsigned year, unsigned month, unsigned day)
 #define LOCAL_OFFSET_S (8 * 3600)
 static uint8_t bcd(unsigned v) { return (uint8_t)(v / 10 << 4 | v % 10); }
 
-struct mac_time mac_time_of_ms(int64_t time_ms)
+#define DAY_S 86400
+/* A civil day's first second, and its date as a MAC has it. */
+struct civil_day { int64_t from_s; uint8_t bcd[4]; };
+
+static struct civil_day day_of_s(int64_t s)
 {
-	int64_t s = time_ms / 1000 - (time_ms % 1000 < 0) + LOCAL_OFFSET_S, days = s / 86400 - (s % 86400 < 0);
-	unsigned left = (unsigned)(s - days * 86400), year, month, day;
+	int64_t days = s / DAY_S - (s % DAY_S < 0);
+	unsigned year, month, day;
 
 	civil_of_days(days, &year, &month, &day);
-	return (struct mac_time){ { bcd(year / 100 % 100), bcd(year % 100), bcd(month), bcd(day), bcd(left / 3600), bcd(left / 60 % 60), bcd(left % 60) } };
+	return (struct civil_day){ days * DAY_S, { bcd(year / 100 % 100), bcd(year % 100), bcd(month), bcd(day) } };
+}
+
+struct mac_time mac_time_of_ms(int64_t time_ms)
+{
+	static _Thread_local struct civil_day day = { .from_s = INT64_MAX };	/* codes are asked about day by day */
+	int64_t s = time_ms / 1000 - (time_ms % 1000 < 0) + LOCAL_OFFSET_S;
+	unsigned left;
+
+	if (s < day.from_s || s - day.from_s >= DAY_S)
+		day = day_of_s(s);
+	left = (unsigned)(s - day.from_s);
+	return (struct mac_time){ { day.bcd[0], day.bcd[1], day.bcd[2], day.bcd[3], bcd(left / 3600), bcd(left / 60 % 60), bcd(left % 60) } };
 }
 
 bool mac_time_to_ms(const struct mac_time *t, int64_t *ret_ms)
