@@ -140,11 +140,13 @@ static inline void put(struct out *o, uint64_t v, size_t bytes)
 	o->beyond |= v >> (8 * bytes);
 }
 
+/* Five bytes are four and one: a number put together in memory is read after it was written there. */
 static inline uint64_t get(const uint8_t **p, size_t bytes)
 {
 	uint64_t v = 0;
 
-	memcpy(&v, *p, bytes);
+	memcpy(&v, *p, bytes == 5 ? 4 : bytes);
+	v |= bytes == 5 ? (uint64_t)(*p)[4] << 32 : 0;
 	*p += bytes;
 	return v;
 }
