@@ -130,7 +130,8 @@ static void counter_key(const struct tap *tap, uint8_t generation, uint8_t key[C
 	be16_put(key + 11, (uint16_t)tap->card_counter);
 }
 
-static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generation)
+/* hash: of the card's first generation, as nearly all are. */
+static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generation, uint64_t hash)
 {
 	uint8_t key[COUNTER_BYTES];
 	struct counted *c;
@@ -139,7 +140,7 @@ static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generat
 	if (!tap_has_counter(tap))
 		return false;
 	counter_key(tap, generation, key);
-	c = table_at(&l->counted, key, &new);
+	c = table_at_by(&l->counted, generation == 0 ? hash : table_hash(&l->counted, key), key, &new);
 	if (!new)
 		return memcmp(c->tac, tap->tac, 4) != 0;
 	memcpy(c->tac, tap->tac, 4);
@@ -193,6 +194,35 @@ static void ask_note(struct live *l, const struct tap *tap, uint64_t seq)
 	image_ask(l->image, &w);
 }
 
+/* The reference data may be others now. */
+static void recent_forget(struct live *l)
+{
+	l->terminal.stays = l->issuer.stays = (struct span_ms){ 0, 0 };
+}
+
+/* Of the record before, as long as it is the same. */
+static const struct terminal_row *terminal_of(struct live *l, const struct refdata *ref, const struct tap *tap)
+{
+	struct recent *r = &l->terminal;
+
+	if (tap->time_ms >= r->stays.from_ms && tap->time_ms < r->stays.to_ms && memcmp(r->number, tap->terminal, sizeof(tap->terminal)) == 0)
+		return r->row;
+	r->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
+	memcpy(r->number, tap->terminal, sizeof(tap->terminal));
+	return r->row = refdata_terminal_while(ref, tap->terminal, tap->time_ms, &r->stays);
+}
+
+static const struct issuer_row *issuer_of(struct live *l, const struct refdata *ref, const struct tap *tap)
+{
+	struct recent *r = &l->issuer;
+
+	if (tap->time_ms >= r->stays.from_ms && tap->time_ms < r->stays.to_ms && memcmp(r->number, tap->issuer, sizeof(tap->issuer)) == 0)
+		return r->row;
+	r->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
+	memcpy(r->number, tap->issuer, sizeof(tap->issuer));
+	return r->row = refdata_issuer_while(ref, tap->issuer, tap->time_ms, &r->stays);
+}
+
 /* What it looks like on arrival; without a tariff in force nothing. */
 static void fare_ask(struct live *l, const struct refdata *ref, const struct tap *tap, uint32_t operator_id, uint64_t seq)
 {
@@ -202,9 +232,9 @@ static void fare_ask(struct live *l, const struct refdata *ref, const struct tap
 		rater_add(l->rater, tap, tariff, operator_id, seq);
 }
 
-/* The record with what is known of its code now; tap NULL: it cannot be read. seq: the event that tells it. */
+/* The record with what is known of its code now; tap NULL: it cannot be read. hash: of its counter. seq: the event that tells it. */
 static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct record *r, const struct tap *tap,
-			      uint64_t seq)
+			      uint64_t hash, uint64_t seq)
 {
 	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .check = (enum key_check)r->check, .device = r->device, .future = (r->bits & EVENT_BIT_FUTURE) != 0, .open_day = r->day,
@@ -219,8 +249,8 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	in.check = refdata_check_of(ref, tap, in.check);
 	if (service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < r->day && refdata_tariff(ref, tap->time_ms) != NULL)
 		limits.too_old_days = tariff_late(refdata_tariff(ref, tap->time_ms)).hard_days;
-	in.terminal = refdata_terminal(ref, tap->terminal, tap->time_ms);
-	in.issuer = refdata_issuer(ref, tap->issuer, tap->time_ms);
+	in.terminal = terminal_of(l, ref, tap);
+	in.issuer = issuer_of(l, ref, tap);
 	in.blacklisted = refdata_blacklisted(ref, tap->pan, tap->time_ms);
 	if (txn_any(t, DB_CARD) && card_life_at(t, tap->pan, seq, tap->time_ms, &life))
 		in.card = card_stands(&life, tap);
@@ -234,7 +264,7 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 		mark->grey = in.check == KEY_CHECK_GREY;
 		mark->content = content;
 		image_mark(l->image, tap, mark);
-		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, tap, life.generation))
+		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, tap, life.generation, hash))
 			in.seen = SEEN_COUNTER;
 		if (in.seen == SEEN_NO && code_taken(l, t, open_day, tap, in.check))
 			in.seen = SEEN_CODE;
@@ -261,35 +291,34 @@ static int remember(struct live *l, const char *device, const struct batch *b, c
 	return ret;
 }
 
-/* For the records of a batch, so that none of it is half remembered. */
+/* For the records of a batch, which one device brought, so that none of it is half remembered. */
 static int tables_room(struct live *l, size_t records)
 {
 	int ret = seen_room(l->seen, records);
 
 	if (ret == 0)
+		ret = unproven_room(l->unproven);
+	if (ret == 0)
 		ret = table_room(&l->counted, records);
 	return ret == 0 ? table_room(&l->coded, records) : ret;
 }
 
-static int asks_room(struct live *l)
+static uint64_t counter_hash(const struct live *l, const struct tap *tap)
 {
-	int ret = code_asks_room(l->asks);
+	uint8_t key[COUNTER_BYTES];
 
-	return ret == 0 ? unproven_room(l->unproven) : ret;
+	counter_key(tap, 0, key);
+	return table_hash(&l->counted, key);
 }
 
 /* The batch decoded; and where its counters will go is fetched from memory before the first of them is looked at. */
 static void batch_read(struct live *l, const struct batch *b)
 {
-	uint8_t key[COUNTER_BYTES];
 	const char *field;
 
 	for (uint32_t i = 0; i < b->count; i++) {
 		l->read[i] = tap_read(b->tap[i].p, b->tap[i].n, &l->tap[i], &field) == 0;
-		if (!l->read[i])
-			continue;
-		counter_key(&l->tap[i], 0, key);
-		l->hash[i] = table_hash(&l->counted, key);
+		l->hash[i] = l->read[i] ? counter_hash(l, &l->tap[i]) : 0;
 	}
 	for (uint32_t i = 0; i < b->count; i++)
 		if (l->read[i])
@@ -304,16 +333,17 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 
 	if (ret != 0)
 		return ret;
+	recent_forget(l);
 	batch_read(l, b);
 	for (uint32_t i = 0; ret == 0 && i < b->count; i++) {
 		const struct record record = { .raw = b->tap[i].p, .raw_bytes = b->tap[i].n, .device = device, .day = open_day, .check = marks[2 * i],
 					       .bits = marks[2 * i + 1] };
 		enum verdict v;
 
-		ret = asks_room(l);
+		ret = code_asks_room(l->asks);
 		if (ret != 0)
 			break;
-		v = judge_tap(l, ref, t, open_day, &record, l->read[i] ? &l->tap[i] : NULL, seq);
+		v = judge_tap(l, ref, t, open_day, &record, l->read[i] ? &l->tap[i] : NULL, l->hash[i], seq);
 		r.verdict[i] = (uint8_t)v;
 		receipt_count(&r, v);
 		l->totals.verdict[v]++;
@@ -367,24 +397,26 @@ int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32
 
 	if (ret != 0)
 		return ret;
-
+	recent_forget(l);
 	for (int64_t i = 0, n = rechecks_count(e); ret == 0 && i < n; i++) {
 		const struct recheck k = recheck_at(e, (size_t)i);
 		int64_t amount = l->totals.amount_fen;
 		const char *field;
 		struct record r;
 		struct tap tap;
+		const struct tap *good;
 		enum verdict v;
 
 		ret = tables_room(l, 1);
 		if (ret == 0)
-			ret = asks_room(l);
+			ret = code_asks_room(l->asks);
 		if (ret == 0 && !records_get(records, k.seq, k.nth, &r))
 			ret = t->error != 0 ? t->error : CLEARING_E_STORE;
 		if (ret != 0)
 			break;
 		r.check = k.check;
-		v = judge_tap(l, ref, t, open_day, &r, tap_decode(r.raw, r.raw_bytes, &tap, &field) == 0 ? &tap : NULL, e->seq);
+		good = tap_decode(r.raw, r.raw_bytes, &tap, &field) == 0 ? &tap : NULL;
+		v = judge_tap(l, ref, t, open_day, &r, good, good != NULL ? counter_hash(l, good) : 0, e->seq);
 		recheck_count(l, open_day, &r, amount, v);
 		ret = rater_hand(l->rater, t, open_day);
 	}

@@ -18,6 +18,8 @@
 #define COUNTER_BYTES 13
 struct counted { uint8_t key[COUNTER_BYTES], used, tac[4]; };	/* card number, generation, counter */
 struct coded { uint8_t code[TAP_CODE_BYTES], used; bool verified; };
+/* A terminal or an issuer of a batch, and how long it stays as it is. */
+struct recent { uint8_t number[6]; struct span_ms stays; const void *row; };
 struct live {
 	struct seen *seen;
 	struct riding *riding;
@@ -32,6 +34,7 @@ struct live {
 	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
 	bool read[BATCH_TAPS_MAX];
 	uint64_t hash[BATCH_TAPS_MAX];	/* of its counter's place */
+	struct recent terminal, issuer;	/* of the record before */
 };
 
 /* ---- live_image.c: rows of what changed; o NULL: nothing is to be done -------------------------------------- */

@@ -63,7 +63,7 @@ void tap_ride(const struct tap *tap, const struct tariff *t, struct ride *ret_ri
 	struct ride *r = ret_ride;
 
 	*r = (struct ride){
-		.time_ms = tap->time_ms, .medium = (enum ride_medium)tap->medium, .issuer = be_read(tap->issuer, 4),
+		.time_ms = tap->time_ms, .medium = (enum ride_medium)tap->medium, .issuer = be32_get(tap->issuer),
 		.event = tap->kind == TAP_BOARD ? RIDE_ON : tap->kind == TAP_ALIGHT ? RIDE_OFF : RIDE_SINGLE,
 		.card_class = (uint8_t)tap->card_class, .card_subtype = (uint16_t)tap->card_subtype,
 		.operator_id = tap->operator_id, .direction = (uint8_t)tap->direction, .distance_m = tap->distance_m,
