@@ -33,9 +33,15 @@ field() { # FILE NAME: a member of a JSON object
 	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"
 }
 port_free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+with_peak() { # FILE COMMAND...: runs it; the most memory it had, in MiB, is in FILE
+	python3 -c 'import resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10))
+sys.exit(code if code >= 0 else 1)' "$@"
+}
 city_make() { # ALG
 	[ ! -e "$work/city/upload.qfu" ] || return
-	"$B/qingfen" sim city --out "$work/city" --purse "$1" --lines 60 --devices "$devices" --taps "$taps" --cards "$cards" \
+	with_peak "$work/city_peak" "$B/qingfen" sim city --out "$work/city" --purse "$1" --lines 60 --devices "$devices" --taps "$taps" --cards "$cards" \
 		--batch "$batch" --day $day >"$work/city.log" 2>&1 || fail "sim city"
 }
 daemon_start() { # [line of configuration]...: a daemon with an empty store and the city's reference data
@@ -102,7 +108,7 @@ anon_kb() { sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"; } # 
 again() { # the daemon anew over the same store; what it says is in $work/again.log
 	"$B/clearingd" -c "$work/clearingd.conf" >"$work/again.log" 2>&1 &
 	pid=$!
-	for _ in $(seq 6000); do grep -q event=ready "$work/again.log" && return; sleep 0.05; done
+	for _ in $(seq $((${BENCH_LIMIT:-1800} * 20))); do grep -q event=ready "$work/again.log" && return; sleep 0.05; done
 	fail "restart"
 }
 replayed() { sed -n "s/.*event=replayed.* $1=\([^ ]*\).*/\1/p" "$work/again.log"; } # NAME
@@ -113,7 +119,8 @@ upload() { # [--pace N]
 	for _ in $(seq 100); do [ "$(memory_ready_now)" -ge "${memory_ready:-512}" ] && break; sleep 0.1; done
 	rm -f "$work/mark" "$work/cpu"
 	(until [ -e "$work/mark" ]; do sleep 0.005; done; cpu_s $pid >"$work/cpu"; ready_s $pid >"$work/ready") & watch=$!
-	timeout 1800 "$B/qingfen" sim validators --city "$work/city" --connect "127.0.0.1:$port" --bench --limit 1800 --mark "$work/mark" --mark-at 0 --json "$@" \
+	with_peak "$work/generator_peak" timeout "${BENCH_LIMIT:-1800}" "$B/qingfen" sim validators --city "$work/city" \
+		--connect "127.0.0.1:$port" --bench --limit "${BENCH_LIMIT:-1800}" --mark "$work/mark" --mark-at 0 --json "$@" \
 		>"$work/upload.json" 2>"$work/upload.log" || fail "sim validators"
 	before=$(cpu_s $pid) ready=$(ready_s $pid)
 	wait $watch

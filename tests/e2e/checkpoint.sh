@@ -22,7 +22,7 @@ start() { # [COMMAND...]: the daemon, run by that command
 }
 killed() { [ $pid -eq 0 ] || { kill -9 $pid; wait $pid; } 2>/dev/null; pid=0; }
 stopped() { kill $pid && wait $pid; local code=$?; pid=0; return $code; }
-send() { "$B/qingfen" sim validators --city "$dir" --connect "127.0.0.1:$port" --bench --limit 60 "$@" >/dev/null 2>&1; }
+send() { "$B/qingfen" sim validators --city "$dir" --connect "127.0.0.1:$port" --bench --memory 0 --limit 60 "$@" >/dev/null 2>&1; }
 known() { "$B/qingfen" status --json | grep -oE '"(taps_received|verdicts|batches)":(\{[^}]*\}|[0-9]+)'; }
 field() { sed -n "s/.*event=replayed.* $1=\([^ ]*\).*/\1/p" "$dir/log"; }
 same() { # sentence: a start with the image knows what one without it does

@@ -49,7 +49,7 @@ import select, socket, ssl, struct, sys, time
 dir, port = sys.argv[1], int(sys.argv[2])
 data, at, of = open(dir + "/upload.qfu", "rb").read(), 8, {}
 while at < len(data):
-    device, terminal, resent, n = data[at:at + 16].rstrip(b"\0"), data[at + 16:at + 22], data[at + 22], struct.unpack(">I", data[at + 28:at + 32])[0]
+    device, terminal, resent, n = data[at:at + 16].rstrip(b"\0"), data[at + 16:at + 22], data[at + 22], struct.unpack(">I", data[at + 27:at + 31])[0] - 1
     if not resent: of.setdefault((device, terminal), []).append(data[at + 32:at + 32 + n])
     at += 32 + n
 (device, terminal), batches = max(of.items(), key=lambda item: sum(map(len, item[1])))

@@ -317,6 +317,35 @@ static void a_cut_upload_file_is_refused(void **state)
 	assert_null(u);
 }
 
+/* Of a map, and with no room for it. */
+static void an_upload_is_read_as_frames_whether_it_fits_into_memory_or_not(void **state)
+{
+	static struct batch b;
+	uint8_t head[FRAME_HEAD_BYTES];
+
+	(void)state;
+	for (int mapped = 0; mapped < 2; mapped++) {
+		struct upload *u = upload_of("a");
+		struct upload_row row = upload_row_of(u, u->p + UPLOAD_HEAD_BYTES, u->p + u->n);
+		struct upload_entry e;
+		const uint8_t *p;
+
+		assert_true(u->n > 4 * ROW_STEP_BYTES / 2);
+		assert_int_equal(upload_ready(u, mapped ? u->n : u->n - 1), 0);
+		for (size_t at = 0; upload_next(u, &at, &e) == 1;) {
+			p = upload_row_read(u, &row, e.batch - FRAME_HEAD_BYTES, FRAME_HEAD_BYTES + e.bytes);
+			assert_non_null(p);
+			assert_true((p == e.batch - FRAME_HEAD_BYTES) == mapped);
+			frame_head(FRAME_BATCH, (uint32_t)e.bytes, head);
+			assert_memory_equal(p, head, sizeof(head));
+			assert_memory_equal(p + FRAME_HEAD_BYTES, e.batch, e.bytes);
+			assert_int_equal(batch_decode(p + FRAME_HEAD_BYTES, e.bytes, &b), 0);
+		}
+		assert_true(mapped || row.asked >= u->n);
+		upload_close(u);
+	}
+}
+
 /* ---- what waits ---------------------------------------------------------------------------------
  */
 
@@ -413,6 +442,7 @@ int main(void)
 		cmocka_unit_test(every_fault_is_planted_at_least_once),
 		cmocka_unit_test(codes_verify_exactly_as_planned),
 		cmocka_unit_test(a_cut_upload_file_is_refused),
+		cmocka_unit_test(an_upload_is_read_as_frames_whether_it_fits_into_memory_or_not),
 		cmocka_unit_test(bins_give_back_in_order_what_was_put),
 		cmocka_unit_test(a_state_that_outgrows_its_place_keeps_its_bytes_and_leaves_its_place),
 		cmocka_unit_test(random_draws_stay_in_bounds),

@@ -5,7 +5,7 @@
  * Everything follows from the seed except certificates and SM2 signatures, which OpenSSL
  * randomises.
  *
- * A city may be of a hundred million taps and fifty million cards: in memory are 32 bytes a card, 16 a person and what
+ * A city may be of a hundred million taps and fifty million cards: in memory are 32 bytes a card, 12 a person and what
  * rating keeps of one that rode; rides wait on the disk in bins of five minutes, records in bins of devices.
  */
 #ifndef TOOLS_SIM_CITY_H
@@ -124,16 +124,15 @@ struct city_device {
 	uint32_t plain_room;		/* in words */
 	uint32_t again, again_last;	/* its records that come again: 1-based, 0 none */
 };
-struct city_person {		/* of tens of millions: 16 bytes */
-	int32_t birth;		/* day; DAY_NONE */
-	uint16_t issued;	/* day of 2025 from 0 on; PERSON_NOT_ISSUED */
-	uint8_t kind;		/* of entitlement: city_people.c */
+struct city_person {		/* of tens of millions: 12 bytes */
+	uint16_t age_days;	/* meant of the registered, as are the next ones */
+	uint8_t issued;		/* day of 2025, from 0 on */
+	uint8_t kind : 4;	/* of entitlement: city_people.c */
 	bool registered : 1, unverified : 1;
 	uint16_t home_line, other_line;
 	uint32_t at; /* while rides are planned the last one's ms of the day; then the place of its state (city_states) */
 };
-#define PERSON_NOT_ISSUED UINT16_MAX
-static_assert(sizeof(struct city_person) == 16, "tens of millions");
+static_assert(sizeof(struct city_person) == 12, "tens of millions");
 enum card_medium { CARD_PURSE, CARD_SSC, CARD_QR, CARD_BANK, CARD_PAPER };
 struct city_card { /* of tens of millions: 32 bytes; its number is made of its place, its key when it is needed */
 	uint32_t person;
@@ -227,6 +226,7 @@ uint32_t city_card_foreign(struct city *c, bool known);
 struct rider city_person_rider(const struct city *c, const struct city_person *p); /* in the form rating wants */
 void city_people_ready(struct city *c); /* rides are planned: nobody has a state yet */
 /* What is printed on a card. */
+void city_card_number(const struct city *c, const struct city_card *card, uint8_t ret_pan[10]);
 void city_card_face(const struct city *c, const struct city_card *card, struct tap *tap);
 void city_person_elder(struct city *c, struct city_person *p); /* registered, 65 or more */
 int city_people_write(const struct city *c);

@@ -144,11 +144,9 @@ static int qr_user_new(struct city *c, struct city_card *card)
 			       .ride_limit_fen = 20000,
 			       .validity_s = QR_VALID_S,
 			       .auth_expiry_s = (uint32_t)(c->midnight_ms / 1000) + 30 * 86400};
-	struct tap face;
 	int ret;
 
-	city_card_face(c, card, &face);
-	memcpy(a.pan, face.pan, sizeof(a.pan));
+	city_card_number(c, card, a.pan);
 	memcpy(a.issuer, issuer_ours, sizeof(a.issuer));
 	memcpy(a.platform, issuer_ours, sizeof(a.platform));
 	ret = qr_key_draw(c, &u->key);

@@ -63,7 +63,7 @@ static void card_identity(struct city *c, struct city_card *card, uint32_t issue
 }
 
 /* Its number: the issuer's eight digits, three at random, and eight of its place among all cards. */
-static void card_number(const struct city *c, const struct city_card *card, uint8_t ret_pan[10])
+void city_card_number(const struct city *c, const struct city_card *card, uint8_t ret_pan[10])
 {
 	uint64_t n = (issuers[card->issuer].iin * 1000ull + card->digits) * 100000000 + (uint64_t)(card - c->card) + 1;
 
@@ -74,7 +74,7 @@ static void card_number(const struct city *c, const struct city_card *card, uint
 void city_card_face(const struct city *c, const struct city_card *card, struct tap *tap)
 {
 	if (card->medium != CARD_PAPER)
-		card_number(c, card, tap->pan);
+		city_card_number(c, card, tap->pan);
 	be32_put(tap->issuer, issuers[card->issuer].issuer);
 	tap->card_city = issuers[card->issuer].city;
 	tap->card_class = card->card_class;
@@ -129,7 +129,7 @@ static uint32_t person_add(struct city *c)
 		c->person = city_grow(c->person, sizeof(*c->person), c->person_room);
 	}
 	c->person[c->person_count] =
-		(struct city_person){.birth = DAY_NONE, .issued = PERSON_NOT_ISSUED};
+		(struct city_person){.registered = false};
 	c->person[c->person_count].home_line = (uint16_t)city_below(&c->rng, c->line_count);
 	c->person[c->person_count].other_line = (uint16_t)city_below(&c->rng, c->line_count);
 	return c->person_count++;
@@ -173,16 +173,21 @@ static bool person_holds(const struct city *c, const struct city_person *p)
 static void person_register(struct city *c, struct city_person *p, const struct kind *k)
 {
 	p->registered = true;
-	p->kind = (uint8_t)(k - kinds);
-	p->birth = c->day - city_between(&c->rng, k->age_from * 366, k->age_to * 365);
-	p->issued = (uint16_t)city_between(&c->rng, 0, 200);
+	p->kind = (k - kinds) & 15;
+	p->age_days = (uint16_t)city_between(&c->rng, k->age_from * 366, k->age_to * 365);
+	p->issued = (uint8_t)city_between(&c->rng, 0, 200);
 	if (person_holds(c, p))
 		p->unverified = city_chance(&c->rng, 300);
 }
 
+static int32_t person_birth(const struct city *c, const struct city_person *p)
+{
+	return p->registered ? c->day - p->age_days : DAY_NONE;
+}
+
 static int32_t person_issued(const struct city_person *p)
 {
-	return p->issued == PERSON_NOT_ISSUED ? DAY_NONE : day_of_civil(2025, 1, 1) + p->issued;
+	return p->registered ? day_of_civil(2025, 1, 1) + p->issued : DAY_NONE;
 }
 
 static struct hold person_hold(const struct city *c, const struct city_person *p)
@@ -196,7 +201,7 @@ static struct hold person_hold(const struct city *c, const struct city_person *p
 
 struct rider city_person_rider(const struct city *c, const struct city_person *p)
 {
-	struct rider r = {.birth = p->birth, .issued = person_issued(p)};
+	struct rider r = {.birth = person_birth(c, p), .issued = person_issued(p)};
 
 	if (p->registered)
 		r.home = HOME_REGION;
@@ -275,10 +280,10 @@ static void rider_print(FILE *f, const struct city *c, const struct city_card *c
 	char digits[21];
 	uint8_t pan[10];
 
-	card_number(c, card, pan);
+	city_card_number(c, card, pan);
 	pan_digits(pan, digits);
 	fprintf(f, "%s,%llu,", digits, 1000001ull + card->person);
-	day_print(f, p->birth, ",");
+	day_print(f, person_birth(c, p), ",");
 	day_print(f, person_issued(p), ",");
 	if (!person_holds(c, p)) {
 		fprintf(f, "%u,,,,,\n", HOME_REGION);
@@ -328,7 +333,7 @@ static int blacklist_write(const struct city *c)
 		return -1;
 	fputs("pan,from,to,action\n", f);
 	for (uint32_t i = 0; i < c->black_count; i++) {
-		card_number(c, &c->card[c->black[i]], pan);
+		city_card_number(c, &c->card[c->black[i]], pan);
 		pan_digits(pan, digits);
 		fprintf(f, "%s,2025-01-01T00:00:00+08:00,,refuse\n", digits);
 	}

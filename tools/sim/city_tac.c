@@ -19,14 +19,12 @@ bool city_tac_due(const struct city_card *card, const struct tap *tap)
 
 int city_tac_make(const struct city *c, struct mac_engine *mac, const struct city_card *card, struct tap *tap)
 {
-	uint8_t key[KEY_BYTES];
+	uint8_t key[KEY_BYTES], pan[10];
 	struct purchase p;
-	struct tap face;
 	int ret;
 
-	city_card_face(c, card, &face); /* what tap says of the card may be a planted lie */
-	ret = keyring_card_key(c->ring, mac, KEY_TAC, face.issuer, card->key_version, card->alg_id, c->midnight_ms, face.pan,
-			       key);
+	city_card_number(c, card, pan); /* what the record says may be a planted lie */
+	ret = keyring_card_key(c->ring, mac, KEY_TAC, tap->issuer, card->key_version, card->alg_id, c->midnight_ms, pan, key);
 	tap_purchase(tap, &p);
 	if (ret == 0)
 		ret = mac_purchase_tac(mac, (enum key_alg)card->alg_id, key, &p, tap->tac);

@@ -154,6 +154,7 @@ static void run_json(struct run *r)
 		jsonw_kint(&j, "handshakes_ms", r->load.handshakes_ms);
 		jsonw_kint(&j, "pace_taps_per_s", r->load.taps_per_s);
 		jsonw_kint(&j, "own_cpu_us", r->load.cpu_us);
+		jsonw_kint(&j, "own_anon_kib", r->load.anon_kib);
 		jsonw_kint(&j, "held_batches", (int64_t)r->load.held);
 		jsonw_kint(&j, "own_late_us_p50", (int64_t)histogram_at(&r->load.late, 5000));
 		jsonw_kint(&j, "own_late_us_p99", (int64_t)histogram_at(&r->load.late, 9900));
@@ -247,9 +248,10 @@ static void validators_help(FILE *out)
 {
 	fputs("用法 usage: qingfen sim validators --city DIR --connect ADDRESS:PORT [--devices N]\n"
 	      "       [--parallel 64] [--shuffle SEED] [--limit SECONDS]\n"
-	      "       [--mark FILE --mark-at PERCENT] [--json] [--bench [--pace TAPS_PER_S]]\n"
+	      "       [--mark FILE --mark-at PERCENT] [--json] [--bench [--pace TAPS_PER_S] [--memory MIB]]\n"
 	      "全部机具按各自证书上传, 收到全部回执才成功\n"
-	      "--bench: 每台机具一条连接, 全部握手后一起开始计时; --pace: 按此速率定时发送, 各机具的批次均匀分布\n",
+	      "--bench: 每台机具一条连接, 全部握手后一起开始计时; --pace: 按此速率定时发送, 各机具的批次均匀分布\n"
+	      "--memory: 上传文件不大于此值时先整个读入内存, 否则边发边读; 缺省为可用内存的一半\n",
 	      out);
 }
 
@@ -284,6 +286,9 @@ static bool option_read(struct run *r, int option, const char *value)
 		return r->bench = true;
 	case 'r':
 		return count_read(value, 1, PACE_MAX, &r->load.taps_per_s);
+	case 'e':
+		r->load.memory_mib = (int32_t)strtol(value, &end, 10);
+		return *value >= '0' && *value <= '9' && *end == '\0' && r->load.memory_mib >= 0;
 	case 'd':
 		return count_read(value, 1, UINT32_MAX, &r->devices);
 	case 'p':
@@ -314,11 +319,12 @@ int sim_validators(int argc, char **argv)
 		{"mark-at", required_argument, NULL, 'a'},
 		{"bench", no_argument, NULL, 'b'},
 		{"pace", required_argument, NULL, 'r'},
+		{"memory", required_argument, NULL, 'e'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	static struct run r = {.parallel = 64, .limit_s = 300, .mark_at = 50};
+	static struct run r = {.parallel = 64, .limit_s = 300, .mark_at = 50, .load.memory_mib = -1};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {

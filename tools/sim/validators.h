@@ -89,12 +89,14 @@ struct load {
 	const char *dir, *connect;
 	uint32_t taps_per_s; /* 0: no pace */
 	uint32_t limit_s;
+	int32_t memory_mib; /* what the file may take in memory before it is read as it is sent; -1: half of what there is */
 	void (*progress)(void *arg); /* the clock starts; after every answer */
 	void *arg;
 	/* what came of it */
 	bool timed_out;
 	uint32_t connections;
 	int64_t handshakes_ms, took_ms, cpu_us; /* cpu: of this program while it sent */
+	int64_t anon_kib; /* memory of its own at the end, the mapped file not counted */
 	uint64_t held; /* batches whose time came while the device's batch before had no receipt */
 	struct histogram late; /* from when a batch's time had come and its connection was free until it was sent, us */
 };

@@ -1,6 +1,7 @@
 /*
- * A measured run: every device on a connection of its own, one thread, everything that is sent lies in memory as it
- * goes out. What it costs is the daemon's loss, since both share the machine.
+ * A measured run: every device on a connection of its own, one thread; what is sent lies in the mapped file as it goes
+ * out, in memory as a whole before the clock starts when there is room. What it costs is the daemon's loss, since both
+ * share the machine.
  */
 #include "validators.h"
 
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -32,6 +32,7 @@ struct conn {
 	uint32_t due, refused; /* so many of its batches have come due */
 	enum step step, then;  /* then: after the wait */
 	bool greeted;
+	struct upload_row row; /* of its device's batches, in the file */
 };
 struct turn { int64_t at_us; uint32_t conn; };
 struct loading {
@@ -43,8 +44,6 @@ struct loading {
 	struct turn *turn; /* batches in the order they come due */
 	size_t turns, turn_at;
 	int64_t started_us, limit_us;
-	uint8_t *frames, **frame; /* of all batches, and where each begins */
-	size_t frames_bytes;
 };
 
 static int64_t now_us(void)
@@ -64,28 +63,55 @@ static int64_t cpu_us(void)
 	       u.ru_stime.tv_usec;
 }
 
+/* Memory of its own, now: nothing is given back before the end. */
+static int64_t anon_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	long long kib = 0;
+	char line[128];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "RssAnon: %lld", &kib) != 1)
+		;
+	if (f != NULL)
+		fclose(f);
+	return kib;
+}
+
 /* ---- before the clock starts ---------------------------------------------------------------------- */
 
-static int frames_make(struct loading *g)
+/* Half of what the system could give, unless told. */
+static size_t room(const struct load *l)
 {
-	const struct fleet *f = g->fleet;
-	uint8_t *p;
+	size_t kib = 0;
+	char line[128];
+	FILE *f;
 
-	g->frame = city_grow(NULL, sizeof(*g->frame), f->batch_count + 1);
-	for (uint32_t i = 0; i < f->batch_count; i++)
-		g->frames_bytes += FRAME_HEAD_BYTES + f->batch[i].n;
-	p = mmap(NULL, g->frames_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		return -ENOMEM;
-	madvise(p, g->frames_bytes, MADV_HUGEPAGE);
-	g->frames = p;
-	for (uint32_t i = 0; i < f->batch_count; i++) {
-		g->frame[i] = p;
-		frame_head(FRAME_BATCH, (uint32_t)f->batch[i].n, p);
-		memcpy(p + FRAME_HEAD_BYTES, f->batch[i].p, f->batch[i].n);
-		p += FRAME_HEAD_BYTES + f->batch[i].n;
+	if (l->memory_mib >= 0)
+		return (size_t)l->memory_mib << 20;
+	f = fopen("/proc/meminfo", "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "MemAvailable: %zu", &kib) != 1)
+		;
+	if (f != NULL)
+		fclose(f);
+	return kib * 1024 / 2;
+}
+
+static int rows_begin(struct loading *g)
+{
+	const struct fleet_batch *batch = g->fleet->batch;
+	int ret = upload_ready(g->fleet->upload, room(g->load));
+
+	for (uint32_t i = 0; i < g->load->connections; i++) {
+		const struct fleet_device *d = g->conn[i].device;
+		const uint8_t *from = batch[d->first].p, *end = from;
+
+		for (uint32_t k = d->first; k < d->first + d->count; k++) { /* they may be shuffled */
+			from = batch[k].p < from ? batch[k].p : from;
+			end = batch[k].p + batch[k].n > end ? batch[k].p + batch[k].n : end;
+		}
+		g->conn[i].row = upload_row_of(g->fleet->upload, from - FRAME_HEAD_BYTES, end);
 	}
-	return 0;
+	return ret;
 }
 
 static int turn_compare(const void *a, const void *b)
@@ -175,7 +201,8 @@ static void conn_open(struct conn *c)
 static bool conn_send(struct conn *c)
 {
 	struct loading *g = c->loading;
-	uint32_t i = c->device->first + c->device->at;
+	const struct fleet_batch *b = &g->fleet->batch[c->device->first + c->device->at];
+	const uint8_t *frame = upload_row_read(g->fleet->upload, &c->row, b->p - FRAME_HEAD_BYTES, FRAME_HEAD_BYTES + b->n);
 
 	c->sent_us = now_us();
 	if (c->refused == 0 && paced(g)) {
@@ -184,7 +211,7 @@ static bool conn_send(struct conn *c)
 		histogram_add(&g->load->late, (uint64_t)(c->sent_us > from ? c->sent_us - from : 0));
 	}
 	c->step = WAITING;
-	return wire_send(&c->wire, g->frame[i], FRAME_HEAD_BYTES + g->fleet->batch[i].n);
+	return frame != NULL && wire_send(&c->wire, frame, FRAME_HEAD_BYTES + b->n);
 }
 
 /* It may send, and does when there is something to be sent. */
@@ -381,6 +408,7 @@ static int loop(struct loading *g)
 	}
 	l->took_ms = (now_us() - (started ? g->started_us : opened_us)) / 1000;
 	l->cpu_us = cpu_us() - l->cpu_us;
+	l->anon_kib = anon_kib();
 	return ret;
 }
 
@@ -400,7 +428,7 @@ static int loading_open(struct loading *g)
 	if (ret == 0)
 		ret = wire_host_open(&g->host, l->connect, ca);
 	if (ret == 0)
-		ret = frames_make(g);
+		ret = rows_begin(g);
 	if (ret == 0 && paced(g))
 		turns_make(g);
 	return ret;
@@ -419,9 +447,6 @@ int load_run(struct load *l, struct fleet *f)
 	for (uint32_t i = 0; i < l->connections; i++)
 		wire_close(&g.conn[i].wire);
 	wire_host_close(&g.host);
-	if (g.frames != NULL)
-		munmap(g.frames, g.frames_bytes);
-	free(g.frame);
 	free(g.turn);
 	free(g.conn);
 	return ret;
