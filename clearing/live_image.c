@@ -33,11 +33,12 @@ static int64_t noon(int32_t day) { return (int64_t)day * 86400000 + 43200000 - C
 void image_mark(struct image_out *o, const struct tap *tap, const struct seen_mark *mark)
 {
 	uint8_t *p = o != NULL ? image_row(o, IMAGE_MARK, MARK_BYTES) : NULL;
+	uint64_t content = mark->content;
 
 	if (p == NULL)
 		return;
 	tap_key(tap, p);
-	*put(p + TAP_KEY_BYTES, &mark->content, 8) = mark->grey;
+	*put(p + TAP_KEY_BYTES, &content, 8) = mark->grey;
 }
 
 void image_rider(struct image_out *o, uint64_t person, const struct rider_state *state)
@@ -119,9 +120,10 @@ static void image_run(struct image_out *o, const struct seen_run *run)
 	p = put(put(put(put(p, run->terminal, 6), &run->serial, 4), &used, 8), &grey, 8);
 	for (; used != 0; used &= used - 1) {
 		const struct seen_mark *mark = &run->mark[__builtin_ctzll(used)];
-		int64_t time_ms = mark->time_ms;
+		int64_t time_ms = (int64_t)((uint64_t)run->from_ms + mark->since);
+		uint64_t content = mark->content;
 
-		p = put(put(p, &time_ms, 8), &mark->content, 8);
+		p = put(put(p, &time_ms, 8), &content, 8);
 	}
 }
 
@@ -133,7 +135,7 @@ static void image_single(struct image_out *o, const struct seen_run *run)
 		return;
 	memcpy(tap.terminal, run->terminal, 6);
 	tap.terminal_serial = run->serial;
-	tap.time_ms = run->time_ms;
+	tap.time_ms = run->from_ms;
 	image_mark(o, &tap, run->mark);
 }
 

@@ -10,10 +10,11 @@
 
 #define BLOCK_MARKS SEEN_RUN_MARKS
 #define CHUNK_BLOCKS (CHUNK_BYTES / sizeof(struct block))
+#define SINCE_MAX (UINT64_C(1) << 30)	/* ms: twelve days, of which the first mark is in the middle */
 
-struct block { struct seen_mark mark[BLOCK_MARKS]; };
+struct block { int64_t from_ms; struct seen_mark mark[BLOCK_MARKS]; };
 struct place { uint8_t key[10], used; uint32_t block; };	/* terminal 6, serial / BLOCK_MARKS */
-struct other { uint8_t key[TAP_KEY_BYTES], used; struct seen_mark mark; };	/* a serial used again at another time */
+struct other { uint8_t key[TAP_KEY_BYTES], used; struct seen_mark mark; };	/* a serial used again at another time, or at one far from its neighbours' */
 struct terminal { uint8_t key[6], used; bool decided; uint32_t serial_max; };	/* of decided taps */
 struct seen {
 	struct table place, other, terminal;
@@ -115,8 +116,10 @@ static struct block *block_of(struct seen *s, const struct tap *tap)
 	if (new)
 		place->block = (uint32_t)s->blocks++;
 	block = &s->chunk[place->block / CHUNK_BLOCKS][place->block % CHUNK_BLOCKS];
-	if (new)
+	if (new) {
 		memset(block, 0, sizeof(*block));
+		block->from_ms = (int64_t)((uint64_t)tap->time_ms - SINCE_MAX / 2);
+	}
 	memcpy(s->last_key, key, sizeof(key));
 	s->last = block;
 	return block;
@@ -124,13 +127,15 @@ static struct block *block_of(struct seen *s, const struct tap *tap)
 
 struct seen_mark *seen_at(struct seen *s, const struct tap *tap)
 {
-	struct seen_mark *mark = &block_of(s, tap)->mark[tap->terminal_serial % BLOCK_MARKS];
+	struct block *block = block_of(s, tap);
+	struct seen_mark *mark = &block->mark[tap->terminal_serial % BLOCK_MARKS];
+	uint64_t since = (uint64_t)tap->time_ms - (uint64_t)block->from_ms;
 	uint8_t key[TAP_KEY_BYTES];
 	bool new;
 
-	if (!mark->used)
-		mark->time_ms = tap->time_ms;
-	if (mark->time_ms == tap->time_ms)
+	if (!mark->used && since < SINCE_MAX)
+		mark->since = (uint32_t)since;
+	if (mark->since == since)
 		return mark;
 	tap_key(tap, key);
 	return &((struct other *)table_at(&s->other, key, &new))->mark;
@@ -175,12 +180,13 @@ bool seen_walk(const struct seen *s, bool others, struct table_walk *w, struct s
 	const struct other *other = others ? table_walk(&s->other, w) : NULL;
 
 	if (place != NULL) {
-		*ret = (struct seen_run){ .serial = be32_get(place->key + 6) * BLOCK_MARKS, .count = BLOCK_MARKS,
-					  .mark = s->chunk[place->block / CHUNK_BLOCKS][place->block % CHUNK_BLOCKS].mark };
+		const struct block *block = &s->chunk[place->block / CHUNK_BLOCKS][place->block % CHUNK_BLOCKS];
+
+		*ret = (struct seen_run){ .serial = be32_get(place->key + 6) * BLOCK_MARKS, .count = BLOCK_MARKS, .from_ms = block->from_ms, .mark = block->mark };
 		memcpy(ret->terminal, place->key, 6);
 	}
 	if (other != NULL) {
-		*ret = (struct seen_run){ .serial = be32_get(other->key + 6), .count = 1, .time_ms = (int64_t)be64_get(other->key + 10),
+		*ret = (struct seen_run){ .serial = be32_get(other->key + 6), .count = 1, .from_ms = (int64_t)be64_get(other->key + 10),
 					  .mark = &other->mark };
 		memcpy(ret->terminal, other->key, 6);
 	}

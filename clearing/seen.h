@@ -8,8 +8,8 @@
 
 #include "clearing/clearing.h"
 
-/* content: hash of the record; used, grey: the owner's. One for each tap of the day: 16 bytes. */
-struct seen_mark { int64_t time_ms : 62; uint64_t used : 1, grey : 1; uint64_t content; };
+/* content: hash of the record; used, grey: the owner's; since: its time, by those beside it. One for each tap of the day: 12 bytes. */
+struct seen_mark { uint32_t since : 30, used : 1, grey : 1; uint64_t content; } __attribute__((packed, aligned(4)));
 struct seen;
 struct table_walk;
 int seen_new(struct seen **ret_seen) CLEARING_MUST_CHECK;
@@ -26,9 +26,9 @@ struct seen_mark *seen_at(struct seen *s, const struct tap *tap);
 bool seen_earlier(struct seen *s, struct txn *t, const struct tap *tap, int32_t day);
 /*
  * The marks for an image, as table_walk: first those that lie beside each other, then (others) the single ones. Of a run,
- * those that are used count; its first serial, and of a single mark the time, are in the tap's place.
+ * those that are used count, and each one's time is since after from_ms. serial: the first one's. Of a single mark: its own and from_ms its time.
  */
-struct seen_run { uint8_t terminal[6]; uint32_t serial, count; int64_t time_ms; const struct seen_mark *mark; };	/* time_ms: of a single one */
+struct seen_run { uint8_t terminal[6]; uint32_t serial, count; int64_t from_ms; const struct seen_mark *mark; };
 bool seen_walk(const struct seen *s, bool others, struct table_walk *w, struct seen_run *ret);
 #define SEEN_RUN_MARKS 64u
 /* How many runs and single marks there are, about. */

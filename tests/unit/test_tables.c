@@ -542,8 +542,9 @@ static void test_a_mark_belongs_to_terminal_serial_and_time(void **state)
 
 	(void)state;
 	assert_int_equal(seen_new(&s), 0);
-	for (int i = 0; i < TAPS; i++) {	/* 5 terminals, 400 serials, 2 times */
+	for (int i = 0; i < TAPS; i++) {	/* 5 terminals, 400 serials, 2 times, of some years between them */
 		tap[i] = (struct tap){ .terminal = { 0x42, (uint8_t)(i % 5) }, .terminal_serial = (uint32_t)(i / 10) * 3, .time_ms = 1000 + (i / 5 % 2) };
+		tap[i].time_ms += i % 7 == 0 ? INT64_C(100000000000) : i % 11 == 0 ? INT64_MAX - 1001 : 0;
 	}
 	for (int round = 0; round < 2; round++) {
 		memset(content, 0, sizeof(content));
@@ -560,6 +561,23 @@ static void test_a_mark_belongs_to_terminal_serial_and_time(void **state)
 		}
 		seen_reset(s);
 	}
+	seen_free(s);
+}
+
+static void test_marks_of_a_terminals_day_take_thirteen_bytes(void **state)
+{
+	enum { TAPS = 64000 };
+	struct seen *s;
+
+	(void)state;
+	assert_int_equal(seen_new(&s), 0);
+	for (uint32_t i = 0; i < TAPS; i++) {
+		struct tap tap = { .terminal = { 0x42 }, .terminal_serial = i, .time_ms = 1762140000000 + i * INT64_C(1000) };
+
+		assert_int_equal(seen_room(s, 1), 0);
+		seen_at(s, &tap)->used = true;
+	}
+	assert_true(seen_bytes(s) < 13 * TAPS);
 	seen_free(s);
 }
 
@@ -660,6 +678,7 @@ int main(void)
 		cmocka_unit_test(test_a_rider_of_two_rides_takes_less_than_sixty_bytes),
 		cmocka_unit_test(test_a_batch_has_again_the_receipt_it_was_given_last),
 		cmocka_unit_test(test_a_mark_belongs_to_terminal_serial_and_time),
+		cmocka_unit_test(test_marks_of_a_terminals_day_take_thirteen_bytes),
 		cmocka_unit_test(test_what_an_earlier_day_decided_is_found_also_when_it_is_decided_meanwhile),
 	};
 	const char *given = getenv("QINGFEN_SEED");
