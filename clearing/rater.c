@@ -1,6 +1,6 @@
 /*
  * A ring of jobs, each what one batch brought. Everything a job's records need is fetched from memory one step for all
- * before the next step looks at it: the filter of cards, places of riders, then their entries, then their states. Nothing
+ * before the next step looks at it: the filter of cards, places of riders, where their entries are told, these, then their states. Nothing
  * but addresses is computed between two fetches of a step, so that the processor has many on their way.
  */
 #include "clearing/rater.h"
@@ -101,6 +101,8 @@ static int job_rate(struct rater *r, struct txn *t, struct job *j)
 		r->key[i] = riding_key(r->riding, known_person_by(r->known, &r->card[i], j->ask[i].pan));
 	for (unsigned i = 0; i < j->count; i++)
 		riding_prefetch(r->riding, r->key[i]);
+	for (unsigned i = 0; i < j->count; i++)
+		riding_prefetch_entry(r->riding, r->key[i]);
 	for (unsigned i = 0; i < j->count; i++)
 		riding_prefetch_state(r->riding, &r->key[i]);
 	for (unsigned i = 0; i < j->count; i++)

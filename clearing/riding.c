@@ -105,6 +105,8 @@ struct riding_key riding_key(const struct riding *r, uint64_t person) { return (
 
 void riding_prefetch(const struct riding *r, struct riding_key key) { table_prefetch_by(&r->entry, key.hash); }
 
+void riding_prefetch_entry(const struct riding *r, struct riding_key key) { table_prefetch_entry_by(&r->entry, key.hash); }
+
 void riding_prefetch_state(const struct riding *r, struct riding_key *key)
 {
 	const struct riding_entry *e = table_find_by(&r->entry, key->hash, &key->person);

@@ -20,8 +20,9 @@ struct riding_key riding_key(const struct riding *r, uint64_t person);
 /* The state last put for a person; false: none was. */
 bool riding_get(const struct riding *r, struct riding_key key, struct rider_state *ret_state);
 void riding_put(struct riding *r, struct riding_key key, const struct rider_state *state);	/* room was made */
-/* Soon asked for: first where the state lies, some time later the state. */
+/* Soon asked for: first where the entry is looked for, some time later the entry, again later the state. */
 void riding_prefetch(const struct riding *r, struct riding_key key);
+void riding_prefetch_entry(const struct riding *r, struct riding_key key);
 void riding_prefetch_state(const struct riding *r, struct riding_key *key);
 size_t riding_bytes(const struct riding *r);	/* taken so far */
 /* The states for an image, as table_walk. */

@@ -373,6 +373,18 @@ void table_prefetch_by(const struct table *t, uint64_t hash)
 	touch(&part->slot[hash % SLOTS]);
 }
 
+void table_prefetch_entry_by(const struct table *t, uint64_t hash)
+{
+	const struct table_part *part = t->place[place_of(t, hash)];
+	const unsigned bits = slot_bits(hash);
+
+	for (size_t at = hash % SLOTS; part->slot[at] != 0; at = (at + 1) % SLOTS)
+		if ((part->slot[at] ^ bits) < SLOTS) {
+			touch(entry_at(t, part, part->slot[at] % SLOTS - 1));
+			return;
+		}
+}
+
 uint64_t table_hash(const struct table *t, const void *key) { return hash_of(t, key); }
 void *table_find(const struct table *t, const void *key) { return table_find_by(t, hash_of(t, key), key); }
 void *table_at(struct table *t, const void *key, bool *ret_new) { return table_at_by(t, hash_of(t, key), key, ret_new); }

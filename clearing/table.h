@@ -38,6 +38,7 @@ uint64_t table_hash(const struct table *t, const void *key);
 void *table_find_by(const struct table *t, uint64_t hash, const void *key);
 void *table_at_by(struct table *t, uint64_t hash, const void *key, bool *ret_new);
 void table_prefetch_by(const struct table *t, uint64_t hash);
+void table_prefetch_entry_by(const struct table *t, uint64_t hash);	/* some time after: the entry that is most likely the key's, if there is one */
 /* The entries in no order; start with *at = 0. NULL: no more. */
 void *table_next(const struct table *t, size_t *at);
 /*
