@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "tools/tools.h"
+
 #define MINUTE_MS	   60000LL
 #define FIRST_MS	   (6 * 60 * MINUTE_MS)
 #define LAST_MS		   (22 * 60 * MINUTE_MS + 30 * MINUTE_MS)
@@ -158,8 +160,10 @@ int city_rides_plan(struct city *c)
 	uint32_t cards = c->card_count;
 	int ret = bins_open(c->dir, CITY_RIDE_BINS, &c->rides);
 
-	if (ret != 0)
+	if (ret != 0) {
+		complain("sim city: %s: %s", c->dir, clearing_strerror(ret));
 		return ret;
+	}
 	for (uint32_t i = 0; i < cards && c->ride_count < c->taps_wanted; i++)
 		day_plan(c, i);
 	for (uint32_t tries = 0; c->ride_count < c->taps_wanted && tries < c->taps_wanted; tries++)
@@ -168,7 +172,10 @@ int city_rides_plan(struct city *c)
 		manual_plan(c);
 	city_faults_plan(c);
 	city_people_ready(c);
-	return bins_error(c->rides);
+	ret = bins_error(c->rides);
+	if (ret != 0)
+		complain("sim city: %s: rides: %s", c->dir, clearing_strerror(ret));
+	return ret;
 }
 
 int city_rides_take(struct city *c, uint32_t bin, struct city_ride **ret_ride, size_t *ret_count)

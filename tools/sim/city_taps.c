@@ -300,10 +300,12 @@ int city_taps_make(struct city *c)
 		ret = rides_make(c, bin);
 	for (uint32_t i = 0; i < c->device_count; i++)
 		event_emit(c, i, TAP_SIGN_OFF, c->midnight_ms + 23 * hour_ms + i % 1000);
+	if (ret == 0)
+		ret = bins_error(c->records);
 	if (ret != 0)
-		complain("sim city: records: %s", clearing_strerror(ret));
+		complain("sim city: %s: records: %s", c->dir, clearing_strerror(ret));
 	city_states_free(c->states); /* nobody rides any more */
 	c->states = NULL;
 	city_faults_again(c);
-	return ret != 0 ? ret : bins_error(c->records);
+	return ret;
 }
