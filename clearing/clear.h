@@ -163,7 +163,7 @@ void work_ride(const struct work *w, const struct tap *tap, const struct tariff 
 void work_reference(const struct job *j, const struct work *w, const struct tap *tap, const struct terminal_row **ret_terminal,
 		    const struct issuer_row **ret_issuer);
 void work_whose(const struct job *j, const struct work *w, const struct tap *tap, uint32_t *ret_operator, uint8_t *ret_scheme);	/* by them */
-void rides_touch(const struct job *j, struct work *const *list, size_t count);	/* all that rating asks of some records and their persons */
+size_t rides_touch(const struct job *j, struct work *const *list, size_t count);	/* all that rating asks of some records and their persons */
 /* clear_order.c: by two numbers, those of the same by compare (of struct work pointers). */
 struct rank { uint64_t high; uint32_t low; };
 typedef struct rank (*rank_fn)(const struct work *w);

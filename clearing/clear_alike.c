@@ -248,7 +248,7 @@ static void alike_touch(const struct alike *a)
 }
 
 /* Each loop looks at what the one before has fetched, and has many lines on their way at once. */
-void rides_touch(const struct job *j, struct work *const *list, size_t count)
+size_t rides_touch(const struct job *j, struct work *const *list, size_t count)
 {
 	works_touch(list, 0, count, count);
 	for (size_t i = 0; i < count; i++) {
@@ -266,4 +266,5 @@ void rides_touch(const struct job *j, struct work *const *list, size_t count)
 		else
 			touch(work_lies(list[i]));
 	}
+	return count;
 }

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#define TOUCHED 128		/* records ahead: what rating asks of them stays in the processor's cache */
 #define RECORDS_PER_PIECE 512		/* more of one person stay together */
 
 /* The records by person and time, and those asked for, cut into pieces between persons. */
@@ -122,15 +123,16 @@ static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *
 	struct person_tool *t = tool;
 	struct person_piece *made = piece;
 	size_t i = p->cut[nth].list, end = p->cut[nth + 1].list, asked = p->cut[nth].asked, asked_end = p->cut[nth + 1].asked;
-	size_t share = own->count / p->pieces;
+	size_t share = own->count / p->pieces, touched = i;
 	int ret = 0;
 
-	rides_touch(own, own->number + i, end - i);
 	own->results = t->results;
 	own->adjust = made->adjust;
 	own->adjust_space = made->adjust_space;
 	own->adjust_count = made->rows.n = 0;
 	for (struct next n; ret == 0 && (i < end || asked < asked_end); i += n.count, asked += n.asked) {
+		if (i >= touched && i < end)
+			touched = i + rides_touch(own, own->number + i, end - i < TOUCHED ? end - i : TOUCHED);
 		n = person_next(own, i, end, asked, asked_end);
 		ret = person_make(own, t, own->number + i, &n, &made->rows);
 	}
