@@ -490,6 +490,11 @@ static void fetch_ahead(struct live *l, struct image_in *in)
 			table_prefetch_by(soon[i].table, soon[i].hash);
 		else if (soon[i].rider.person != 0)
 			riding_prefetch(l->riding, soon[i].rider);
+	for (size_t i = 0; i < rows; i++)	/* of a change, what it was before */
+		if (soon[i].table != NULL)
+			table_prefetch_entry_by(soon[i].table, soon[i].hash);
+		else if (soon[i].rider.person != 0)
+			riding_prefetch_entry(l->riding, soon[i].rider);
 }
 
 static void end_read(struct live *l, const uint8_t *p, uint64_t *ret_seq, uint8_t ret_event[IMAGE_DIGEST_BYTES])
