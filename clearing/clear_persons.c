@@ -134,7 +134,7 @@ static int piece_make(struct job *own, void *arg, void *tool, size_t nth, void *
 		if (i >= touched && i < end)
 			touched = i + rides_touch(own, own->number + i, end - i < TOUCHED ? end - i : TOUCHED);
 		n = person_next(own, i, end, asked, asked_end);
-		ret = person_make(own, t, own->number + i, &n, &made->rows);
+		ret = person_make(own, t, n.count > 0 ? own->number + i : NULL, &n, &made->rows);	/* in a trial there may be no list */
 	}
 	if (ret == 0)
 		ret = others_say(own, share * nth, nth + 1 == p->pieces ? own->count : share * (nth + 1));
