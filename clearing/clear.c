@@ -162,12 +162,12 @@ static int state_check(struct store *s, int32_t day)
 }
 
 /* The last transaction flips the state: a clear killed before it is simply run again over its own rows. */
-static int state_flip(struct store *s, int32_t day, struct digest *text, const struct clear_stats *stats)
+static int state_flip(struct store *s, int32_t day, struct digest *rows, const struct clear_stats *stats)
 {
 	struct day_row row;
 	struct txn t;
 	uint8_t digest[DIGEST_BYTES];
-	int ret = dump_digest_end(s, day, text, digest);
+	int ret = day_digest_end(s, day, rows, digest);
 
 	if (ret == 0)
 		ret = txn_begin(s, true, &t);
@@ -180,6 +180,7 @@ static int state_flip(struct store *s, int32_t day, struct digest *text, const s
 	row.state = DAY_CLEARED;
 	row.tap_count = stats->taps;
 	memcpy(row.digest, digest, sizeof(row.digest));
+	row.seal = DAY_SEAL_ROWS;
 	day_put(&t, &row);
 	return txn_commit(&t);
 }
@@ -188,17 +189,17 @@ int day_clear(struct store *s, int32_t day, struct clear_stats *ret_stats)
 {
 	struct store_sink *sink;
 	struct clear_stats stats;
-	struct digest text;
+	struct digest rows;
 	int ret = state_check(s, day);
 
 	if (ret == 0)
-		ret = store_sink_open(s, &sink);
+		ret = store_sink_open(s, day, &sink);
 	if (ret != 0)
 		return ret;
 	ret = clear_day(s, day, store_sink_of(sink), &stats);
-	ret = store_sink_close(sink, ret, &text);
+	ret = store_sink_close(sink, ret, &rows);
 	if (ret == 0)
-		ret = state_flip(s, day, &text, &stats);
+		ret = state_flip(s, day, &rows, &stats);
 	if (ret == 0)
 		*ret_stats = stats;
 	return ret;

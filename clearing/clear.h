@@ -237,12 +237,12 @@ void ridden_maker_free(struct ridden_maker *m);
 int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct work *const *list, size_t count, const struct rider_state *state,
 		struct ridden_rows *to);
 int ridden_put(struct job *j, const struct ridden_rows *rows);
-/* clear_sink.c: the store, written by a thread of its own. close: the result so far is 0: all is committed; and the rows' text. 0, or the
- * first error; what was not committed by then is not. */
+/* clear_sink.c: the store, written by a thread of its own. close: the result so far is 0: all is committed; and the rows' part of the day's
+ * digest. 0, or the first error; what was not committed by then is not. */
 struct store_sink;
-int store_sink_open(struct store *s, struct store_sink **ret) CLEARING_MUST_CHECK;
+int store_sink_open(struct store *s, int32_t day, struct store_sink **ret) CLEARING_MUST_CHECK;
 struct sink *store_sink_of(struct store_sink *s);
-int store_sink_close(struct store_sink *s, int result, struct digest *ret_text) CLEARING_MUST_CHECK;
+int store_sink_close(struct store_sink *s, int result, struct digest *ret_rows) CLEARING_MUST_CHECK;
 /* clear_rows.c: rows in canonical order, what they decided, and the folds of them. */
 int rows_write(struct job *j) CLEARING_MUST_CHECK;
 /* clear_write.c: so many rows more were put, of whatever kind: a checkpoint, if it is time for one. */

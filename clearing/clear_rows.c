@@ -1,6 +1,6 @@
 /*
- * clear_rows - the rows of a day in canonical order. Blocks of them are made by several threads, with their text for the
- * day's digest; what has to go in order, the digests and the sums, is done as they are taken one after the other.
+ * clear_rows - the rows of a day in canonical order. Blocks of them are made by several threads, with what the day's digest has of
+ * each; what has to go in order, the digests and the sums, is done as they are taken one after the other.
  */
 #include "clearing/clear.h"
 
@@ -12,7 +12,8 @@
 struct buffer { char *p; size_t n, space; };
 struct block_piece {
 	uint8_t key[CLEARED_KEY_BYTES];		/* of the first row */
-	struct buffer block, text;
+	struct buffer block;
+	uint8_t seal[ROWS_PER_BLOCK * ROW_SEAL_BYTES];
 	size_t rows;
 	struct { struct row_result *result; bool decides; uint8_t key[TAP_KEY_BYTES]; } row[ROWS_PER_BLOCK];
 };
@@ -58,7 +59,6 @@ static void piece_done(void *piece)
 	struct block_piece *p = piece;
 
 	free(p->block.p);
-	free(p->text.p);
 }
 
 /* The first of its key, and no copy of what an earlier day decided; of one released, that day did. */
@@ -67,20 +67,18 @@ static bool decides(const struct work *w)
 	return w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE;
 }
 
-static int text_add(struct block_tool *t, const char *day, const struct row_new *row, const struct work *w, struct buffer *text)
+static int seal_make(struct block_tool *t, const struct row_new *row, const struct work *w, uint8_t ret[ROW_SEAL_BYTES])
 {
 	const struct said_text *said;
 	uint8_t room[THIN_RECORD_ROOM];
-	int ret = said_text_of(&t->said, row->result->place, &row->result->row, &said);
+	int code = said_text_of(&t->said, row->result->place, &row->result->row, &said);
 
-	if (ret == 0)
-		ret = buffer_room(text, ROW_TEXT_BYTES + said->n);
-	if (ret == 0)
-		text->n += row_text(day, row->key, said, work_raw(w, room), row->raw_bytes, text->p + text->n);
-	return ret;
+	if (code == 0)
+		row_seal(row->key, said, work_raw(w, room), row->raw_bytes, ret);
+	return code;
 }
 
-static int row_make(struct job *own, struct block_tool *t, const char *day, const struct work *w, struct block_piece *p)
+static int row_make(struct job *own, struct block_tool *t, const struct work *w, struct block_piece *p)
 {
 	struct row_new row = { .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq,
 			       .device = w->from->device, .raw_at = work_lie(w)->raw_at, .raw_bytes = work_lie(w)->raw_bytes, .decides = decides(w) };
@@ -95,7 +93,7 @@ static int row_make(struct job *own, struct block_tool *t, const char *day, cons
 	p->row[p->rows].decides = row.decides;
 	memcpy(p->row[p->rows++].key, w->key, TAP_KEY_BYTES);
 	ret = block_add(t->writer, &row);
-	return ret == 0 && own->sink->text != NULL ? text_add(t, day, &row, w, &p->text) : ret;
+	return ret == 0 && own->sink->seal != NULL ? seal_make(t, &row, w, p->seal + (p->rows - 1) * ROW_SEAL_BYTES) : ret;
 }
 
 static int block_pack(struct block_tool *t, struct buffer *block)
@@ -117,15 +115,13 @@ static int block_make(struct job *own, void *arg, void *tool, size_t nth, void *
 	size_t from = nth * ROWS_PER_BLOCK, end = from + ROWS_PER_BLOCK < own->count ? from + ROWS_PER_BLOCK : own->count;
 	struct block_piece *p = piece;
 	struct block_tool *t = tool;
-	char day[11];
 	int ret = 0;
 
 	(void)arg;
-	day_format(own->day.day, day);
-	p->rows = p->block.n = p->text.n = 0;
+	p->rows = p->block.n = 0;
 	works_touch_raw(own->order + from, end - from);
 	for (size_t i = from; ret == 0 && i < end; i++)
-		ret = row_make(own, t, day, own->order[i], p);
+		ret = row_make(own, t, own->order[i], p);
 	if (ret == 0)
 		ret = buffer_room(&p->block, block_bytes(t->writer));
 	if (ret != 0)
@@ -153,8 +149,8 @@ static int block_take(void *arg, void *piece)
 	struct sink *sink = t->job->sink;
 	int ret = sink->put(sink, DB_CLEARED, p->key, sizeof(p->key), p->block.p, p->block.n);
 
-	if (ret == 0 && sink->text != NULL)
-		sink->text(sink, p->text.p, p->text.n);
+	if (ret == 0 && sink->seal != NULL)
+		sink->seal(sink, p->seal, p->rows * ROW_SEAL_BYTES);
 	for (size_t i = 0; ret == 0 && i < p->rows; i++) {
 		struct row_result *r = p->row[i].result;
 

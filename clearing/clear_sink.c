@@ -20,7 +20,7 @@ struct store_sink {
 	struct sink sink;
 	struct store *store;
 	struct txn txn;			/* the thread's */
-	struct digest text;
+	struct digest rows;
 	struct load load[LOADS];
 	size_t handed, done;		/* loads so far, each at its number modulo LOADS */
 	bool ending;
@@ -112,18 +112,18 @@ static int store_put(struct sink *sink, enum db db, const void *key, size_t key_
 
 static int store_checkpoint(struct sink *sink) { return load_hand((struct store_sink *)(void *)sink, true); }
 
-static void store_text(struct sink *sink, const char *p, size_t n) { digest_add(&((struct store_sink *)(void *)sink)->text, p, n); }
+static void store_seal(struct sink *sink, const void *p, size_t n) { digest_add(&((struct store_sink *)(void *)sink)->rows, p, n); }
 
-int store_sink_open(struct store *store, struct store_sink **ret)
+int store_sink_open(struct store *store, int32_t day, struct store_sink **ret)
 {
 	struct store_sink *s = calloc(1, sizeof(*s));
 	int code;
 
 	if (s == NULL)
 		return -ENOMEM;
-	s->sink = (struct sink){ store_put, store_checkpoint, true, store_text };
+	s->sink = (struct sink){ store_put, store_checkpoint, true, store_seal };
 	s->store = store;
-	digest_reset(&s->text);
+	seal_start(&s->rows, day);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->change, NULL);
 	code = pthread_create(&s->thread, NULL, sink_run, s);
@@ -137,7 +137,7 @@ int store_sink_open(struct store *store, struct store_sink **ret)
 
 struct sink *store_sink_of(struct store_sink *s) { return &s->sink; }
 
-int store_sink_close(struct store_sink *s, int result, struct digest *ret_text)
+int store_sink_close(struct store_sink *s, int result, struct digest *ret_rows)
 {
 	int ret = result == 0 ? load_hand(s, true) : result;
 
@@ -147,7 +147,7 @@ int store_sink_close(struct store_sink *s, int result, struct digest *ret_text)
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->thread, NULL);
 	ret = ret != 0 ? ret : s->result;
-	*ret_text = s->text;
+	*ret_rows = s->rows;
 	for (size_t i = 0; i < LOADS; i++)
 		free(s->load[i].p);
 	pthread_cond_destroy(&s->change);

@@ -389,8 +389,11 @@ struct day_row {
 	int32_t day; uint8_t state;
 	uint64_t first_seq, cut_seq;	/* inbox events of the day: (first_seq, cut_seq] */
 	uint64_t tap_count;
-	uint8_t digest[DIGEST_BYTES];	/* SHA-256 of the canonical dump, from CLEARED on */
+	uint8_t digest[DIGEST_BYTES];	/* from CLEARED on: what it was closed with */
+	uint8_t seal;			/* enum day_seal: of what */
 };
+/* SHA-256 of the canonical dump's text, as days were closed up to format 4; over the rows and what they say, docs/store.md. */
+enum day_seal { DAY_SEAL_NONE, DAY_SEAL_TEXT, DAY_SEAL_ROWS };
 bool day_get(struct txn *t, int32_t day, struct day_row *ret_row);
 void day_put(struct txn *t, const struct day_row *row);
 bool day_decode(const uint8_t *p, size_t n, struct day_row *ret_row);
@@ -516,11 +519,11 @@ void posting_key(const struct posting_row *r, uint8_t out[POSTING_KEY_BYTES]);
 void posting_value(const struct posting_row *r, uint8_t out[POSTING_VALUE_BYTES]);
 bool posting_decode(const uint8_t *key, size_t key_bytes, const uint8_t *val, size_t val_bytes, struct posting_row *ret);
 /* Where the clear writes: the store, or a comparison for recompute. The two last may be left out: blocks of rows come as they lie in
- * the store, not unpacked (row_pack); the canonical text of the rows comes besides, in order. */
+ * the store, not unpacked (row_pack); what the day's digest has of the rows comes besides, in order. */
 struct sink { int (*put)(struct sink *s, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes);
 	int (*checkpoint)(struct sink *s);	/* a good moment to commit */
 	bool packed;
-	void (*text)(struct sink *s, const char *p, size_t n); };
+	void (*seal)(struct sink *s, const void *p, size_t n); };
 enum clear_stage { CLEAR_COLLECT, CLEAR_JUDGE, CLEAR_RATE, CLEAR_WRITE, CLEAR_STAGES };
 struct clear_stats { uint64_t taps, verdict[VERDICT_COUNT]; int64_t charged_fen, published_fen, subsidy_fen, absorbed_fen; uint64_t adjustments, ns;
 	uint64_t stage_ns[CLEAR_STAGES]; };	/* of ns */
@@ -538,8 +541,10 @@ void clear_memory(uint64_t bytes);
 int day_recompute(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
 /* All business rows of a day sorted by business key, arrival metadata left out; day DAY_NONE: all. */
 int dump_canonical(struct store *s, int32_t day, FILE *out) CLEARING_MUST_CHECK;
-/* SHA-256 of that text, for one day. */
-int dump_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
+/* What a day that is cleared ought to have been closed with, by its rows; the same (DAY_SEAL_ROWS) by the lines of its dump, n bytes;
+ * false: they are no such lines. */
+int day_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
+bool seal_of_lines(int32_t day, const char *p, size_t n, uint8_t ret_digest[DIGEST_BYTES]);
 
 /* ---- settle, report, answer (stages C, D) -------------------------------------------------------------- */
 

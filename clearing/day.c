@@ -6,16 +6,17 @@
 
 #include <string.h>
 
-#define DAY_ROW_BYTES (4 + 1 + 8 + 8 + 8 + DIGEST_BYTES)
+#define DAY_ROW_BYTES (4 + 1 + 8 + 8 + 8 + DIGEST_BYTES + 1)
+#define DAY_ROW_4_BYTES (DAY_ROW_BYTES - 1)	/* up to format 4: sealed by the dump's text */
 
 static void day_key(int32_t day, uint8_t key[4]) { be32_put(key, (uint32_t)day ^ 0x80000000u); }
 
 bool day_decode(const uint8_t *p, size_t n, struct day_row *ret_row)
 {
-	if (n != DAY_ROW_BYTES)
+	if (n != DAY_ROW_BYTES && n != DAY_ROW_4_BYTES)
 		return false;
 	*ret_row = (struct day_row){ .day = (int32_t)be32_get(p), .state = p[4], .first_seq = be64_get(p + 5), .cut_seq = be64_get(p + 13),
-				     .tap_count = be64_get(p + 21) };
+				     .tap_count = be64_get(p + 21), .seal = n == DAY_ROW_BYTES ? p[DAY_ROW_4_BYTES] : DAY_SEAL_TEXT };
 	memcpy(ret_row->digest, p + 29, DIGEST_BYTES);
 	return true;
 }
@@ -41,6 +42,7 @@ void day_put(struct txn *t, const struct day_row *row)
 	be64_put(val + 13, row->cut_seq);
 	be64_put(val + 21, row->tap_count);
 	memcpy(val + 29, row->digest, DIGEST_BYTES);
+	val[DAY_ROW_4_BYTES] = row->seal;
 	txn_put(t, DB_DAY, key, 4, val, sizeof(val));
 }
 

@@ -54,9 +54,6 @@ static void dump_fare(struct jsonw *j, const struct cleared *c)
 	jsonw_kint(j, "tariff_version", c->tariff_version);
 }
 
-/* What rows say of their records, made once for all rows of a block that say it. */
-struct rows_dump { struct said_list said; uint32_t block; };
-
 static int said_make(const struct cleared *row, struct said_text *ret)
 {
 	FILE *out = open_memstream(&ret->p, &ret->n);
@@ -81,7 +78,10 @@ static int said_make(const struct cleared *row, struct said_text *ret)
 	}
 	dump_fare(j, row);
 	dump_postings(j, row->priced.posting, row->priced.posting_count);
-	return fclose(out) == 0 ? 0 : -ENOMEM;
+	if (fclose(out) != 0)
+		return -ENOMEM;
+	digest_once(ret->p + 1, ret->n - 1, ret->digest);
+	return 0;
 }
 
 int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret)
@@ -113,14 +113,12 @@ void said_free(struct said_list *l)
 static char *text_put(char *p, const char *text, size_t n) { return (char *)memcpy(p, text, n) + n; }
 
 /* As jsonw would, with what was made before in the middle, without its brace. */
-size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out)
+size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t record[DIGEST_BYTES], char *out)
 {
 	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], *p = out;
 	uint16_t nth = be16_get(key + 23);
-	uint8_t bytes[DIGEST_BYTES];
 	bool ride = key[4] == CLEARED_RIDE;
 
-	digest_once(raw, raw_bytes, bytes);
 	if (ride)
 		tap_id_format(key + 5, id);
 	else
@@ -133,28 +131,21 @@ size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const str
 	p = nth == 0 ? text_put(p, "0,", 2) : p + sprintf(p, "%u,", nth);
 	p = text_put(p, said->p + 1, said->n - 1);
 	p = text_put(p, ",\"record_sha256\":\"", 18);
-	hex_encode(bytes, DIGEST_BYTES, p);
+	hex_encode(record, DIGEST_BYTES, p);
 	p = text_put(p + 2 * DIGEST_BYTES, "\"}\n", 3);
 	return (size_t)(p - out);
 }
 
-static int dump_cleared(struct rows_dump *d, const struct row_iter *it, FILE *out)
+static int dump_cleared(void *arg, const struct row_iter *it, const struct said_text *said)
 {
-	const struct said_text *said;
-	char day[11], *text;
-	int ret;
+	char day[11], *text = malloc(ROW_TEXT_BYTES + said->n);
+	uint8_t record[DIGEST_BYTES];
 
-	if (d->block != it->blocks)
-		said_free(&d->said);
-	d->block = it->blocks;
-	ret = said_text_of(&d->said, it->result, &it->row, &said);
-	if (ret != 0)
-		return ret;
-	text = malloc(ROW_TEXT_BYTES + said->n);
 	if (text == NULL)
 		return -ENOMEM;
 	day_format(row_day(it->key), day);
-	fwrite(text, 1, row_text(day, it->key, said, it->row.raw, it->row.raw_bytes, text), out);
+	digest_once(it->row.raw, it->row.raw_bytes, record);
+	fwrite(text, 1, row_text(day, it->key, said, record, text), arg);
 	free(text);
 	return 0;
 }
@@ -252,9 +243,12 @@ static int dump_rows(struct txn *t, enum db db, int32_t day, FILE *out, int (*ro
 	return ret != 0 ? ret : t->error;
 }
 
-static int dump_day(struct txn *t, int32_t day, FILE *out)
+/* What rows say of their records is made once for all rows of a block that say it. */
+int rows_each(struct txn *t, int32_t day, row_each_fn fn, void *arg)
 {
-	struct rows_dump d = { 0 };
+	struct said_list list = { 0 };
+	const struct said_text *said;
+	uint32_t block = 0;
 	struct row_iter it;
 	int ret = 0;
 
@@ -262,70 +256,41 @@ static int dump_day(struct txn *t, int32_t day, FILE *out)
 		rows_open(t, NULL, 0, &it);
 	else
 		rows_open_day(t, day, &it);
-	while (ret == 0 && rows_next(&it))
-		ret = dump_cleared(&d, &it, out);
+	while (ret == 0 && rows_next(&it)) {
+		if (block != it.blocks)
+			said_free(&list);
+		block = it.blocks;
+		ret = said_text_of(&list, it.result, &it.row, &said);
+		if (ret == 0)
+			ret = fn(arg, &it, said);
+	}
 	rows_close(&it);
-	said_free(&d.said);
+	said_free(&list);
 	return ret != 0 ? ret : t->error;
 }
 
-/* What comes behind the rows. */
-static int dump_rest(struct txn *t, int32_t day, FILE *out)
+int dump_rest(struct txn *t, int32_t day, FILE *out)
 {
 	int ret = dump_rows(t, DB_ADJUST, day, out, dump_adjustment);
 
 	return ret == 0 ? dump_rows(t, DB_POSTING, day, out, dump_posting) : ret;
 }
 
-static int dump_whole(struct txn *t, int32_t day, FILE *out)
+int dump_day(struct txn *t, int32_t day, FILE *out)
 {
-	int ret = dump_day(t, day, out);
+	int ret = rows_each(t, day, dump_cleared, out);
 
 	return ret == 0 ? dump_rest(t, day, out) : ret;
 }
 
-typedef int (*dump_fn)(struct txn *t, int32_t day, FILE *out);
-
-static int dump_into(struct store *s, int32_t day, dump_fn fn, FILE *out)
+int dump_canonical(struct store *s, int32_t day, FILE *out)
 {
 	struct txn t;
 	int ret = txn_begin(s, false, &t);
 
 	if (ret != 0)
 		return ret;
-	ret = fn(&t, day, out);
+	ret = dump_day(&t, day, out);
 	txn_abort(&t);
 	return ret != 0 ? ret : ferror(out) ? -EIO : 0;
-}
-
-int dump_canonical(struct store *s, int32_t day, FILE *out) { return dump_into(s, day, dump_whole, out); }
-
-static ssize_t digest_write(void *cookie, const char *p, size_t n)
-{
-	digest_add(cookie, p, n);
-	return (ssize_t)n;
-}
-
-static int digest_dump(struct store *s, int32_t day, dump_fn fn, struct digest *d, uint8_t ret_digest[DIGEST_BYTES])
-{
-	FILE *out = fopencookie(d, "w", (cookie_io_functions_t){ .write = digest_write });
-	int ret = out == NULL ? -ENOMEM : dump_into(s, day, fn, out);
-
-	if (out != NULL && fclose(out) != 0 && ret == 0)
-		ret = -EIO;
-	digest_end(d, ret_digest);
-	return ret;
-}
-
-int dump_digest(struct store *s, int32_t day, uint8_t ret_digest[DIGEST_BYTES])
-{
-	struct digest d;
-
-	digest_reset(&d);
-	return digest_dump(s, day, dump_whole, &d, ret_digest);
-}
-
-int dump_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES])
-{
-	return digest_dump(s, day, dump_rest, rows, ret_digest);
 }

@@ -197,7 +197,7 @@ static int fill_day(struct store *s, int32_t day, const char *arg, FILE *out)
 	jsonw_kint(&j, "taps", (int64_t)row.tap_count);
 	jsonw_kint(&j, "first_seq", (int64_t)row.first_seq);
 	jsonw_kint(&j, "cut_seq", (int64_t)row.cut_seq);
-	jsonw_kstr(&j, "dump_sha256", hex);
+	jsonw_kstr(&j, row.seal == DAY_SEAL_TEXT ? "dump_sha256" : "rows_sha256", hex);
 	jsonw_object_end(&j);
 	fputc('\n', out);
 	return 0;
@@ -334,6 +334,28 @@ static bool verify_root(struct verifying *v, const json_t *manifest, const struc
 	snprintf(detail, sizeof(detail), "%" PRIu64 " 叶 leaves", leaves);
 	return say(v, holds && stated != NULL && strcmp(stated, hex) == 0 && (uint64_t)json_integer_value(json_object_get(manifest, "leaves")) == leaves,
 		   "刷卡叶子与树根 tree root over the taps", detail);
+}
+
+/* What the day was closed with: by its rows, or, as days were closed before, by the text of its dump. */
+static bool verify_seal(struct verifying *v, const struct pack_part *day_part, const struct pack_part *taps)
+{
+	json_t *json = json_loadb(day_part->p, day_part->n, JSON_REJECT_DUPLICATES, NULL);
+	const char *stated = json_string_value(json_object_get(json, "rows_sha256")), *date = json_string_value(json_object_get(json, "day"));
+	char hex[2 * DIGEST_BYTES + 1] = "";
+	uint8_t digest[DIGEST_BYTES];
+	int32_t day;
+	bool holds;
+
+	if (stated == NULL) {
+		holds = digest_matches(json, "dump_sha256", digest_sha256, taps);
+	} else {
+		holds = date != NULL && day_parse(date, &day) && seal_of_lines(day, taps->p, taps->n, digest);
+		if (holds)
+			hex_encode(digest, DIGEST_BYTES, hex);
+		holds = holds && strcmp(hex, stated) == 0;
+	}
+	json_decref(json);
+	return say(v, holds, "关账摘要 = 逐笔 the day's digest follows from the taps", "");
 }
 
 /* splits: every fare does, and no sum has left what a number can hold. */
@@ -488,6 +510,7 @@ int evidence_verify(const uint8_t *p, size_t n, const uint8_t *point, FILE *out)
 	verify_parts(&v, manifest, part, count);
 	verify_signature(&v, manifest_part, part_find(part, count, "sm2.sig"), point);
 	verify_root(&v, manifest, taps);
+	verify_seal(&v, day, taps);
 	if (say(&v, sum_taps(taps, &sums) && sums.splits, "每笔应收 = 应付 + 补贴 + 企业承担 each fare splits exactly", ""))
 		verify_reports(&v, part, count, &sums);
 	fprintf(out, "结论 result: %s; TAC 为对称密钥, 不能在此核对 TACs are symmetric and cannot be checked here\n", v.ret == 0 ? "一致 all hold" : "不一致 a check does not hold");

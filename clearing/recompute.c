@@ -113,7 +113,7 @@ int day_recompute(struct store *s, int32_t day, FILE *out)
 	if (ret == 0)
 		ret = compare_counts(&sink, day, out);
 	if (ret == 0)
-		ret = dump_digest(s, day, digest);
+		ret = day_digest(s, day, digest);
 	if (ret == 0 && memcmp(digest, row.digest, DIGEST_BYTES) != 0) {
 		fprintf(out, "日摘要不符 the day's digest differs\n");
 		ret = CLEARING_E_DIFFERS;

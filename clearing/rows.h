@@ -61,16 +61,25 @@ int decided_add(struct decided_list *d, const uint8_t key[TAP_KEY_BYTES]) CLEARI
 int decided_write(const struct decided_list *d, struct sink *sink, int32_t day) CLEARING_MUST_CHECK;	/* DB_TAPKEY */
 
 /* A row as the canonical dump has it. day: as day_format(). said: what all rows of one result say alike, made once for its place in a
- * list that is the caller's; zero at first. */
-struct said_text { char *p; size_t n; };
+ * list that is the caller's; zero at first. digest: SHA-256 of it without its brace. */
+struct said_text { char *p; size_t n; uint8_t digest[DIGEST_BYTES]; };
 struct said_list { struct said_text *text; size_t space; };
 int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret) CLEARING_MUST_CHECK;
 void said_free(struct said_list *l);
 #define ROW_TEXT_BYTES 256			/* beside what is said */
-size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, char *out);
+size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t record[DIGEST_BYTES], char *out);
 
-/* dump_digest() of a day whose rows' text is in rows already. */
-int dump_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
+/* Each row of a day, in order, or of all (DAY_NONE); what comes behind the rows of a dump; both. */
+typedef int (*row_each_fn)(void *arg, const struct row_iter *it, const struct said_text *said);
+int rows_each(struct txn *t, int32_t day, row_each_fn fn, void *arg) CLEARING_MUST_CHECK;
+int dump_rest(struct txn *t, int32_t day, FILE *out) CLEARING_MUST_CHECK;
+int dump_day(struct txn *t, int32_t day, FILE *out) CLEARING_MUST_CHECK;
+
+/* seal.c: what a day's digest has of a row; how it begins; day_digest() of a day whose rows are in it already. */
+#define ROW_SEAL_BYTES (CLEARED_KEY_BYTES - 4 + 2 * DIGEST_BYTES)
+void row_seal(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, uint8_t ret[ROW_SEAL_BYTES]);
+void seal_start(struct digest *d, int32_t day);
+int day_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
 
 /* A block as it lies in the store, and back; packer is kept by who calls often. */
 struct row_packer;

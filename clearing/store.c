@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 4		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin */
+#define STORE_FORMAT 5		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin; 4: days sealed by their text */
 #define STORE_FORMAT_TAKEN 2	/* the oldest that is brought to this one */
 #define STORE_FORMAT_READ 3	/* the oldest that may be read as it is */
 #define MAP_BYTES_DEFAULT (16ULL << 30)

@@ -33,6 +33,7 @@ static void print_day(const struct day_row *row, const struct packed *packed, bo
 	jsonw_kint(&j, "first_seq", (int64_t)row->first_seq);
 	jsonw_kint(&j, "cut_seq", (int64_t)row->cut_seq);
 	jsonw_kstr(&j, "sha256", row->state >= DAY_CLEARED ? digest : "");
+	jsonw_kstr(&j, "sha256_of", row->state < DAY_CLEARED ? "" : row->seal == DAY_SEAL_TEXT ? "dump" : "rows");
 	jsonw_kbool(&j, "packed", packed->whole);
 	jsonw_kint(&j, "packed_bytes_before", (int64_t)packed->bytes_before);
 	jsonw_kint(&j, "packed_bytes_after", (int64_t)packed->bytes_after);

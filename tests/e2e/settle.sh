@@ -62,6 +62,9 @@ for reason in "count is not the number of records" "another form" "no item of ou
 	grep -q "answer-refused.*$reason" "$dir/log"; say "refused with its reason: $reason" $?
 done
 is "a refused answer changes nothing" "$before" "$("$B/qingfen" dump --canonical | sha256sum)"
+digest=$("$B/qingfen" day show $day --json | python3 -c 'import json, sys; row = json.load(sys.stdin); print(row["sha256_of"], row["sha256"])')
+is "the digest of a day follows from its dump by the script of docs/store.md" "$digest" \
+	"rows $("$B/qingfen" dump --canonical --date $day | python3 -c "$(sed -n '/^```python$/,/^```$/p' docs/store.md | sed '1d;$d')" $day)"
 "$B/qingfen" evidence $day --to "$dir/a.qfe" && "$B/qingfen" evidence $day --to "$dir/b.qfe" && cmp -s "$dir/a.qfe" "$dir/b.qfe"; say "an evidence pack is the same bytes each time" $?
 "$B/qingfen" verify "$dir/a.qfe" >/dev/null; is "the pack verifies with no store" 0 $?
 python3 - "$B/qingfen" "$dir/a.qfe" "$dir/flip.qfe" <<'PY'
@@ -79,4 +82,22 @@ print(passed[:10])
 sys.exit(bool(passed))
 PY
 say "a pack with one bit changed anywhere is refused" $?
+# Another digest of the day, and a manifest made anew: only what the taps say can tell.
+python3 - "$dir/a.qfe" "$dir/forged.qfe" <<'PY'
+import hashlib, io, json, re, sys, tarfile
+parts = {m.name: tarfile.open(sys.argv[1]).extractfile(m.name).read() for m in tarfile.open(sys.argv[1])}
+data = bytearray(open(sys.argv[1], "rb").read())
+day = parts["day.json"]
+at = day.index(b'"rows_sha256":"') + 15
+forged = day[:at] + (b"0" if day[at:at + 1] != b"0" else b"1") + day[at + 1:]
+manifest = parts["MANIFEST.json"].replace(hashlib.sha256(day).hexdigest().upper().encode(), hashlib.sha256(forged).hexdigest().upper().encode())
+sm3 = lambda p: hashlib.new("sm3", p).hexdigest().upper().encode()
+manifest = manifest.replace(sm3(day), sm3(forged))
+for before, after in ((day, forged), (parts["MANIFEST.json"], manifest)):
+    assert len(before) == len(after) and before != after
+    where = bytes(data).index(before)
+    data[where:where + len(after)] = after
+open(sys.argv[2], "wb").write(data)
+PY
+is "a day's digest that does not follow from the taps is told, and nothing else is wrong" " 6" "$("$B/qingfen" verify "$dir/forged.qfe" | grep 'DOES NOT HOLD' | cut -c 1-2)"
 exit $status

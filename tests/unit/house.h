@@ -174,30 +174,40 @@ static inline struct tap tap_at(unsigned card, int32_t day, int minute, const ch
 
 #define SENT_MAX 16
 
-/* A batch of a device, each record with what the key check found on arrival. */
-static inline void taps_send(struct house *h, const struct tap *list, uint32_t count, const char *device, enum key_check check)
+/* A batch's records, of a device, each with what the key check found on arrival. */
+static inline void batch_send(struct house *h, struct batch *b, const char *device, enum key_check check)
 {
-	static uint8_t record[SENT_MAX][TAP_ENCODED_BYTES_MAX], out[BATCH_BYTES_MAX];
-	struct batch b = { .file_serial = ++serials, .count = count };
+	static uint8_t out[BATCH_BYTES_MAX];
 	uint8_t head[EVENT_BATCH_HEAD_BYTES + 2 * SENT_MAX] = "";
 	int n;
 
+	b->file_serial = ++serials;
+	snprintf(b->device, sizeof(b->device), "%s", device);
+	memcpy(head, b->device, sizeof(b->device));
+	for (uint32_t i = 0; i < b->count; i++)
+		head[EVENT_BATCH_HEAD_BYTES + 2 * i] = check;
+	assert_int_equal(batch_seal(b), 0);
+	n = batch_encode(b, out, sizeof(out));
+	assert_true(n > 0);
+	be32_put(head + 16, b->file_serial);
+	be16_put(head + 20, (uint16_t)b->count);
+	event_add(h, EVENT_BATCH, head, EVENT_BATCH_HEAD_BYTES + 2 * b->count, out, (size_t)n);
+}
+
+static inline void taps_send(struct house *h, const struct tap *list, uint32_t count, const char *device, enum key_check check)
+{
+	static uint8_t record[SENT_MAX][TAP_ENCODED_BYTES_MAX];
+	struct batch b = { .count = count };
+
 	assert_true(count <= SENT_MAX);
-	snprintf(b.device, sizeof(b.device), "%s", device);
-	memcpy(head, b.device, sizeof(b.device));
 	for (uint32_t i = 0; i < count; i++) {
-		n = tap_encode(&list[i], record[i], sizeof(record[i]));
+		int n = tap_encode(&list[i], record[i], sizeof(record[i]));
+
 		assert_true(n > 0);
 		b.tap[i].p = record[i];
 		b.tap[i].n = (uint32_t)n;
-		head[EVENT_BATCH_HEAD_BYTES + 2 * i] = check;
 	}
-	assert_int_equal(batch_seal(&b), 0);
-	n = batch_encode(&b, out, sizeof(out));
-	assert_true(n > 0);
-	be32_put(head + 16, b.file_serial);
-	be16_put(head + 20, (uint16_t)count);
-	event_add(h, EVENT_BATCH, head, EVENT_BATCH_HEAD_BYTES + 2 * count, out, (size_t)n);
+	batch_send(h, &b, device, check);
 }
 
 /* One record; an unanswered one waits. */

@@ -187,8 +187,8 @@ static void a_clear_that_died_at_any_write_is_run_again_to_the_same_adjustments(
 	h.open++;
 	day_end(&undisturbed);
 	assert_int_equal(stats.adjustments, 1);
-	assert_int_equal(dump_digest(h.store, DAY0 + 1, a), 0);
-	assert_int_equal(dump_digest(undisturbed.store, DAY0 + 1, b), 0);
+	assert_int_equal(day_digest(h.store, DAY0 + 1, a), 0);
+	assert_int_equal(day_digest(undisturbed.store, DAY0 + 1, b), 0);
 	assert_memory_equal(a, b, DIGEST_BYTES);
 	all_holds(&h);
 	house_close(&h);

@@ -221,7 +221,7 @@ static void the_order_of_arrival_leaves_no_trace(void **state)
 		for (unsigned i = 0; i < N; i++)
 			tap_send(&h, &tap[i]);
 		day_end(&h);
-		assert_int_equal(dump_digest(h.store, DAY0, digest[round != 0]), 0);
+		assert_int_equal(day_digest(h.store, DAY0, digest[round != 0]), 0);
 		if (round != 0)
 			assert_memory_equal(digest[0], digest[1], DIGEST_BYTES);
 		assert_int_equal(operators_get(&h), 4 * 200);
@@ -349,7 +349,7 @@ static void an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_
 	send_checked(&h, &good, KEY_CHECK_FOREIGN);
 	send_checked(&h, &bad, KEY_CHECK_FOREIGN);
 	day_end(&h);
-	assert_int_equal(dump_digest(h.store, DAY0, before), 0);
+	assert_int_equal(day_digest(h.store, DAY0, before), 0);
 	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_PENDING, SCHEME_RIDE_CODE)), -400);
 	send_checked(&h, &good, KEY_CHECK_FOREIGN);	/* sent again on the day of the answer */
 	say(&h, SCHEME_RIDE_CODE, &a);
@@ -358,7 +358,7 @@ static void an_answer_after_the_cut_makes_firm_or_takes_back_and_the_closed_day_
 	day_end(&h);
 	say(&h, SCHEME_RIDE_CODE, &a);
 	day_end(&h);
-	assert_int_equal(dump_digest(h.store, DAY0, after), 0);
+	assert_int_equal(day_digest(h.store, DAY0, after), 0);
 	assert_memory_equal(before, after, DIGEST_BYTES);
 	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_PENDING, SCHEME_RIDE_CODE)), 0);
 	assert_int_equal(balance_of(&h, ACCOUNT(ACCOUNT_OPERATOR_PENDING, 101)), 0);

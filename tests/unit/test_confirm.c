@@ -79,7 +79,7 @@ static void two_persons_make_a_distrusted_tap_firm_on_the_open_day_once(void **s
 	uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
 
 	(void)state;
-	assert_int_equal(dump_digest(h.store, DAY0, before), 0);
+	assert_int_equal(day_digest(h.store, DAY0, before), 0);
 	assert_int_equal(pending_get(), 500);
 	assert_int_equal(decide(&h, &elder, CONFIRM_GOOD, "zhang", 0), 0);
 	day_end(&h);			/* one person alone moves nothing */
@@ -96,7 +96,7 @@ static void two_persons_make_a_distrusted_tap_firm_on_the_open_day_once(void **s
 	tap_send(&h, &elder);		/* the record again is nothing */
 	day_end(&h);
 	assert_int_equal(operators_get(), 300);
-	assert_int_equal(dump_digest(h.store, DAY0, after), 0);
+	assert_int_equal(day_digest(h.store, DAY0, after), 0);
 	assert_memory_equal(before, after, DIGEST_BYTES);
 	all_holds(&h);
 }

@@ -132,8 +132,8 @@ static void what_comes_beyond_the_cap_is_set_aside_in_the_order_of_time(void **s
 	cap_set(&mirror, 400);		/* in force at the cut is what counts */
 	tap_send_as(&mirror, &first, "V-1", KEY_CHECK_DEVICE);
 	day_end(&mirror);
-	assert_int_equal(dump_digest(h.store, DAY0, there), 0);
-	assert_int_equal(dump_digest(mirror.store, DAY0, back), 0);
+	assert_int_equal(day_digest(h.store, DAY0, there), 0);
+	assert_int_equal(day_digest(mirror.store, DAY0, back), 0);
 	assert_memory_equal(there, back, DIGEST_BYTES);
 
 	tap_send_as(&h, &next, "V-1", KEY_CHECK_DEVICE);	/* another day, another sum */
