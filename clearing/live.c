@@ -200,27 +200,32 @@ static void recent_forget(struct live *l)
 	l->terminal.stays = l->issuer.stays = (struct span_ms){ 0, 0 };
 }
 
-/* Of the record before, as long as it is the same. */
+/* It is that of the record before, as long as that stays as it is. False: it has to be looked up, and is remembered from now on. */
+static bool recent_is(struct recent *r, const uint8_t *number, size_t bytes, int64_t time_ms)
+{
+	if (time_ms >= r->stays.from_ms && time_ms < r->stays.to_ms && memcmp(r->number, number, bytes) == 0)
+		return true;
+	r->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
+	memcpy(r->number, number, bytes);
+	return false;
+}
+
 static const struct terminal_row *terminal_of(struct live *l, const struct refdata *ref, const struct tap *tap)
 {
 	struct recent *r = &l->terminal;
 
-	if (tap->time_ms >= r->stays.from_ms && tap->time_ms < r->stays.to_ms && memcmp(r->number, tap->terminal, sizeof(tap->terminal)) == 0)
-		return r->row;
-	r->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
-	memcpy(r->number, tap->terminal, sizeof(tap->terminal));
-	return r->row = refdata_terminal_while(ref, tap->terminal, tap->time_ms, &r->stays);
+	if (!recent_is(r, tap->terminal, sizeof(tap->terminal), tap->time_ms))
+		r->row = refdata_terminal_while(ref, tap->terminal, tap->time_ms, &r->stays);
+	return r->row;
 }
 
 static const struct issuer_row *issuer_of(struct live *l, const struct refdata *ref, const struct tap *tap)
 {
 	struct recent *r = &l->issuer;
 
-	if (tap->time_ms >= r->stays.from_ms && tap->time_ms < r->stays.to_ms && memcmp(r->number, tap->issuer, sizeof(tap->issuer)) == 0)
-		return r->row;
-	r->stays = (struct span_ms){ INT64_MIN, INT64_MAX };
-	memcpy(r->number, tap->issuer, sizeof(tap->issuer));
-	return r->row = refdata_issuer_while(ref, tap->issuer, tap->time_ms, &r->stays);
+	if (!recent_is(r, tap->issuer, sizeof(tap->issuer), tap->time_ms))
+		r->row = refdata_issuer_while(ref, tap->issuer, tap->time_ms, &r->stays);
+	return r->row;
 }
 
 /* What it looks like on arrival; without a tariff in force nothing. */
