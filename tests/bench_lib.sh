@@ -121,7 +121,7 @@ upload() { # [--pace N]
 	(until [ -e "$work/mark" ]; do sleep 0.005; done; cpu_s $pid >"$work/cpu"; ready_s $pid >"$work/ready") & watch=$!
 	with_peak "$work/generator_peak" timeout "${BENCH_LIMIT:-1800}" "$B/qingfen" sim validators --city "$work/city" \
 		--connect "127.0.0.1:$port" --bench --limit "${BENCH_LIMIT:-1800}" --mark "$work/mark" --mark-at 0 --json "$@" \
-		>"$work/upload.json" 2>"$work/upload.log" || fail "sim validators"
+		>"$work/upload.json" 2>"$work/upload.log" || { kill "$watch" 2>/dev/null; fail "sim validators"; }
 	before=$(cpu_s $pid) ready=$(ready_s $pid)
 	wait $watch
 	ready=$(sum %.2f "$ready - $(cat "$work/ready")")
