@@ -43,6 +43,7 @@ void log_event(const char *event, const char *format, ...) __attribute__((format
 
 struct front;
 struct conn;
+struct briefs;
 enum item_kind { ITEM_BATCH, ITEM_CALL, ITEM_ASK };
 struct item {
 	struct item *next;
@@ -53,6 +54,7 @@ struct item {
 	const uint8_t *thin; size_t thin_bytes;	/* as the inbox is to have it, behind them or beside; 0 bytes: as it was received */
 	uint8_t *beside;		/* a block; NULL: none is needed */
 	struct batch batch;
+	struct briefs *briefs; size_t briefs_space;	/* what the writer asks of its records; NULL: there was no room */
 	char device[DEVICE_BYTES_MAX + 1];	/* of the certificate */
 	int64_t received_ms; uint64_t queued_ns;
 	uint8_t marks[2 * BATCH_TAPS_MAX];
@@ -105,9 +107,10 @@ uint64_t live_rated_due(const struct live *l);	/* rated.records once all is rate
 struct rated live_rated(const struct live *l);		/* while nothing is in hand */
 /* The receipt given for this batch before; false: none. *ret_differs: same serial, other digest. */
 bool live_answer(const struct live *l, const char *device, const struct batch *b, struct receipt *ret_receipt, bool *ret_differs);
-/* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. */
+/* Judge a batch and remember it. Deterministic: replaying the inbox gives the same receipts. briefs: of its records, by who has decoded
+ * them; NULL: they are decoded here. */
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
-	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
+	       const struct briefs *briefs, const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt);
 /* What a key device said later (EVENT_RECHECK): verdicts again, receipts stay as they were given. */
 int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct event *e);
 /* A record that was set aside is released (EVENT_DEVICE): a code's platform is asked about it from now on. */

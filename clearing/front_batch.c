@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clearing/blocks.h"
+#include "clearing/brief.h"
 #include "clearing/kerb.h"
 
 static void send_busy(struct conn *c)
@@ -20,7 +21,7 @@ static void send_busy(struct conn *c)
 	conn_send(c, busy_encode(&m, c->front->out, sizeof(c->front->out)));
 }
 
-/* Its bytes stay with it when they are a block; a large batch's go. */
+/* Its bytes and its briefs stay with it when they are blocks; a large batch's go. */
 static void item_free(struct front *f, struct item *item)
 {
 	block_give(item->beside);
@@ -29,6 +30,11 @@ static void item_free(struct front *f, struct item *item)
 		block_give(item->bytes);
 		item->bytes = NULL;
 		item->bytes_space = 0;
+	}
+	if (item->briefs_space > BLOCK_BYTES_MAX) {
+		block_give(item->briefs);
+		item->briefs = NULL;
+		item->briefs_space = 0;
 	}
 	item->next = f->spare;
 	f->spare = item;
@@ -77,6 +83,20 @@ static void batch_thin(struct front *f, struct item *item)
 	item->thin_bytes = to != NULL ? n : 0;
 }
 
+/* Their room stays with the item as its bytes do. */
+static void batch_brief(struct front *f, struct item *item)
+{
+	size_t n = briefs_bytes(item->batch.count);
+
+	if (n > item->briefs_space) {
+		block_give(item->briefs);
+		item->briefs = block_take(n);
+		item->briefs_space = item->briefs != NULL ? n : 0;
+	}
+	if (item->briefs != NULL)
+		briefs_make(&item->batch, &f->taps, item->briefs);
+}
+
 /* 0, or why the batch is refused. */
 static int batch_read(struct conn *c, struct item *item, uint64_t began)
 {
@@ -96,6 +116,7 @@ static int batch_read(struct conn *c, struct item *item, uint64_t began)
 		return ret;
 	verifier_marks(f->verifier, &f->taps, item->batch.count, item->received_ms, item->marks);
 	began = stage_end(s, STAGE_VERIFY, began, clock_ns());
+	batch_brief(f, item);
 	batch_thin(f, item);
 	item->queued_ns = stage_end(s, STAGE_DECODE, began, clock_ns());
 	stage_count(&s->batches, 1);
@@ -142,6 +163,7 @@ void items_free(struct front *f)
 	for (struct item *item = f->spare, *next; item != NULL; item = next) {
 		next = item->next;
 		block_give(item->bytes);
+		block_give(item->briefs);
 		block_give(item);
 	}
 }

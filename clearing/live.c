@@ -23,7 +23,8 @@ int live_new(struct live **ret)
 
 	if (l == NULL)
 		return -ENOMEM;
-	if (seen_new(&l->seen) != 0 || riding_new(&l->riding) != 0 || table_open(&l->counted, COUNTER_BYTES, sizeof(struct counted)) != 0 ||
+	l->briefs = malloc(briefs_bytes(BATCH_TAPS_MAX));
+	if (l->briefs == NULL || seen_new(&l->seen) != 0 || riding_new(&l->riding) != 0 || table_open(&l->counted, COUNTER_BYTES, sizeof(struct counted)) != 0 ||
 	    table_open(&l->coded, TAP_CODE_BYTES, sizeof(struct coded)) != 0 ||
 	    answers_open(&l->answer[0]) != 0 || answers_open(&l->answer[1]) != 0 || known_new(KNOWN_PLACES, &l->known) != 0 ||
 	    rater_new(l->riding, l->known, &l->rater) != 0 || unproven_new(&l->unproven) != 0 || code_asks_new(&l->asks) != 0) {
@@ -50,6 +51,7 @@ void live_free(struct live *l)
 	known_free(l->known);
 	unproven_free(l->unproven);
 	code_asks_free(l->asks);
+	free(l->briefs);
 	free(l);
 }
 
@@ -123,11 +125,19 @@ static enum seen_before seen_tap(struct live *l, struct txn *t, int32_t open_day
 	return m->content == content ? SEEN_SAME : SEEN_OTHER;
 }
 
-static void counter_key(const struct tap *tap, uint8_t generation, uint8_t key[COUNTER_BYTES])
+static void counter_key(const uint8_t pan[10], uint16_t counter, uint8_t generation, uint8_t key[COUNTER_BYTES])
 {
-	memcpy(key, tap->pan, 10);
+	memcpy(key, pan, 10);
 	key[10] = generation;
-	be16_put(key + 11, (uint16_t)tap->card_counter);
+	be16_put(key + 11, counter);
+}
+
+static uint64_t counter_hash(const struct live *l, const uint8_t pan[10], uint16_t counter)
+{
+	uint8_t key[COUNTER_BYTES];
+
+	counter_key(pan, counter, 0, key);
+	return table_hash(&l->counted, key);
 }
 
 /* hash: of the card's first generation, as nearly all are. */
@@ -139,7 +149,7 @@ static bool counter_taken(struct live *l, const struct tap *tap, uint8_t generat
 
 	if (!tap_has_counter(tap))
 		return false;
-	counter_key(tap, generation, key);
+	counter_key(tap->pan, (uint16_t)tap->card_counter, generation, key);
 	c = table_at_by(&l->counted, generation == 0 ? hash : table_hash(&l->counted, key), key, &new);
 	if (!new)
 		return memcmp(c->tac, tap->tac, 4) != 0;
@@ -237,14 +247,16 @@ static void fare_ask(struct live *l, const struct refdata *ref, const struct tap
 		rater_add(l->rater, tap, tariff, operator_id, seq);
 }
 
-/* The record with what is known of its code now; tap NULL: it cannot be read. hash: of its counter. seq: the event that tells it. */
-static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct record *r, const struct tap *tap,
-			      uint64_t hash, uint64_t seq)
+/* A record as it is judged: with what is known of its code now, in which event. tap NULL: it cannot be read. Of its bytes and of its counter
+ * only the hash is asked for. */
+struct told_tap { const char *device; int32_t day; uint8_t check, bits; const struct tap *tap; uint64_t content, hash, seq; };
+
+static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const struct told_tap *r)
 {
+	const struct tap *tap = r->tap;
 	struct judge_limits limits = judge_limits_default;
 	struct judge_input in = { .check = (enum key_check)r->check, .device = r->device, .future = (r->bits & EVENT_BIT_FUTURE) != 0, .open_day = r->day,
 				  .cut_s = DAY_CUT_S_DEFAULT, .limits = &limits, .tap = tap };
-	uint64_t content = XXH3_64bits(r->raw, r->raw_bytes);
 	struct card_life life = { 0 };
 	struct seen_mark *mark;
 	enum verdict v;
@@ -257,19 +269,19 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	in.terminal = terminal_of(l, ref, tap);
 	in.issuer = issuer_of(l, ref, tap);
 	in.blacklisted = refdata_blacklisted(ref, tap->pan, tap->time_ms);
-	if (txn_any(t, DB_CARD) && card_life_at(t, tap->pan, seq, tap->time_ms, &life))
+	if (txn_any(t, DB_CARD) && card_life_at(t, tap->pan, r->seq, tap->time_ms, &life))
 		in.card = card_stands(&life, tap);
 	v = judge(&in);
 	l->totals.amount_fen += tap->amount_fen;
 	if (v == VERDICT_TERMINAL_UNKNOWN || v == VERDICT_TERMINAL_MISMATCH || v == VERDICT_TEST || v == VERDICT_BAD_MAC || v == VERDICT_PENDING_TAC)
 		return v;
-	in.seen = seen_tap(l, t, open_day, tap, in.check, content, &mark);
+	in.seen = seen_tap(l, t, open_day, tap, in.check, r->content, &mark);
 	if (in.seen == SEEN_NO) {
 		mark->used = true;
 		mark->grey = in.check == KEY_CHECK_GREY;
-		mark->content = content;
+		mark->content = r->content;
 		image_mark(l->image, tap, mark);
-		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, tap, life.generation, hash))
+		if (in.check != KEY_CHECK_GREY && v != VERDICT_EVENT && counter_taken(l, tap, life.generation, r->hash))
 			in.seen = SEEN_COUNTER;
 		if (in.seen == SEEN_NO && code_taken(l, t, open_day, tap, in.check))
 			in.seen = SEEN_CODE;
@@ -278,9 +290,9 @@ static enum verdict judge_tap(struct live *l, const struct refdata *ref, struct 
 	if (unproven_counts(v, in.check) && beyond_cap(l, ref, open_day, r->device, tap, in.terminal->operator_id))
 		v = VERDICT_QUARANTINED;
 	if (v == VERDICT_PENDING)
-		ask_note(l, tap, seq);
+		ask_note(l, tap, r->seq);
 	if (v == VERDICT_ACCEPTED || v == VERDICT_PENDING)
-		fare_ask(l, ref, tap, in.terminal->operator_id, seq);
+		fare_ask(l, ref, tap, in.terminal->operator_id, r->seq);
 	return v;
 }
 
@@ -308,47 +320,49 @@ static int tables_room(struct live *l, size_t records)
 	return ret == 0 ? table_room(&l->coded, records) : ret;
 }
 
-static uint64_t counter_hash(const struct live *l, const struct tap *tap)
+/* Where counters of the batch will go is fetched from memory before the first of them is looked at. */
+static void counters_fetch(struct live *l, const struct briefs *briefs, uint32_t count)
 {
-	uint8_t key[COUNTER_BYTES];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct brief *b = &briefs->brief[i];
 
-	counter_key(tap, 0, key);
-	return table_hash(&l->counted, key);
-}
-
-/* The batch decoded; and where its counters will go is fetched from memory before the first of them is looked at. */
-static void batch_read(struct live *l, const struct batch *b)
-{
-	const char *field;
-
-	for (uint32_t i = 0; i < b->count; i++) {
-		l->read[i] = tap_read(b->tap[i].p, b->tap[i].n, &l->tap[i], &field) == 0;
-		l->hash[i] = l->read[i] ? counter_hash(l, &l->tap[i]) : 0;
+		l->hash[i] = b->form != BRIEF_NONE ? counter_hash(l, b->pan, b->card_counter) : 0;
 	}
-	for (uint32_t i = 0; i < b->count; i++)
-		if (l->read[i])
+	for (uint32_t i = 0; i < count; i++)
+		if (briefs->brief[i].form != BRIEF_NONE)
 			table_prefetch_by(&l->counted, l->hash[i]);
 }
 
+static const struct briefs *briefs_here(struct live *l, const struct batch *b)
+{
+	batch_taps_decode(b, &l->taps);
+	briefs_make(b, &l->taps, l->briefs);
+	return l->briefs;
+}
+
 int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t open_day, const char *device, const struct batch *b,
-	       const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt)
+	       const struct briefs *briefs, const uint8_t *marks, uint64_t seq, struct receipt *ret_receipt)
 {
 	struct receipt r = { .file_serial = b->file_serial, .inbox_seq = seq, .count = b->count };
 	int ret = tables_room(l, b->count);
 
 	if (ret != 0)
 		return ret;
+	if (briefs == NULL)
+		briefs = briefs_here(l, b);
 	recent_forget(l);
-	batch_read(l, b);
-	for (uint32_t i = 0; ret == 0 && i < b->count; i++) {
-		const struct record record = { .raw = b->tap[i].p, .raw_bytes = b->tap[i].n, .device = device, .day = open_day, .check = marks[2 * i],
-					       .bits = marks[2 * i + 1] };
+	brief_begin(&l->reader);
+	counters_fetch(l, briefs, b->count);
+	for (uint32_t i = 0; i < b->count; i++) {
+		const struct told_tap tap = { .device = device, .day = open_day, .check = marks[2 * i], .bits = marks[2 * i + 1],
+					      .tap = brief_read(&l->reader, briefs, i, b->tap[i].p, b->tap[i].n), .content = briefs->brief[i].content,
+					      .hash = l->hash[i], .seq = seq };
 		enum verdict v;
 
 		ret = code_asks_room(l->asks);
 		if (ret != 0)
 			break;
-		v = judge_tap(l, ref, t, open_day, &record, l->read[i] ? &l->tap[i] : NULL, l->hash[i], seq);
+		v = judge_tap(l, ref, t, open_day, &tap);
 		r.verdict[i] = (uint8_t)v;
 		receipt_count(&r, v);
 		l->totals.verdict[v]++;
@@ -406,10 +420,10 @@ int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32
 	for (int64_t i = 0, n = rechecks_count(e); ret == 0 && i < n; i++) {
 		const struct recheck k = recheck_at(e, (size_t)i);
 		int64_t amount = l->totals.amount_fen;
+		struct told_tap told = { .check = k.check, .seq = e->seq };
 		const char *field;
 		struct record r;
 		struct tap tap;
-		const struct tap *good;
 		enum verdict v;
 
 		ret = tables_room(l, 1);
@@ -419,9 +433,13 @@ int live_recheck(struct live *l, const struct refdata *ref, struct txn *t, int32
 			ret = t->error != 0 ? t->error : CLEARING_E_STORE;
 		if (ret != 0)
 			break;
-		r.check = k.check;
-		good = tap_decode(r.raw, r.raw_bytes, &tap, &field) == 0 ? &tap : NULL;
-		v = judge_tap(l, ref, t, open_day, &r, good, good != NULL ? counter_hash(l, good) : 0, e->seq);
+		told.device = r.device;
+		told.day = r.day;
+		told.bits = r.bits;
+		told.content = XXH3_64bits(r.raw, r.raw_bytes);
+		told.tap = tap_decode(r.raw, r.raw_bytes, &tap, &field) == 0 ? &tap : NULL;
+		told.hash = told.tap != NULL ? counter_hash(l, tap.pan, (uint16_t)tap.card_counter) : 0;
+		v = judge_tap(l, ref, t, open_day, &told);
 		recheck_count(l, open_day, &r, amount, v);
 		ret = rater_hand(l->rater, t, open_day);
 	}

@@ -6,6 +6,7 @@
 #define CLEARING_LIVE_H
 
 #include "clearing/answers.h"
+#include "clearing/brief.h"
 #include "clearing/code_route.h"
 #include "clearing/daemon.h"
 #include "clearing/image.h"
@@ -31,9 +32,9 @@ struct live {
 	struct code_asks *asks;
 	struct live_totals totals;	/* without the provisional fares, which are the rater's */
 	struct image_out *image, *riders;	/* what changes goes there too, riders' states to the second; NULL: no image is being made */
-	struct tap tap[BATCH_TAPS_MAX];	/* of the batch in hand */
-	bool read[BATCH_TAPS_MAX];
-	uint64_t hash[BATCH_TAPS_MAX];	/* of its counter's place */
+	struct batch_taps taps; struct briefs *briefs;	/* of a batch that comes without: decoded here */
+	struct brief_reader reader;
+	uint64_t hash[BATCH_TAPS_MAX];	/* of the batch in hand: of each record's counter's place */
 	struct recent terminal, issuer;	/* of the record before */
 };
 

@@ -66,7 +66,7 @@ static int replay_batch(struct daemon *d, struct txn *t, const struct event *e)
 	if (!event_batch_read(e, &b) || batch_decode(b.batch, b.batch_bytes, &batch) != 0 || batch.count != b.count)
 		return CLEARING_E_STORE;
 	d->stat.replay_taps += b.count;
-	return live_judge(d->live, d->ref, t, d->open_day, b.device, &batch, b.marks, e->seq, &r);
+	return live_judge(d->live, d->ref, t, d->open_day, b.device, &batch, NULL, b.marks, e->seq, &r);
 }
 
 /* Where replay of batches starts without an image: the day before the open one, so that answers of yesterday are known too. */
@@ -215,7 +215,7 @@ static int batch_judge(struct daemon *d, struct txn *t, struct item *item, uint6
 	}
 	item->seq = ++d->seq;
 	beyond = live_totals(d->live)->devices_beyond;
-	ret = live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->marks, item->seq, &item->receipt);
+	ret = live_judge(d->live, d->ref, t, d->open_day, item->device, &item->batch, item->briefs, item->marks, item->seq, &item->receipt);
 	*ret_ended = stage_end(&d->stages, STAGE_JUDGE, began, clock_ns());
 	d->stages.batches++;
 	d->stages.taps += item->batch.count;

@@ -200,7 +200,7 @@ static void batch_add(struct daemon *d, const struct post *p)
 	assert_int_equal(txn_begin(d->store, true, &t), 0);
 	seq = inbox_append(&t, EVENT_BATCH, 0, part, bytes, 3);
 	waiting_add(&t, seq, p->marks, (uint16_t)p->batch.count);
-	assert_int_equal(live_judge(d->live, d->ref, &t, d->open_day, "V-1", &p->batch, p->marks, seq, &r), 0);
+	assert_int_equal(live_judge(d->live, d->ref, &t, d->open_day, "V-1", &p->batch, NULL, p->marks, seq, &r), 0);
 	durable(d, &t);
 }
 
@@ -400,8 +400,8 @@ static void same_answers(struct daemon *a, struct daemon *b)
 
 		post_make(&post, a->open_day);
 		assert_int_equal(txn_begin(a->store, false, &t), 0);
-		assert_int_equal(live_judge(a->live, a->ref, &t, a->open_day, "V-1", &post.batch, post.marks, UINT64_MAX, &one), 0);
-		assert_int_equal(live_judge(b->live, b->ref, &t, b->open_day, "V-1", &post.batch, post.marks, UINT64_MAX, &two), 0);
+		assert_int_equal(live_judge(a->live, a->ref, &t, a->open_day, "V-1", &post.batch, NULL, post.marks, UINT64_MAX, &one), 0);
+		assert_int_equal(live_judge(b->live, b->ref, &t, b->open_day, "V-1", &post.batch, NULL, post.marks, UINT64_MAX, &two), 0);
 		txn_abort(&t);
 		assert_memory_equal(one.verdict, two.verdict, one.count);
 		assert_int_equal(one.accepted, two.accepted);

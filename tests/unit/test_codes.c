@@ -246,7 +246,7 @@ static enum verdict on_arrival(struct house *h, struct live *live, const struct 
 	b.tap[0].n = (uint32_t)n;
 	assert_int_equal(batch_seal(&b), 0);
 	assert_int_equal(txn_begin(h->store, false, &txn), 0);
-	assert_int_equal(live_judge(live, h->ref, &txn, h->open, "V-1", &b, marks, 1, &r), 0);
+	assert_int_equal(live_judge(live, h->ref, &txn, h->open, "V-1", &b, NULL, marks, 1, &r), 0);
 	txn_abort(&txn);
 	return (enum verdict)r.verdict[0];
 }
