@@ -16,6 +16,7 @@
 #define CUTS_MAX (8 * PARTS_MAX)
 #define SPARES 4
 #define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
+#define TOUCHED 128			/* records ahead of a walk: as many as stay in the processor's cache with all that is asked of them */
 
 struct span { void *p; size_t bytes; bool on_file, in_chunks; };	/* clear_memory.c */
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOUCHED 128		/* records ahead: as much as stays in the processor's cache */
 
 bool counts_for_counter(const struct work *w)
 {

@@ -13,7 +13,6 @@
 
 #include "clearing/pages.h"
 
-#define TOUCHED 128		/* records ahead: as many as stay in the processor's first cache */
 #define RUN 16			/* sorted by insertion */
 #define LITTLE 4096		/* sorted by one thread, in one bucket: starting another takes as long */
 #define PART_MIN 256

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define TOUCHED 128		/* records ahead: what rating asks of them stays in the processor's cache */
 #define RECORDS_PER_PIECE 512		/* more of one person stay together */
 
 /* The records by person and time, and those asked for, cut into pieces between persons. */

@@ -28,19 +28,23 @@ void pages_give(void *pages, size_t bytes)
 		munmap(pages, bytes);
 }
 
-/* Cut out of twice as much. */
-void *chunk_untouched(void)
+/* Addresses for chunks, cut out of one more; what is behind them comes from the system as it is touched, in large pages, or nothing is. */
+static uint8_t *addresses_take(size_t bytes, int protection)
 {
-	uint8_t *p = pages_take(2 * CHUNK_BYTES);
-	size_t before = p != NULL ? -(uintptr_t)p % CHUNK_BYTES : 0;
+	uint8_t *p = mmap(NULL, bytes + CHUNK_BYTES, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before = p != MAP_FAILED ? -(uintptr_t)p % CHUNK_BYTES : 0;
 
-	if (p == NULL)
+	if (p == MAP_FAILED)
 		return NULL;
 	if (before > 0)
 		munmap(p, before);
-	munmap(p + before + CHUNK_BYTES, CHUNK_BYTES - before);
+	munmap(p + before + bytes, CHUNK_BYTES - before);
+	if (protection != PROT_NONE)
+		madvise(p + before, bytes, MADV_HUGEPAGE);
 	return p + before;
 }
+
+void *chunk_untouched(void) { return addresses_take(CHUNK_BYTES, PROT_READ | PROT_WRITE); }
 
 /* ---- chunks, some of them ready ------------------------------------------------------------------------- */
 
@@ -136,24 +140,10 @@ static void *chunk_spare(void)
 	return chunk;
 }
 
-/* Addresses for so many, with nothing behind them. */
-static uint8_t *addresses_take(size_t bytes)
-{
-	uint8_t *p = mmap(NULL, bytes + CHUNK_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	size_t before = p != MAP_FAILED ? -(uintptr_t)p % CHUNK_BYTES : 0;
-
-	if (p == MAP_FAILED)
-		return NULL;
-	if (before > 0)
-		munmap(p, before);
-	munmap(p + before + bytes, CHUNK_BYTES - before);
-	return p + before;
-}
-
 /* A chunk keeps its pages when it gets another address. */
 void *chunks_take(size_t count)
 {
-	uint8_t *p = addresses_take(count * CHUNK_BYTES), *at = p;
+	uint8_t *p = addresses_take(count * CHUNK_BYTES, PROT_NONE), *at = p;
 	void *chunk;
 
 	for (; p != NULL && at < p + count * CHUNK_BYTES && (chunk = chunk_spare()) != NULL; at += CHUNK_BYTES)
@@ -163,7 +153,7 @@ void *chunks_take(size_t count)
 		}
 	if (p == NULL || at == p + count * CHUNK_BYTES)
 		return p;
-	if (mmap(at, (size_t)(p + count * CHUNK_BYTES - at), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+	if (mprotect(at, (size_t)(p + count * CHUNK_BYTES - at), PROT_READ | PROT_WRITE) != 0) {
 		munmap(p, count * CHUNK_BYTES);
 		return NULL;
 	}
