@@ -400,6 +400,7 @@ int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, co
 #define RUN_RECORDS_MIN 8		/* on the average: shorter ones are not worth it */
 struct run { struct work *first, *last; };
 struct runs { struct run *list; size_t count, space; };
+struct finding { compare_fn compare; unsigned parts; struct runs part[PARTS_MAX]; };
 
 static int run_compare(const void *pa, const void *pb, void *compare)
 {
@@ -408,13 +409,16 @@ static int run_compare(const void *pa, const void *pb, void *compare)
 	return (*(compare_fn *)compare)(&a->first, &b->first);
 }
 
-static int runs_find(const struct job *j, compare_fn compare, struct runs *r)
+static int runs_part(struct job *own, void *arg, unsigned part)
 {
-	for (size_t i = 0; i < j->count; i++) {
-		struct work *w = &j->work[i], *before = w - 1;
+	struct finding *f = arg;
+	struct runs *r = &f->part[part];
+	struct work *w = own->work + slice(own->count, f->parts, part), *end = own->work + slice(own->count, f->parts, part + 1);
+
+	for (struct work *before = NULL; w < end; before = w++) {
 		struct run *wide;
 
-		if (i > 0 && before->from == w->from && compare(&before, &w) < 0) {
+		if (before != NULL && before->from == w->from && f->compare(&before, &w) < 0) {
 			r->list[r->count - 1].last = w;
 			continue;
 		}
@@ -425,6 +429,26 @@ static int runs_find(const struct job *j, compare_fn compare, struct runs *r)
 		r->list[r->count++] = (struct run){ w, w };
 	}
 	return 0;
+}
+
+/* Those of all parts; a run that a part's end cuts is two. */
+static int runs_find(struct job *j, compare_fn compare, struct runs *ret)
+{
+	struct finding f = { .compare = compare, .parts = parts_wanted(j->count, PART_MIN) };
+	int code = parts_run(j, f.parts, runs_part, &f);
+
+	for (unsigned i = 0; i < f.parts; i++)
+		ret->space += f.part[i].count;
+	ret->list = malloc((ret->space + 1) * sizeof(*ret->list));
+	if (ret->list == NULL)
+		code = -ENOMEM;
+	for (unsigned i = 0; i < f.parts; i++) {
+		if (code == 0 && f.part[i].count > 0)
+			memcpy(ret->list + ret->count, f.part[i].list, f.part[i].count * sizeof(*ret->list));
+		ret->count += f.part[i].count;
+		free(f.part[i].list);
+	}
+	return code;
 }
 
 /* Some places of the order whose runs reach into each other: they are sorted, each by some thread. */
