@@ -24,10 +24,11 @@ int32_t row_day(const uint8_t key[CLEARED_KEY_BYTES]) { return (int32_t)(be32_ge
 
 /* ---- packed ---------------------------------------------------------------------------------------------------- */
 
-#define PACKED_HEAD_BYTES 5	/* how it is packed 1: 1 zstd; bytes unpacked 4 */
-#define PACKED_ZSTD 1
-#define PACK_LEVEL (-1)	/* a block takes two pages of the store at any */
+#define PACKED_HEAD_BYTES 5	/* how it is packed 1: 1 zstd, 2 not; bytes unpacked 4 */
+enum block_packing { PACKED_ZSTD = 1, PACKED_PLAIN = 2 };
+#define PACK_LEVEL (-1)	/* a block takes as many pages of the store at any */
 #define BLOCK_BYTES_MAX (1u << 20)
+#define PAGES_BYTES(pages) ((pages) * 4096u - 16)	/* what a value of so many pages of its own has room for */
 
 struct row_packer { ZSTD_CCtx *compress; ZSTD_DCtx *expand; uint8_t *out; size_t space; };
 
@@ -65,21 +66,30 @@ static int packer_room(struct row_packer *p, size_t n)
 	return 0;
 }
 
-int row_pack(struct row_packer *p, const void *block, size_t n, const void **ret, size_t *ret_bytes)
+static int zstd_pack(struct row_packer *p, const void *block, size_t n, size_t *ret_bytes)
 {
-	size_t packed;
-
 	if (p->compress == NULL)
 		p->compress = ZSTD_createCCtx();
 	if (p->compress == NULL || packer_room(p, PACKED_HEAD_BYTES + ZSTD_compressBound(n)) != 0)
 		return -ENOMEM;
-	p->out[0] = PACKED_ZSTD;
+	*ret_bytes = ZSTD_compressCCtx(p->compress, p->out + PACKED_HEAD_BYTES, p->space - PACKED_HEAD_BYTES, block, n, PACK_LEVEL);
+	return ZSTD_isError(*ret_bytes) ? CLEARING_E_STORE : 0;
+}
+
+/* A block of most days has room in two pages as it is, and packed it would not go into one. */
+int row_pack(struct row_packer *p, const void *block, size_t n, const void **ret, size_t *ret_bytes)
+{
+	bool plain = n + PACKED_HEAD_BYTES > PAGES_BYTES(1) && n + PACKED_HEAD_BYTES <= PAGES_BYTES(2);
+	int code = plain ? packer_room(p, PACKED_HEAD_BYTES + n) : zstd_pack(p, block, n, ret_bytes);
+
+	if (code != 0)
+		return code;
+	if (plain)
+		memcpy(p->out + PACKED_HEAD_BYTES, block, *ret_bytes = n);
+	p->out[0] = plain ? PACKED_PLAIN : PACKED_ZSTD;
 	be32_put(p->out + 1, (uint32_t)n);
-	packed = ZSTD_compressCCtx(p->compress, p->out + PACKED_HEAD_BYTES, p->space - PACKED_HEAD_BYTES, block, n, PACK_LEVEL);
-	if (ZSTD_isError(packed))
-		return CLEARING_E_STORE;
 	*ret = p->out;
-	*ret_bytes = PACKED_HEAD_BYTES + packed;
+	*ret_bytes += PACKED_HEAD_BYTES;
 	return 0;
 }
 
@@ -88,7 +98,14 @@ int row_unpack(struct row_packer *p, const void *packed, size_t n, const void **
 	const uint8_t *in = packed;
 	size_t bytes;
 
-	if (n < PACKED_HEAD_BYTES || in[0] != PACKED_ZSTD || be32_get(in + 1) > BLOCK_BYTES_MAX)
+	if (n < PACKED_HEAD_BYTES || be32_get(in + 1) > BLOCK_BYTES_MAX)
+		return CLEARING_E_STORE;
+	if (in[0] == PACKED_PLAIN) {
+		*ret = in + PACKED_HEAD_BYTES;
+		*ret_bytes = n - PACKED_HEAD_BYTES;
+		return be32_get(in + 1) == *ret_bytes ? 0 : CLEARING_E_STORE;
+	}
+	if (in[0] != PACKED_ZSTD)
 		return CLEARING_E_STORE;
 	if (p->expand == NULL)
 		p->expand = ZSTD_createDCtx();
@@ -180,21 +197,41 @@ static void row_key_read(struct cursor_in *in, uint8_t has, const struct place *
 		return;
 	memcpy(row->key + 5, p, has & ROW_OTHER ? TAP_KEY_BYTES : 6);
 	if ((has & ROW_OTHER) == 0) {
-		be32_put(row->key + 11, be32_get(before->key + 11) + (uint32_t)differs(in));
+		be32_put(row->key + 11, be32_get(before->key + 11) + (has & ROW_NEXT ? 1 : (uint32_t)differs(in)));
 		be64_put(row->key + 15, be64_get(before->key + 15) + differs(in));
 	}
 	be16_put(row->key + 23, has & ROW_NTH ? (uint16_t)varint(in) : 0);
 }
 
+/* Where its record lies. */
+static void row_place_read(struct cursor_in *in, uint8_t has, const struct place *before, struct place *row)
+{
+	if (has & ROW_NEXT) {
+		row->seq = row->raw_seq = before->seq;
+		row->at = before->at + before->bytes + ROW_GAP_BYTES;
+		row->bytes = before->bytes;
+		return;
+	}
+	row->seq = before->seq + differs(in);
+	row->raw_seq = has & ROW_ELSEWHERE ? row->seq + differs(in) : row->seq;
+	row->at = before->at + (uint32_t)differs(in);
+	row->bytes = before->bytes + (uint32_t)differs(in);
+}
+
+static bool has_is_known(uint8_t has, uint8_t version)
+{
+	return (has & ~(version == BLOCK_VERSION ? ROW_HAS_ALL : ROW_HAS_ALL_4)) == 0 && ((has & ROW_NEXT) == 0 || (has & (ROW_OTHER | ROW_TERMINAL | ROW_ELSEWHERE)) == 0);
+}
+
 /* Rows of a day: before is the row above in the block, zeroes for the first. */
-static void row_read(struct row_block *b, struct cursor_in *in, const struct place *before, struct place *row)
+static void row_read(struct row_block *b, struct cursor_in *in, uint8_t version, const struct place *before, struct place *row)
 {
 	const uint8_t *p = bytes_in(in, 1);
 	uint8_t has = p != NULL ? *p : 0;
 	uint64_t result = varint(in), v;
 	size_t i = (size_t)(row - b->row);
 
-	in->bad = in->bad || (has & ~ROW_HAS_ALL) != 0 || result >= b->results;
+	in->bad = in->bad || !has_is_known(has, version) || result >= b->results;
 	row->result = (uint16_t)result;
 	row->decides = (has & ROW_DECIDES) != 0;
 	memcpy(row->key, b->key, 4);
@@ -209,10 +246,7 @@ static void row_read(struct row_block *b, struct cursor_in *in, const struct pla
 	}
 	v = (before->person << 1 | before->person >> 63) + differs(in);
 	row->person = v >> 1 | v << 63;
-	row->seq = before->seq + differs(in);
-	row->raw_seq = has & ROW_ELSEWHERE ? row->seq + differs(in) : row->seq;
-	row->at = before->at + (uint32_t)differs(in);
-	row->bytes = before->bytes + (uint32_t)differs(in);
+	row_place_read(in, has, before, row);
 	in->bad = in->bad || row->device == NULL;
 }
 
@@ -221,6 +255,7 @@ static int block_read(struct row_block *b, const uint8_t key[CLEARED_KEY_BYTES],
 	static const struct place none;
 	const void *block;
 	struct cursor_in in;
+	uint8_t version;
 	size_t count;
 	int ret;
 
@@ -230,8 +265,9 @@ static int block_read(struct row_block *b, const uint8_t key[CLEARED_KEY_BYTES],
 	if (ret != 0)
 		return ret;
 	in = (struct cursor_in){ block, (const uint8_t *)block + n, false };
-	if (n < BLOCK_HEAD_BYTES || in.p[0] != BLOCK_VERSION)
+	if (n < BLOCK_HEAD_BYTES || in.p[0] < BLOCK_VERSION_4 || in.p[0] > BLOCK_VERSION)
 		return CLEARING_E_STORE;
+	version = in.p[0];
 	b->rows = be16_get(in.p + 1);
 	count = be16_get(in.p + 3);
 	in.p += BLOCK_HEAD_BYTES;
@@ -240,7 +276,7 @@ static int block_read(struct row_block *b, const uint8_t key[CLEARED_KEY_BYTES],
 	ret = results_read(b, &in, count);
 	memcpy(b->key, key, CLEARED_KEY_BYTES);
 	for (size_t i = 0; ret == 0 && i < b->rows; i++) {
-		row_read(b, &in, i > 0 ? &b->row[i - 1] : &none, &b->row[i]);
+		row_read(b, &in, version, i > 0 ? &b->row[i - 1] : &none, &b->row[i]);
 		if (in.bad || memcmp(b->row[i].key, i > 0 ? b->row[i - 1].key : key, CLEARED_KEY_BYTES) < (i > 0))
 			ret = CLEARING_E_STORE;
 	}

@@ -48,7 +48,7 @@ struct row_new { uint8_t key[CLEARED_KEY_BYTES]; uint64_t terminal, time; uint32
 		 uint64_t raw_seq; uint32_t raw_at, raw_bytes;	/* the event whose body has the record, and where */
 		 bool decides; };		/* its business key */
 void row_new_key(struct row_new *row, int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth);
-int block_writer_new(struct block_writer **ret) CLEARING_MUST_CHECK;
+int block_writer_new(uint8_t version, struct block_writer **ret) CLEARING_MUST_CHECK;	/* BLOCK_VERSION, or one before it: of a day that has such blocks */
 void block_writer_free(struct block_writer *w);	/* NULL is fine */
 int block_add(struct block_writer *w, const struct row_new *row) CLEARING_MUST_CHECK;	/* the device's name stays the caller's until the end */
 size_t block_bytes(const struct block_writer *w);
@@ -81,7 +81,7 @@ void row_seal(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said
 void seal_start(struct digest *d, int32_t day);
 int day_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
 
-/* A block as it lies in the store, and back; packer is kept by who calls often. */
+/* A block as it lies in the store, packed where that saves pages, and back; packer is kept by who calls often. */
 struct row_packer;
 int row_packer_new(struct row_packer **ret) CLEARING_MUST_CHECK;
 void row_packer_free(struct row_packer *p);	/* NULL is fine */
@@ -94,11 +94,15 @@ size_t block_rows(const void *block, size_t n);	/* rows in an unpacked block */
  * A block: version 1, rows 2, results 2; each result: length 2 and its bytes; then the rows. A row begins with what it
  * has (below), then, numbers as varints, differences to the row before zigzag: result, [terminal 6,] serial, time [or the
  * digest 18], [nth,] [device 16,] person (of which the top bit goes last), event, [event that has the record,] place in
- * that event's body, length.
+ * that event's body, length. One that comes next (ROW_NEXT, from version 2 on) is the row before's next serial and lies in the same event,
+ * as long as that and behind it, ROW_GAP_BYTES for its length in msgpack between: it has no serial, event, place and length.
  */
-#define BLOCK_VERSION 1
+#define BLOCK_VERSION 2
+#define BLOCK_VERSION_4 1		/* of days cleared up to format 4 of the store */
 #define BLOCK_HEAD_BYTES 5
-enum row_has { ROW_OTHER = 1, ROW_TERMINAL = 2, ROW_NTH = 4, ROW_DEVICE = 8, ROW_ELSEWHERE = 16, ROW_DECIDES = 32 };
-#define ROW_HAS_ALL 63
+#define ROW_GAP_BYTES 2
+enum row_has { ROW_OTHER = 1, ROW_TERMINAL = 2, ROW_NTH = 4, ROW_DEVICE = 8, ROW_ELSEWHERE = 16, ROW_DECIDES = 32, ROW_NEXT = 64 };
+#define ROW_HAS_ALL 127
+#define ROW_HAS_ALL_4 63
 
 #endif

@@ -159,6 +159,7 @@ struct summed_with result_summed(const struct row_result *r)
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 struct block_writer {
+	uint8_t version;
 	uint32_t mark;				/* of this block; results of another one have another */
 	struct { uint32_t mark, at; } *said; size_t said_space;	/* by the result's place */
 	uint16_t rows, results;
@@ -177,12 +178,13 @@ void row_new_key(struct row_new *row, int32_t day, enum cleared_class class, con
 	row->time = be64_get(key + 10);
 }
 
-int block_writer_new(struct block_writer **ret)
+int block_writer_new(uint8_t version, struct block_writer **ret)
 {
 	struct block_writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return -ENOMEM;
+	w->version = version;
 	w->mark = 1;
 	*ret = w;
 	return 0;
@@ -253,11 +255,19 @@ static int result_say(struct block_writer *w, const struct row_result *r, uint32
 	return 0;
 }
 
+/* Behind the row before, in its batch and among the terminal's. */
+static bool is_next(const struct block_writer *w, const struct row_new *row)
+{
+	return w->version >= BLOCK_VERSION && row->key[4] == CLEARED_RIDE && w->before.device != NULL && w->before.terminal == row->terminal &&
+	       row->serial == w->before.serial + 1 && row->seq == w->before.seq && row->raw_seq == row->seq && row->raw_bytes == w->before.bytes &&
+	       row->raw_at == w->before.at + w->before.bytes + ROW_GAP_BYTES;
+}
+
 static uint8_t has_of(const struct block_writer *w, const struct row_new *row)
 {
 	bool other = row->key[4] == CLEARED_OTHER;
 
-	return (uint8_t)((other ? ROW_OTHER : w->before.terminal != row->terminal ? ROW_TERMINAL : 0) |
+	return (uint8_t)((is_next(w, row) ? ROW_NEXT : 0) | (other ? ROW_OTHER : w->before.terminal != row->terminal ? ROW_TERMINAL : 0) |
 			 (be16_get(row->key + 23) != 0 ? ROW_NTH : 0) |
 			 (w->before.device == NULL || strncmp(w->before.device, row->device, DEVICE_BYTES_MAX) != 0 ? ROW_DEVICE : 0) |
 			 (row->raw_seq != row->seq ? ROW_ELSEWHERE : 0) | (row->decides ? ROW_DECIDES : 0));
@@ -269,11 +279,21 @@ static uint8_t *key_put(uint8_t *p, const struct block_writer *w, const struct r
 
 	memcpy(p, row->key + 5, n);
 	p += n;
-	if ((has & ROW_OTHER) == 0) {
+	if ((has & (ROW_OTHER | ROW_NEXT)) == 0)
 		p = differs32_put(p, row->serial, w->before.serial);
+	if ((has & ROW_OTHER) == 0)
 		p = differs_put(p, row->time, w->before.time);
-	}
 	return has & ROW_NTH ? varint_put(p, be16_get(row->key + 23)) : p;
+}
+
+/* Where its record lies. */
+static uint8_t *place_put(uint8_t *p, const struct block_writer *w, const struct row_new *row, uint8_t has)
+{
+	p = differs_put(p, row->seq, w->before.seq);
+	if (has & ROW_ELSEWHERE)
+		p = differs_put(p, row->raw_seq, row->seq);
+	p = differs32_put(p, row->raw_at, w->before.at);
+	return differs32_put(p, row->raw_bytes, w->before.bytes);
 }
 
 static void row_put(struct block_writer *w, const struct row_new *row, uint32_t result)
@@ -289,11 +309,8 @@ static void row_put(struct block_writer *w, const struct row_new *row, uint32_t 
 		p += DEVICE_BYTES_MAX;
 	}
 	p = differs_put(p, row->person << 1 | row->person >> 63, w->before.person << 1 | w->before.person >> 63);
-	p = differs_put(p, row->seq, w->before.seq);
-	if (has & ROW_ELSEWHERE)
-		p = differs_put(p, row->raw_seq, row->seq);
-	p = differs32_put(p, row->raw_at, w->before.at);
-	p = differs32_put(p, row->raw_bytes, w->before.bytes);
+	if ((has & ROW_NEXT) == 0)
+		p = place_put(p, w, row, has);
 	w->row_bytes = (size_t)(p - w->row);
 	w->before.terminal = row->terminal;
 	w->before.serial = row->serial;
@@ -322,7 +339,7 @@ size_t block_bytes(const struct block_writer *w) { return BLOCK_HEAD_BYTES + w->
 
 void block_end(struct block_writer *w, uint8_t *out)
 {
-	out[0] = BLOCK_VERSION;
+	out[0] = w->version;
 	be16_put(out + 1, w->rows);
 	be16_put(out + 3, w->results);
 	memcpy(out + BLOCK_HEAD_BYTES, w->result, w->result_bytes);

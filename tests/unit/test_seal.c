@@ -112,6 +112,38 @@ static void test_no_byte_of_the_dump_can_be_another_under_the_same_digest(void *
 	house_close(&h);
 }
 
+struct blocks_sink { struct sink sink; struct txn *txn; struct row_packer *packer; uint8_t version; };
+
+static int blocks_put(struct sink *sink, enum db db, const void *at, size_t at_bytes, const void *val, size_t n)
+{
+	struct blocks_sink *s = (struct blocks_sink *)(void *)sink;
+	const void *packed;
+
+	if (db != DB_CLEARED)
+		return 0;
+	s->version = *(const uint8_t *)val;
+	assert_int_equal(row_pack(s->packer, val, n, &packed, &n), 0);
+	txn_put(s->txn, db, at, at_bytes, packed, n);
+	return s->txn->error;
+}
+
+static int blocks_checkpoint(struct sink *sink) { (void)sink; return 0; }
+
+/* The blocks of a day as a clear makes them now that its row says how it was closed. */
+static uint8_t blocks_again(struct house *h, int32_t day)
+{
+	struct txn t;
+	struct blocks_sink sink = { .sink = { blocks_put, blocks_checkpoint }, .txn = &t };
+	struct clear_stats stats;
+
+	assert_int_equal(row_packer_new(&sink.packer), 0);
+	assert_int_equal(txn_begin(h->store, true, &t), 0);
+	assert_int_equal(clear_day(h->store, day, &sink.sink, &stats), 0);
+	assert_int_equal(txn_commit(&t), 0);
+	row_packer_free(sink.packer);
+	return sink.version;
+}
+
 /* As a store of format 4 has its day: one byte less, and the digest is that of the dump's text. */
 static void day_as_before(struct house *h, int32_t day)
 {
@@ -168,8 +200,11 @@ static void test_a_day_closed_by_the_text_of_its_dump_is_checked_by_that(void **
 	assert_non_null(memmem(pack.p, pack.n, "\"rows_sha256\"", 13));
 	assert_int_equal(verified(&pack), 0);
 	free(pack.p);
+	assert_int_equal(blocks_again(&h, DAY0), BLOCK_VERSION);
 	day_as_before(&h, DAY0);
 	assert_int_equal(row_of_day(&h, DAY0).seal, DAY_SEAL_TEXT);
+	assert_int_equal(day_recompute(h.store, DAY0, out), CLEARING_E_DIFFERS);	/* its blocks are not of that time */
+	assert_int_equal(blocks_again(&h, DAY0), BLOCK_VERSION_4);
 	assert_int_equal(day_recompute(h.store, DAY0, out), 0);
 	all_holds(&h);
 	pack = packed_evidence(&h, DAY0);

@@ -616,7 +616,7 @@ static void put_key(struct txn *t, const struct tap *tap, int32_t day)
 	assert_int_equal(results_new(&results), 0);
 	assert_int_equal(results_add(results, &(struct cleared){ .verdict = VERDICT_ACCEPTED }, NULL, &result), 0);
 	row.result = result;
-	assert_int_equal(block_writer_new(&writer), 0);
+	assert_int_equal(block_writer_new(BLOCK_VERSION, &writer), 0);
 	assert_int_equal(block_add(writer, &row), 0);
 	n = block_bytes(writer);
 	assert_true(n <= sizeof(block));
