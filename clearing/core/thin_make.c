@@ -18,12 +18,12 @@
 
 typedef uint8_t lane __attribute__((vector_size(16)));
 
-/* Records of one length, all near the first of them; differ: not 0 where any of them does; own: how many bytes do. */
+/* Records of one length, all near the first of them; alike: 0xFF where none of them differs, else 0; own: how many bytes do. */
 struct kin {
 	const uint8_t *first; uint32_t length, count;
 	size_t own;
 	uint8_t marks[2]; bool marks_differ;
-	uint8_t differ[TAP_ENCODED_BYTES_MAX];
+	uint8_t alike[TAP_ENCODED_BYTES_MAX];
 };
 struct making {
 	const struct thin_of *of;
@@ -55,30 +55,43 @@ static unsigned lane_sum(lane sum)
 	return (unsigned)((half[0] * 0x0001000100010001u) >> 48);
 }
 
-/* 1 for each of 16 bytes that differs from the group's first record where none did before. */
-static lane lane_new(const struct kin *g, const uint8_t *p, size_t i)
+/* Not 0 in each of 16 bytes that differs from the group's first record where none did before. */
+static lane lane_new(const struct kin *g, const uint8_t *p, size_t i) { return (lane_of(p + i) ^ lane_of(g->first + i)) & lane_of(g->alike + i); }
+
+static bool differ_new(const struct kin *g, const uint8_t *p)
 {
-	return (lane)(lane_of(p + i) != lane_of(g->first + i)) & (lane)(lane_of(g->differ + i) == 0) & 1;
+	lane any = lane_new(g, p, g->length - 16);
+	uint64_t half[2];
+	size_t i;
+
+	for (i = 0; i + 32 <= g->length; i += 32)
+		any |= lane_new(g, p, i) | lane_new(g, p, i + 16);
+	if (i + 16 <= g->length)
+		any |= lane_new(g, p, i);
+	memcpy(half, &any, sizeof(half));
+	return (half[0] | half[1]) != 0;
 }
 
+static lane lane_count(const struct kin *g, const uint8_t *p, size_t i) { return (lane)(lane_new(g, p, i) != 0) & 1; }
+
 /* How many there are. Some of the last are counted twice when they fill no sixteen. */
-static unsigned differ_new(const struct kin *g, const uint8_t *p)
+static unsigned differ_count(const struct kin *g, const uint8_t *p)
 {
 	lane sum = { 0 };
 	size_t i;
 
 	for (i = 0; i + 16 <= g->length; i += 16)
-		sum += lane_new(g, p, i);
+		sum += lane_count(g, p, i);
 	if (i < g->length)
-		sum += lane_new(g, p, g->length - 16);
+		sum += lane_count(g, p, g->length - 16);
 	return lane_sum(sum);
 }
 
 static void lane_differ(struct kin *g, const uint8_t *p, size_t i)
 {
-	lane v = lane_of(g->differ + i) | (lane_of(p + i) ^ lane_of(g->first + i));
+	lane v = lane_of(g->alike + i) & (lane)(lane_of(p + i) == lane_of(g->first + i));
 
-	memcpy(g->differ + i, &v, sizeof(v));
+	memcpy(g->alike + i, &v, sizeof(v));
 }
 
 static void differ_add(struct kin *g, const uint8_t *p)
@@ -90,7 +103,7 @@ static void differ_add(struct kin *g, const uint8_t *p)
 
 static bool differ_none(const struct kin *g)
 {
-	return g->differ[0] == 0 && memcmp(g->differ, g->differ + 1, g->length - 1) == 0;
+	return g->alike[0] != 0 && memcmp(g->alike, g->alike + 1, g->length - 1) == 0;
 }
 
 /* A group for each of the lengths that most records have. */
@@ -129,7 +142,7 @@ static uint8_t group_of(struct making *m, uint32_t i)
 	const uint8_t *p = m->of->batch->tap[i].p, *marks = m->of->marks + 2 * i;
 	uint32_t n = m->of->batch->tap[i].n;
 	struct kin *g = m->group;
-	unsigned k, more;
+	unsigned k, more = 0;
 
 	for (k = 0; k < m->groups && g->length != n; k++)
 		g++;
@@ -139,9 +152,10 @@ static uint8_t group_of(struct making *m, uint32_t i)
 		g->first = p;
 		memcpy(g->marks, marks, 2);
 		g->marks_differ = false;
-		memset(g->differ, 0, n);
+		memset(g->alike, 0xFF, n);
 	}
-	more = differ_new(g, p);
+	if (differ_new(g, p))
+		more = differ_count(g, p);
 	if (more > (g->count < ROWS_FEW ? n / 2 : NEW_MAX))
 		return ODD;
 	if (more > 0)
@@ -165,9 +179,9 @@ static bool runs_put(struct making *m, struct kin *g)
 		if (!room(m, 2))
 			return false;
 		run[0] = run[1] = 0;
-		for (; i < g->length && g->differ[i] == 0 && run[0] < RUN_MAX; i++)
+		for (; i < g->length && g->alike[i] != 0 && run[0] < RUN_MAX; i++)
 			run[0]++;
-		for (; i < g->length && g->differ[i] != 0 && run[1] < RUN_MAX; i++)
+		for (; i < g->length && g->alike[i] == 0 && run[1] < RUN_MAX; i++)
 			run[1]++;
 		g->own += run[1];
 		m->used += 2;
@@ -237,7 +251,7 @@ static bool group_put(struct making *m, unsigned k)
 	size_t runs = m->used, same, rows, lead = (k > 0 ? 2u : 0u) + (g->marks_differ ? 2u : 0u);
 
 	if (differ_none(g))
-		g->differ[g->length - 1] = 1;
+		g->alike[g->length - 1] = 0;
 	if (!runs_put(m, g))
 		return false;
 	same = m->used;
@@ -279,8 +293,7 @@ static void odds_begin(struct making *m)
 
 	memcpy(m->like, g->first, g->length);
 	memset(m->like + g->length, 0, AHEAD);
-	for (size_t i = 0; i < g->length; i++)
-		m->fixed[i] = g->differ[i] == 0 ? 0xFF : 0;
+	memcpy(m->fixed, g->alike, g->length);
 	memset(m->fixed + g->length, 0, AHEAD);
 }
 
