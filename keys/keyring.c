@@ -237,23 +237,35 @@ void key_factors_text(const struct key_entry *entry, char ret_text[KEY_FACTORS_T
 
 /* ---- card keys ------------------------------------------------------------------------------- */
 
+static bool entry_is(const struct key_entry *e, const struct key_name *name, enum key_alg alg)
+{
+	return e->purpose == name->purpose && e->version == name->version && e->alg == alg && e->scheme == name->scheme &&
+	       memcmp(e->issuer, name->issuer, 4) == 0 && name->at_ms >= e->valid_from_ms && name->at_ms < e->valid_to_ms &&
+	       (e->index == 0 || name->index < 0 || e->index == name->index) && (e->flags & KEY_FLAG_INACTIVE) == 0;
+}
+
 int keyring_find(const struct keyring *ring, const struct key_name *name, size_t *ret_i)
 {
 	enum key_alg alg;
 
 	if (!key_alg_of_id(name->alg_id, &alg))
 		return KEYS_E_NOT_FOUND;
-	for (size_t i = 0; i < ring->count; i++) {
-		const struct key_entry *e = &ring->slot[i].entry;
-
-		if (e->purpose == name->purpose && e->version == name->version && e->alg == alg && e->scheme == name->scheme &&
-		    memcmp(e->issuer, name->issuer, 4) == 0 && name->at_ms >= e->valid_from_ms && name->at_ms < e->valid_to_ms &&
-		    (e->index == 0 || name->index < 0 || e->index == name->index) && (e->flags & KEY_FLAG_INACTIVE) == 0) {
+	for (size_t i = 0; i < ring->count; i++)
+		if (entry_is(&ring->slot[i].entry, name, alg)) {
 			*ret_i = i;
 			return 0;
 		}
-	}
 	return KEYS_E_NOT_FOUND;
+}
+
+/* The keys of a ring do not overlap: one index is asked for, so whichever is found is the only one. */
+static int find_near(const struct keyring *ring, const struct key_name *name, size_t *io_i)
+{
+	enum key_alg alg;
+
+	if (*io_i < ring->count && key_alg_of_id(name->alg_id, &alg) && entry_is(&ring->slot[*io_i].entry, name, alg))
+		return 0;
+	return keyring_find(ring, name, io_i);
 }
 
 void key_factor_bytes(const struct key_entry *e, size_t level, uint8_t ret_factor[KEY_FACTOR_BYTES])
@@ -310,7 +322,7 @@ static bool ring_has_issuer(const struct keyring *ring, const struct tac_questio
 	return false;
 }
 
-enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *ret_i)
+enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *io_i)
 {
 	static const uint8_t all_f[MAC_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF }, all_0[MAC_BYTES];
 	const struct key_name name = { .purpose = KEY_TAC, .scheme = q->scheme, .issuer = q->issuer, .version = q->key_version, .index = q->key_index,
@@ -319,9 +331,9 @@ enum key_check tac_classify(const struct keyring *ring, const struct tac_questio
 
 	if (memcmp(q->tac, all_f, MAC_BYTES) == 0 || memcmp(q->tac, all_0, MAC_BYTES) == 0)
 		return KEY_CHECK_GREY;
-	if (keyring_find(ring, &name, ret_i) != 0)
+	if (find_near(ring, &name, io_i) != 0)
 		return ring_has_issuer(ring, q) ? KEY_CHECK_NO_KEY : KEY_CHECK_FOREIGN;
-	e = &ring->slot[*ret_i].entry;
+	e = &ring->slot[*io_i].entry;
 	return (e->flags & KEY_FLAG_DISTRUSTED) != 0 && q->at_ms >= e->distrust_from_ms ? KEY_CHECK_DISTRUSTED : KEY_CHECK_NONE;
 }
 
@@ -329,7 +341,7 @@ enum key_check tac_verify(struct mac_engine *engine, const struct keyring *ring,
 {
 	uint8_t dtk[KEY_BYTES], tac[MAC_BYTES];
 	enum key_check check;
-	size_t i;
+	size_t i = 0;
 	int ret;
 
 	check = tac_classify(ring, q, &i);

@@ -27,8 +27,9 @@ void mac_engine_forget(struct mac_engine *engine);
 /* As mac_purchase_tac, for a key that is used once, and for verifying only. SM4 goes by sm4_block.c, unless its known answers
  * differed from OpenSSL's when the engine was made; all else as mac_purchase_tac does. */
 int mac_tac_once(struct mac_engine *engine, enum key_alg alg, const uint8_t dtk[KEY_BYTES], const struct purchase *p, uint8_t ret_tac[MAC_BYTES]) KEYS_MUST_CHECK;
-/* KEY_CHECK_NONE and the key's number when there is a code to verify, else the answer. */
-enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *ret_i);
+/* KEY_CHECK_NONE and the key's number when there is a code to verify, else the answer. The number that lies there is looked at first, as
+ * that of the record before mostly is it; any will do. */
+enum key_check tac_classify(const struct keyring *ring, const struct tac_question *q, size_t *io_i);
 
 /* A factor of a level above the card. */
 void key_factor_bytes(const struct key_entry *e, size_t level, uint8_t ret_factor[KEY_FACTOR_BYTES]);

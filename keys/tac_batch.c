@@ -212,9 +212,9 @@ static void verify_key(struct tac_batch *b, const struct keyring *ring, const st
 
 static void verify_chunk(struct tac_batch *b, const struct keyring *ring, const struct tac_question *q, size_t n, enum key_check *ret)
 {
-	for (size_t i = 0; i < n; i++) {
-		size_t key = 0;
+	size_t key = 0;
 
+	for (size_t i = 0; i < n; i++) {
 		ret[i] = tac_classify(ring, &q[i], &key);
 		b->key_of[i] = (uint16_t)key;
 	}
