@@ -12,9 +12,21 @@ static_assert(sizeof(struct brief) <= 128, "two cache lines");
 
 size_t briefs_bytes(uint32_t count) { return sizeof(struct briefs) + count * sizeof(struct brief); }
 
+/* A text of less than sixteen bytes, as most are, by these: in a record behind its end there may be anything. */
+static bool short_is(const char *a, const char *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return x[0] == y[0] && x[1] == y[1] && a[15] == '\0';
+}
+
 static bool text_is(const struct brief_text *text, const struct tap *tap)
 {
-	return strcmp(text->line, tap->line) == 0 && strcmp(text->vehicle, tap->vehicle) == 0 && strcmp(text->series, tap->series) == 0;
+	return (short_is(text->line, tap->line) || strcmp(text->line, tap->line) == 0) &&
+	       (short_is(text->vehicle, tap->vehicle) || strcmp(text->vehicle, tap->vehicle) == 0) &&
+	       (short_is(text->series, tap->series) || strcmp(text->series, tap->series) == 0);
 }
 
 /* Which they are; BRIEF_TEXTS_MAX: others than all before, and there is no room. The last are the most likely. */
@@ -28,9 +40,9 @@ static uint8_t text_of(struct briefs *b, const struct tap *tap)
 	if (b->texts == BRIEF_TEXTS_MAX)
 		return BRIEF_TEXTS_MAX;
 	text = &b->text[b->texts];
-	strcpy(text->line, tap->line);
-	strcpy(text->vehicle, tap->vehicle);
-	strcpy(text->series, tap->series);
+	memcpy(text->line, tap->line, sizeof(text->line));
+	memcpy(text->vehicle, tap->vehicle, sizeof(text->vehicle));
+	memcpy(text->series, tap->series, sizeof(text->series));
 	return (uint8_t)b->texts++;
 }
 
