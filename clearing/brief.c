@@ -134,7 +134,7 @@ static void text_take(const struct brief_text *text, struct tap *ret)
 
 void brief_begin(struct brief_reader *r) { r->text = NULL; }
 
-const struct tap *brief_read(struct brief_reader *r, const struct briefs *b, uint32_t i, const uint8_t *raw, uint32_t n)
+const struct tap *brief_read(struct brief_reader *r, const struct briefs *b, const struct batch *batch, uint32_t i)
 {
 	const struct brief *brief = &b->brief[i];
 	const char *field;
@@ -142,7 +142,7 @@ const struct tap *brief_read(struct brief_reader *r, const struct briefs *b, uin
 	if (brief->form == BRIEF_NONE)
 		return NULL;
 	if (brief->form == BRIEF_WHOLE)
-		return tap_read(raw, n, &r->whole, &field) == 0 ? &r->whole : NULL;
+		return tap_read(batch->tap[i].p, batch->tap[i].n, &r->whole, &field) == 0 ? &r->whole : NULL;
 	brief_take(brief, &r->tap);
 	if (r->text != &b->text[brief->text]) {
 		r->text = &b->text[brief->text];

@@ -33,7 +33,7 @@ void briefs_make(const struct batch *b, const struct batch_taps *taps, struct br
 /* Records of one batch after another as they are asked for. In tap is nothing but what briefs have; all zero to begin with. */
 struct brief_reader { struct tap tap, whole; const struct brief_text *text; };
 void brief_begin(struct brief_reader *r);	/* of another batch */
-/* Record i, until the next; raw: its bytes. NULL: it cannot be read. */
-const struct tap *brief_read(struct brief_reader *r, const struct briefs *b, uint32_t i, const uint8_t *raw, uint32_t n);
+/* Record i of the batch, until the next. NULL: it cannot be read. */
+const struct tap *brief_read(struct brief_reader *r, const struct briefs *b, const struct batch *batch, uint32_t i);
 
 #endif

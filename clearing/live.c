@@ -355,7 +355,7 @@ int live_judge(struct live *l, const struct refdata *ref, struct txn *t, int32_t
 	counters_fetch(l, briefs, b->count);
 	for (uint32_t i = 0; i < b->count; i++) {
 		const struct told_tap tap = { .device = device, .day = open_day, .check = marks[2 * i], .bits = marks[2 * i + 1],
-					      .tap = brief_read(&l->reader, briefs, i, b->tap[i].p, b->tap[i].n), .content = briefs->brief[i].content,
+					      .tap = brief_read(&l->reader, briefs, b, i), .content = briefs->brief[i].content,
 					      .hash = l->hash[i], .seq = seq };
 		enum verdict v;
 

@@ -31,7 +31,7 @@ static void made(void)
 	brief_begin(&reader);
 }
 
-static const struct tap *read_at(uint32_t i) { return brief_read(&reader, briefs, i, batch.tap[i].p, batch.tap[i].n); }
+static const struct tap *read_at(uint32_t i) { return brief_read(&reader, briefs, &batch, i); }
 
 /* Less what nobody asks a brief for. */
 static struct tap asked(const struct tap *tap)
