@@ -48,10 +48,10 @@ daemon_start() { # [line of configuration]...: a daemon with an empty store and 
 	rm -rf "$QINGFEN_STORE"
 	port=$(port_free)
 	sed -e "s|^listen:.*|listen: 127.0.0.1:$port|" -e '/^partners:/,$d' "$work/city/clearingd.conf" >"$work/clearingd.conf"
-	printf '%s\n' "map_mib: 65536" "memory_ready_mib: ${memory_ready:-512}" "$@" >>"$work/clearingd.conf"
+	printf '%s\n' "map_mib: ${map_mib:-65536}" "memory_ready_mib: ${memory_ready:-512}" "$@" >>"$work/clearingd.conf"
 	"$B/clearingd" -c "$work/clearingd.conf" >"$work/clearingd.log" 2>&1 &
 	pid=$!
-	for _ in $(seq 100); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.1; done
+	for _ in $(seq 300); do "$B/qingfen" status >/dev/null 2>&1 && break; sleep 0.1; done
 	for what in "tariff $pack" "terminals $work/city/terminals.csv" "issuers $work/city/issuers.csv" \
 		"blacklist $work/city/blacklist.csv --version 1"; do
 		# shellcheck disable=SC2086
