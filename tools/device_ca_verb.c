@@ -150,7 +150,8 @@ int device_list_issue(const struct device_options *o, struct device_ca *ca, stru
 		ret = ca_list(ca, r, l.number, l.next_ms, &pem);
 	if (ret == EXIT_OK && digest_sha256(pem, strlen(pem), digest) != 0)
 		ret = EXIT_STORE;
-	hex_encode(digest, sizeof(digest), l.sha256);
+	if (ret == EXIT_OK)
+		hex_encode(digest, sizeof(digest), l.sha256);
 	if (ret == EXIT_OK)
 		ret = register_add(r, o, "crl", list_fields, &l);
 	device_path(o, "crl.pem", path);

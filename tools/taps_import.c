@@ -214,28 +214,35 @@ static int32_t next_day(struct taps_row *const *row, size_t count, int32_t after
 	return day;
 }
 
+/* The store is its own meanwhile. */
+static int import_day_clear(struct import *im, int32_t day)
+{
+	struct clear_stats stats;
+	char text[11];
+	int ret;
+
+	txn_abort(&im->txn);
+	ret = day_clear(im->store, day, &stats);
+	if (ret != 0)
+		return ret;
+	day_format(day, text);
+	fprintf(stderr, "%s: %" PRIu64 " taps cleared\n", text, stats.taps);
+	return txn_begin(im->store, true, &im->txn);
+}
+
 static int import_days(struct import *im, struct taps_row **row, size_t count, bool clear)
 {
 	int ret = 0;
 
 	for (int32_t day = next_day(row, count, INT32_MIN); ret == 0 && day != INT32_MAX; day = next_day(row, count, day)) {
-		struct clear_stats stats;
-		char text[11];
-
 		while (ret == 0 && day_open_get(&im->txn) < day)
 			ret = day_cut_append(im, day_open_get(&im->txn), row[0]->time_ms);
 		if (ret == 0)
 			ret = day_append(im, row, count, day);
 		if (ret == 0)
 			ret = day_cut_append(im, day, row[count - 1]->time_ms);
-		if (ret != 0 || !clear)
-			continue;
-		txn_abort(&im->txn);
-		ret = day_clear(im->store, day, &stats);
-		if (ret == 0)
-			ret = txn_begin(im->store, true, &im->txn);
-		day_format(day, text);
-		fprintf(stderr, "%s: %" PRIu64 " taps cleared\n", text, stats.taps);
+		if (ret == 0 && clear)
+			ret = import_day_clear(im, day);
 	}
 	return ret;
 }
