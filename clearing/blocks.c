@@ -19,8 +19,8 @@
 #define SLABS_MAX 256u		/* four gigabytes; more is the heap's */
 #define PLACES 1024u
 
-/* What goes with a batch (struct item) | what the writer asks of a usual batch | a TLS record's buffer | a usual batch, and as it lies in the inbox | a part of an event
- * buffer that takes a record in, what TLS reads ahead | a large batch. */
+/* What goes with a batch (struct item) | what the writer asks of a usual batch | a TLS record's buffer | a usual batch, and as it lies in
+ * the inbox | a part of an event buffer that takes a record in, what TLS reads ahead | a large batch. */
 static const size_t kind_bytes[KINDS] = { 10752, 14848, 18432, 28672, 36864, BLOCK_BYTES_MAX };
 struct block { struct block *next; };
 struct own { struct block *given; uint8_t *slab; size_t used; };	/* of a kind: given back, and the slab that is being cut */

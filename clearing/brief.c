@@ -1,5 +1,6 @@
 /*
- * brief - see brief.h. Whatever a brief has, both functions at the end name: a field that is asked for and not named there would be zero.
+ * brief - see brief.h. Numbers are as short as the bounds by which a record can be read. Whatever a brief has, brief_make() and brief_take()
+ * name: a field that is asked for and not named there would be zero.
  */
 #include "clearing/brief.h"
 
