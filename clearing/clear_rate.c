@@ -87,9 +87,17 @@ static void difference_post(const struct refdata *ref, const struct tap *tap, co
 	post_fare(&c->fare, tap, (enum scheme)c->scheme, c->pending, c->operator_id, &policy, &c->priced);
 }
 
-/* By the pack of its time. */
-static void ride_price(struct job *j, struct work *w, const struct tap *tap, const struct difference_ask *ask, struct rider_state *ret_state, struct cleared *c)
+/* That of a ride before with the same fare that was charged the same, but a bank card's and an identity code's, which are charged what is due. */
+static struct row_result *result_known(const struct job *j, const struct tap *tap, struct cleared *c)
 {
+	c->priced.charged = money_of_fen(tap->amount_fen);
+	return tap->kind == TAP_BANK || tap->kind == TAP_IDENTITY ? NULL : results_recent(j->results, c, tap);
+}
+
+/* By the pack of its time. NULL: *c is what the row says; else a result that says it. */
+static struct row_result *ride_price(struct job *j, struct work *w, const struct tap *tap, const struct difference_ask *ask, struct rider_state *ret_state, struct cleared *c)
+{
+	struct row_result *known;
 	struct difference_ask whole;
 	struct ride ride;
 
@@ -97,19 +105,23 @@ static void ride_price(struct job *j, struct work *w, const struct tap *tap, con
 	ride_settle(&ride, c->operator_id, j->day.day);
 	c->tariff_version = tariff_version(ask->t);
 	rate(ask->t, ask->rider, ask->state, &ride, ret_state, &c->fare, NULL);
-	w->verdict = (uint8_t)verdict_of_fare(&c->fare, (enum verdict)w->verdict);
+	c->verdict = w->verdict = (uint8_t)verdict_of_fare(&c->fare, (enum verdict)w->verdict);
 	if (!rateable(w)) {
 		price_none(&c->priced, tap);
-		return;
+		return NULL;
 	}
 	c->pending = w->verdict == VERDICT_PENDING;
+	known = result_known(j, tap, c);
+	if (known != NULL)
+		return known;
 	post_fare(&c->fare, tap, (enum scheme)c->scheme, c->pending, c->operator_id, NULL, &c->priced);
 	if (c->priced.difference == DIFF_NONE)
-		return;
+		return NULL;
 	whole = *ask;
 	whole.ride = &ride;
 	whole.charged_fen = c->priced.charged.fen;
 	difference_post(j->ref, tap, &whole, c);
+	return NULL;
 }
 
 int ride_rate(struct job *j, struct work *w, const struct rider *rider, const struct rider_state *state, struct rider_state *ret_state)
@@ -117,6 +129,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 	struct difference_ask ask = { .rider = rider, .state = state };
 	struct tap room;
 	const struct tap *tap = work_ride_tap(j, w, &room);
+	struct row_result *known = NULL;
 	struct cleared c;
 
 	if (tap == NULL)
@@ -124,14 +137,16 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 	ask.t = refdata_tariff(j->ref, work_time(w));
 	if (ask.t != NULL) {
 		row_head(j, w, tap, &c);
-		ride_price(j, w, tap, &ask, ret_state, &c);
+		known = ride_price(j, w, tap, &ask, ret_state, &c);
 	} else {
 		row_start(j, w, tap, &c);
 		*ret_state = *state;
-		w->verdict = VERDICT_NO_TARIFF;
+		c.verdict = w->verdict = VERDICT_NO_TARIFF;
 	}
-	c.verdict = w->verdict;
-	return results_add(j->results, &c, tap, &w->result);
+	if (known == NULL)
+		return results_add(j->results, &c, tap, &w->result);
+	w->result = known;
+	return 0;
 }
 
 /* ---- a person's rides of the day ------------------------------------------------------------------------------- */

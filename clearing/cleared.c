@@ -206,11 +206,15 @@ static bool priced_same(const struct priced *a, const struct priced *b)
 	return same;
 }
 
-bool cleared_same(const struct cleared *a, const struct cleared *b)
+static bool judged_same(const struct cleared *a, const struct cleared *b)
 {
 	return a->verdict == b->verdict && a->check == b->check && a->scheme == b->scheme && a->pending == b->pending && a->operator_id == b->operator_id &&
-	       a->tariff_version == b->tariff_version && fare_same(&a->fare, &b->fare) && priced_same(&a->priced, &b->priced);
+	       a->tariff_version == b->tariff_version && fare_same(&a->fare, &b->fare);
 }
+
+bool cleared_same(const struct cleared *a, const struct cleared *b) { return judged_same(a, b) && priced_same(&a->priced, &b->priced); }
+
+bool cleared_rated_same(const struct cleared *a, const struct cleared *b) { return judged_same(a, b) && a->fare.moved.fen == b->fare.moved.fen; }
 
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret)
 {

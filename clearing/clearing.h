@@ -488,6 +488,7 @@ bool key_decided(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t before
 int cleared_encode(const struct cleared *c, uint8_t *out, size_t out_bytes);
 bool cleared_decode(const uint8_t *p, size_t n, struct cleared *ret);
 bool cleared_same(const struct cleared *a, const struct cleared *b);	/* cleared_encode() would make the same bytes */
+bool cleared_rated_same(const struct cleared *a, const struct cleared *b);	/* all but what is priced and posted is the same */
 /* A record that its day set aside (VERDICT_QUARANTINED), and that day; false: there is none. */
 bool set_aside_find(struct txn *t, const uint8_t key[TAP_KEY_BYTES], int32_t *ret_day, struct cleared *ret_row);
 /* A cleared tap that waits because its key is distrusted, and its day; false: there is none. */

@@ -36,6 +36,9 @@ int results_new(struct results **ret) CLEARING_MUST_CHECK;
 void results_free(struct results *r);		/* NULL is fine */
 /* tap: the record, NULL when it cannot be read. */
 int results_add(struct results *r, const struct cleared *c, const struct tap *tap, struct row_result **ret) CLEARING_MUST_CHECK;
+/* Of a row whose postings are not made yet, only what was charged: the result added last that may be its own, if that was charged the same
+ * and no difference came of it; what is posted follows from that. NULL: it is not known. */
+struct row_result *results_recent(const struct results *r, const struct cleared *c, const struct tap *tap);
 size_t results_count(const struct results *r);
 struct row_result *results_at(const struct results *r, size_t i);
 int results_join(struct results *r, struct results *from) CLEARING_MUST_CHECK;	/* every result of another table: its same */

@@ -126,6 +126,14 @@ int results_add(struct results *r, const struct cleared *c, const struct tap *ta
 	return code;
 }
 
+struct row_result *results_recent(const struct results *r, const struct cleared *c, const struct tap *tap)
+{
+	struct row_result *recent = r->recent[recent_at(c, tap)];
+
+	return recent != NULL && recent->row.priced.difference == DIFF_NONE && recent->row.priced.charged.fen == c->priced.charged.fen &&
+	       cleared_rated_same(&recent->row, c) && summed_same(recent, tap) ? recent : NULL;
+}
+
 size_t results_count(const struct results *r) { return r->list.count; }
 
 struct row_result *results_at(const struct results *r, size_t i) { return (struct row_result *)r->list.item[i]; }

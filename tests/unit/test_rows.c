@@ -312,6 +312,66 @@ static void test_a_result_is_found_again_whatever_came_between_and_told_from_tho
 	results_free(r);
 }
 
+/* What each changes of what a ride came to; -1: nothing. */
+static void change(struct cleared *c, struct tap *tap, int what)
+{
+	switch (what) {
+	case 0: c->verdict = VERDICT_PENDING; break;
+	case 1: c->check++; break;
+	case 2: c->operator_id++; break;
+	case 3: c->tariff_version++; break;
+	case 4: c->fare.rule++; break;
+	case 5: c->fare.paid.fen++; break;
+	case 6: c->fare.funder[FARE_FUNDERS_MAX - 1].amount.fen++; break;
+	case 7: c->fare.step[FARE_STEPS_MAX - 1].delta_fen--; break;
+	case 8: tap->card_class++; break;
+	case 9: strcpy(tap->line, "another"); break;
+	case 10: c->scheme = SCHEME_TUNION; break;
+	case 11: c->pending = true; break;
+	case 12: c->fare.moved.fen++; break;
+	case 13: c->priced.charged.fen++; break;
+	default: break;
+	}
+}
+
+static void test_a_result_is_taken_before_it_is_posted_only_when_all_that_decides_about_postings_is_the_same(void **state)
+{
+	(void)state;
+	for (int what = -1; what < 14; what++) {
+		struct tap tap = { .medium = MEDIUM_PURSE, .card_class = 1, .line = "a line" };
+		struct cleared c = full_row(), asked;
+		struct row_result *result;
+		struct results *r;
+
+		c.priced.difference = DIFF_NONE;
+		assert_int_equal(results_new(&r), 0);
+		assert_null(results_recent(r, &c, &tap));
+		assert_int_equal(results_add(r, &c, &tap, &result), 0);
+		asked = c;
+		memset(&asked.priced, 0xEE, sizeof(asked.priced));	/* not known yet but for what was charged */
+		asked.priced.charged = c.priced.charged;
+		change(&asked, &tap, what);
+		assert_int_equal(cleared_rated_same(&c, &asked), what < 0 || what == 8 || what == 9 || what == 13);	/* these it does not look at */
+		assert_ptr_equal(results_recent(r, &asked, &tap), what < 0 ? result : NULL);
+		results_free(r);
+	}
+}
+
+static void test_a_result_of_a_ride_that_was_charged_otherwise_is_never_taken_for_another(void **state)
+{
+	struct tap tap = { .medium = MEDIUM_PURSE, .card_class = 1, .line = "a line" };
+	struct cleared c = full_row();
+	struct row_result *result;
+	struct results *r;
+
+	(void)state;
+	assert_int_equal(c.priced.difference, DIFF_OVERCHARGE);
+	assert_int_equal(results_new(&r), 0);
+	assert_int_equal(results_add(r, &c, &tap, &result), 0);
+	assert_null(results_recent(r, &c, &tap));
+	results_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +379,8 @@ int main(void)
 		cmocka_unit_test(test_a_damaged_block_is_refused_or_read_as_rows_and_nothing_is_read_beyond_it),
 		cmocka_unit_test(test_rows_are_the_same_when_their_bytes_are_and_another_byte_is_another_row),
 		cmocka_unit_test(test_a_result_is_found_again_whatever_came_between_and_told_from_those_of_other_lines_and_cards),
+		cmocka_unit_test(test_a_result_is_taken_before_it_is_posted_only_when_all_that_decides_about_postings_is_the_same),
+		cmocka_unit_test(test_a_result_of_a_ride_that_was_charged_otherwise_is_never_taken_for_another),
 	};
 
 	return cmocka_run_group_tests(tests, packs_make, packs_free);
