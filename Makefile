@@ -118,7 +118,10 @@ differential: setup	# ten million random records: lanes against OpenSSL
 random-tacs: setup	# ten million random TACs, none accepted
 	@$(MAKE) --no-print-directory -j2 $(O)/tests/test_keys && QINGFEN_TACS=10000000 $(O)/tests/test_keys
 bench: setup
-	@$(MAKE) --no-print-directory -j2 all $(BENCH) && B=$(B) O=$(O) tests/bench.sh
+	@$(MAKE) --no-print-directory -j2 all $(BENCH) && B=$(B) O=$(O) tests/bench.sh && $(MAKE) --no-print-directory bench-instructions
+bench-instructions: setup	# by callgrind, of functions that stayed where they were written
+	@$(MAKE) --no-print-directory -j2 LTO= O=build/plain B=build/plain/bin all $(addprefix build/plain/bench/bench_,tariff clear) && \
+		B=build/plain/bin O=build/plain tests/bench_instructions.sh
 bench-nation: setup	# one day through the real daemon: TAPS, CARDS, BUSES; a nation's by hand
 	@$(MAKE) --no-print-directory -j2 all && B=$(B) TAPS=$(TAPS) CARDS=$(CARDS) BUSES=$(BUSES) tests/bench_nation.sh
 bench-peers: setup	# the same taps into PostgreSQL 15; the last lines have the ratio

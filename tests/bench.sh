@@ -22,15 +22,6 @@ for program in "$O"/bench/bench_*; do
 	[ -x "$program" ] && { timeout 300 "$program" || fail "$program"; }
 done
 
-# Instructions of one rate(): the same number on a loaded machine. Installs valgrind when it is missing.
-command -v valgrind >/dev/null || apt-get install -y --no-install-recommends valgrind >/dev/null 2>&1 || true
-if command -v valgrind >/dev/null; then
-	n=20000
-	ir=$(valgrind --tool=callgrind --callgrind-out-file="$work/callgrind" --toggle-collect=rate "$O/bench/bench_tariff" calls $n 2>&1 |
-		sed -n 's/.*Collected : //p')
-	printf '{"bench":"rate-instructions","unit":"instructions/op","value":%d,"cpu_s":0,"n":%d}\n' $((ir / n)) $n
-fi
-
 # A day of a million rides rated twice, live pack and draft, as a whole process.
 python3 - "$work/day.ndjson" <<'PYTHON'
 import random, sys
