@@ -122,7 +122,8 @@ int span_new(struct job *j, size_t bytes, struct span *ret) CLEARING_MUST_CHECK;
 void span_free(struct job *j, struct span *s);	/* empty is fine */
 void spares_free(struct job *j);		/* what was kept */
 /* clear_collect.c: the day's events as records, each judged alone. */
-bool work_tap(const struct work *w, struct tap *ret);
+/* What it says; its code, when it has one, lies in the store or in room, which is the caller's. False: it cannot be read. */
+bool work_tap(const struct work *w, uint8_t room[THIN_RECORD_ROOM], struct tap *ret);
 static inline struct lie *work_lie(const struct work *w) { return w->from->lie + (w - w->from->work); }
 static inline struct lie *lie_of(const struct job *j, const struct work *w) { return j->lie + (w - j->work); }	/* the same, and from is not looked at */
 /* Its raw_bytes bytes: in the store, or put together in room, which is the caller's. */

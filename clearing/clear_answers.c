@@ -83,12 +83,13 @@ int answers_apply(struct job *j)
 	said_settle(j);
 	for (size_t i = 0; j->said_count > 0 && i < j->count; i++) {
 		struct work *w = &j->work[i];
+		uint8_t room[THIN_RECORD_ROOM];
 		uint8_t cleared_key[CLEARED_KEY_BYTES];
 		struct cleared row;
 		struct said *s;
 		struct tap tap;
 
-		if (!w->coded || w->check != KEY_CHECK_FOREIGN || (s = said_of(j, w->key)) == NULL || !work_tap(w, &tap) ||
+		if (!w->coded || w->check != KEY_CHECK_FOREIGN || (s = said_of(j, w->key)) == NULL || !work_tap(w, room, &tap) ||
 		    !code_answer_fits(s->route, &s->answer, &tap) || code_pending_row(&j->txn, s->route, w->key, j->day.day, &row, cleared_key))
 			continue;
 		s->counts = true;

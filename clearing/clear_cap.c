@@ -24,9 +24,10 @@ static int cap_compare(const void *pa, const void *pb)
 static int64_t value_of(const struct job *j, const struct work *w)
 {
 	const struct terminal_row *terminal;
+	uint8_t room[THIN_RECORD_ROOM];
 	struct tap tap;
 
-	if (!work_tap(w, &tap))
+	if (!work_tap(w, room, &tap))
 		return 0;
 	terminal = refdata_terminal(j->ref, tap.terminal, tap.time_ms);
 	return unproven_value(&tap, refdata_tariff(j->ref, tap.time_ms), terminal != NULL ? terminal->operator_id : tap.operator_id, j->day.day);

@@ -70,10 +70,11 @@ static int codes_list(struct job *j)
 	size_t space = 0;
 
 	for (size_t i = 0; i < j->count; i++) {
+		uint8_t room[THIN_RECORD_ROOM];
 		struct coded *wide;
 		struct tap tap;
 
-		if (!speaks_for_code(&j->work[i]) || !work_tap(&j->work[i], &tap))
+		if (!speaks_for_code(&j->work[i]) || !work_tap(&j->work[i], room, &tap))
 			continue;
 		wide = grown(j->coded, &space, j->coded_count + 1, sizeof(*wide));
 		if (wide == NULL)
@@ -95,9 +96,10 @@ int judge_codes(struct job *j)
 	for (size_t i = 0; ret == 0 && i < j->coded_count; i++) {
 		const struct coded *c = &j->coded[i];
 		bool again = i > 0 && memcmp(c[-1].code, c->code, TAP_CODE_BYTES) == 0;
+		uint8_t room[THIN_RECORD_ROOM];
 		struct tap tap;
 
-		if ((again || code_taken_before(&j->txn, c->code, c->work->key, c->work->check, j->day.day)) && work_tap(c->work, &tap))
+		if ((again || code_taken_before(&j->txn, c->code, c->work->key, c->work->check, j->day.day)) && work_tap(c->work, room, &tap))
 			c->work->verdict = (uint8_t)judge_work(j, c->work, &tap, SEEN_CODE);
 	}
 	return ret != 0 ? ret : j->txn.error;

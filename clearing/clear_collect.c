@@ -15,9 +15,8 @@ struct collecting {
 	struct release *release; size_t releases;
 };
 
-bool work_tap(const struct work *w, struct tap *ret)
+bool work_tap(const struct work *w, uint8_t room[THIN_RECORD_ROOM], struct tap *ret)
 {
-	uint8_t room[THIN_RECORD_ROOM];
 	const char *field;
 
 	return tap_read(work_raw(w, room), work_lie(w)->raw_bytes, ret, &field) == 0;
@@ -187,9 +186,10 @@ static int recheck_mark(struct job *j, const struct recheck *r)
 {
 	const struct source *s = source_of(j, r->seq);
 	struct work *w = s != NULL && r->nth < s->count ? &j->work[s->first + r->nth] : NULL;
+	uint8_t room[THIN_RECORD_ROOM];
 	struct tap tap;
 
-	if (w == NULL || w->check != KEY_CHECK_UNAVAILABLE || !work_tap(w, &tap))
+	if (w == NULL || w->check != KEY_CHECK_UNAVAILABLE || !work_tap(w, room, &tap))
 		return CLEARING_E_STORE;
 	w->check = r->check;
 	judge_alone(j, w, &tap);
@@ -231,6 +231,7 @@ static bool body_of(struct job *j, uint64_t seq, struct source *ret)
 /* Its key was asked again: it is taken in, now that something is known of its code. */
 static int recheck_take(struct collecting *c, struct records *records, const struct recheck *k)
 {
+	uint8_t room[THIN_RECORD_ROOM];
 	struct source from;
 	struct record r;
 	struct work *w;
@@ -243,7 +244,7 @@ static int recheck_take(struct collecting *c, struct records *records, const str
 	from.seq = k->seq;
 	from.arrived = r.day;
 	ret = work_add(c, &from, &r, &w);
-	if (ret == 0 && work_tap(w, &tap))
+	if (ret == 0 && work_tap(w, room, &tap))
 		judge_alone(c->job, w, &tap);
 	return ret;
 }

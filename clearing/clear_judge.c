@@ -110,9 +110,10 @@ static void judge_group(struct job *j, struct work *const *list, size_t n, bool 
 {
 	for (size_t k = 0; (n > 1 || earlier) && k < n && list[k]->keyed; k++) {
 		struct work *w = list[k];
+		uint8_t room[THIN_RECORD_ROOM];
 		struct tap tap;
 
-		if (!w->released && work_tap(w, &tap))
+		if (!w->released && work_tap(w, room, &tap))
 			w->verdict = (uint8_t)judge_work(j, w, &tap, seen_in_group(list[0], w, earlier));
 	}
 }

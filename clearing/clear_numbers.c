@@ -38,9 +38,10 @@ static int counter_compare(const void *pa, const void *pb)
 
 static bool tacs_differ(const struct work *a, const struct work *b)
 {
+	uint8_t room[2][THIN_RECORD_ROOM];
 	struct tap x, y;
 
-	return work_tap(a, &x) && work_tap(b, &y) && memcmp(x.tac, y.tac, sizeof(x.tac)) != 0;
+	return work_tap(a, room[0], &x) && work_tap(b, room[1], &y) && memcmp(x.tac, y.tac, sizeof(x.tac)) != 0;
 }
 
 /* The records of one card number, in order. The first in time speaks for its counter, another TAC under it is a clone's. */
@@ -50,6 +51,7 @@ static void judge_number(struct job *j, struct work *const *list, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		struct work *w = list[i];
+		uint8_t room[THIN_RECORD_ROOM];
 		struct tap tap;
 		bool again = first != NULL && first->counter == w->counter && first->generation == w->generation;
 
@@ -57,7 +59,7 @@ static void judge_number(struct job *j, struct work *const *list, size_t count)
 			continue;
 		if (!again)
 			first = w;
-		if ((again ? tacs_differ(first, w) : w->repeated) && work_tap(w, &tap))
+		if ((again ? tacs_differ(first, w) : w->repeated) && work_tap(w, room, &tap))
 			w->verdict = (uint8_t)judge_work(j, w, &tap, SEEN_COUNTER);
 	}
 }

@@ -52,10 +52,11 @@ static void piece_done(void *piece)
 static int other_say(struct job *own, struct work *w)
 {
 	const struct tap *tap = NULL;
+	uint8_t room[THIN_RECORD_ROOM];
 	struct cleared row;
 	struct tap read;
 
-	if (work_tap(w, &read))
+	if (work_tap(w, room, &read))
 		tap = &read;
 	row_start(own, w, tap, &row);
 	return results_add(own->results, &row, tap, &w->result);

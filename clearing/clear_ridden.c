@@ -142,6 +142,7 @@ static bool asks_for(const struct work *w, uint16_t counter) { return w->counter
 /* A record of an earlier day: which of the new ones have its counter, of the same physical card, with another TAC. */
 static int record_look(const struct look *l, int32_t day, const struct ridden_ride *ride)
 {
+	uint8_t room[THIN_RECORD_ROOM];
 	struct tap tap, own;
 	bool read = false;
 
@@ -153,7 +154,7 @@ static int record_look(const struct look *l, int32_t day, const struct ridden_ri
 		if (!read && record_of(&l->j->txn, day, ride, &tap) != 0)
 			return l->j->txn.error != 0 ? l->j->txn.error : CLEARING_E_STORE;
 		read = true;
-		w->repeated = work_tap(w, &own) && memcmp(tap.tac, own.tac, sizeof(own.tac)) != 0 && memcmp(tap.pan, w->pan, sizeof(w->pan)) == 0 &&
+		w->repeated = work_tap(w, room, &own) && memcmp(tap.tac, own.tac, sizeof(own.tac)) != 0 && memcmp(tap.pan, w->pan, sizeof(w->pan)) == 0 &&
 			      generation_at(l->j, w->pan, tap.time_ms) == w->generation;
 	}
 	return 0;

@@ -121,10 +121,11 @@ static int waiting_day(struct store *s, const struct distrust *key, const struct
 		const struct work *w = &j.work[i];
 		uint8_t standing = standing_of((enum verdict)w->verdict, (enum key_check)w->check, false);
 		const struct terminal_row *terminal;
+		uint8_t room[THIN_RECORD_ROOM];
 		struct drill_row row;
 		struct tap tap;
 
-		if (standing == 0 || !work_tap(w, &tap) || !distrust_names(key, &tap))
+		if (standing == 0 || !work_tap(w, room, &tap) || !distrust_names(key, &tap))
 			continue;
 		terminal = refdata_terminal(j.ref, tap.terminal, tap.time_ms);
 		row_of_tap(&tap, day->day, terminal != NULL ? terminal->operator_id : 0, standing, &row);

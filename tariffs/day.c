@@ -19,7 +19,7 @@ int32_t day_of_civil(int32_t year, unsigned month, unsigned day)
 
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
-int32_t service_day_of_ms(int64_t time_ms, int32_t cut_s) { return day_of_ms(time_ms - (int64_t)cut_s * 1000); }
+int32_t service_day_of_ms(int64_t time_ms, int32_t cut_s) { return day_of_ms(time_bounded(time_ms) - (int64_t)cut_s * 1000); }
 
 static void civil_of_day(int32_t day, struct civil *ret)
 {
@@ -36,7 +36,7 @@ static void civil_of_day(int32_t day, struct civil *ret)
 struct civil civil_of_ms(int64_t time_ms)
 {
 	int32_t day = day_of_ms(time_ms);
-	int64_t s = floor_div(time_ms + CIVIL_OFFSET_MS - day * DAY_MS, 1000);
+	int64_t s = floor_div(time_bounded(time_ms) + CIVIL_OFFSET_MS - day * DAY_MS, 1000);
 	struct civil c;
 
 	civil_of_day(day, &c);

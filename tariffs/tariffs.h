@@ -47,9 +47,16 @@ struct civil { int32_t year; uint8_t month, day, hour, minute, second; };
 int32_t day_of_civil(int32_t year, unsigned month, unsigned day);
 struct civil civil_of_ms(int64_t time_ms);
 int64_t ms_of_civil(const struct civil *c);
+/* A time as far from 1970 as days go; strangers' bytes say any. */
+static inline int64_t time_bounded(int64_t time_ms)
+{
+	const int64_t most = INT64_C(86400000) * INT32_MAX;
+
+	return time_ms < -most ? -most : time_ms > most ? most : time_ms;
+}
 static inline int32_t day_of_ms(int64_t time_ms)		/* calendar day */
 {
-	const int64_t ms = time_ms + CIVIL_OFFSET_MS, day_ms = 86400000;
+	const int64_t ms = time_bounded(time_ms) + CIVIL_OFFSET_MS, day_ms = 86400000;
 
 	return (int32_t)(ms >= 0 ? (int64_t)((uint64_t)ms / day_ms) : ms / day_ms - (ms % day_ms < 0));
 }

@@ -158,7 +158,7 @@ void tap_id_format(const uint8_t key[TAP_KEY_BYTES], char ret_text[TAP_ID_BYTES]
 {
 	static _Thread_local struct day_digits day = { .from_ms = INT64_MIN };	/* names are made day by day */
 	char hex[2 * TAP_KEY_BYTES + 1], *p = ret_text + 30;
-	int64_t ms = (int64_t)be64_get(key + 10);
+	int64_t ms = time_bounded((int64_t)be64_get(key + 10));
 	uint32_t s, rest;
 
 	if (ms < day.from_ms || ms >= day.from_ms + DAY_MS)

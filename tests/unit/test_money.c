@@ -100,6 +100,21 @@ static void a_service_day_starts_at_the_cut(void **state)
 	assert_int_equal(service_day_of_ms(ms + 1000, 3 * 3600), day_of_civil(2025, 11, 4));
 }
 
+/* As they stand in keys that a stranger made up. */
+static void times_beyond_all_days_have_a_day_and_a_clock(void **state)
+{
+	static const int64_t beyond[] = { INT64_MIN, INT64_MIN + 1, INT64_MIN / 2, INT64_MAX / 2, INT64_MAX - 1, INT64_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		struct civil c = civil_of_ms(beyond[i]);
+
+		assert_int_equal(day_of_ms(beyond[i]) < 0, beyond[i] < 0);
+		assert_int_equal(service_day_of_ms(beyond[i], 3 * 3600) < 0, beyond[i] < 0);
+		assert_true(c.hour < 24 && c.minute < 60 && c.second < 60);
+	}
+}
+
 static void yaml_refuses_what_is_treacherous_with_its_place(void **state)
 {
 	static const struct { const char *text, *error; } row[] = {
@@ -169,6 +184,7 @@ int main(void)
 		cmocka_unit_test(every_day_of_four_centuries_goes_there_and_back),
 		cmocka_unit_test(dates_and_times_that_do_not_exist_are_refused),
 		cmocka_unit_test(a_service_day_starts_at_the_cut),
+		cmocka_unit_test(times_beyond_all_days_have_a_day_and_a_clock),
 		cmocka_unit_test(yaml_refuses_what_is_treacherous_with_its_place),
 		cmocka_unit_test(csv_keeps_quotes_and_refuses_crooked_rows),
 		cmocka_unit_test(a_ratio_is_the_same_however_it_is_written),

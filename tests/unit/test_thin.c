@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "clearing/core/thin.h"
+#include "clearing/clear.h"
 #include "keys/octets.h"
 #include "tests/unit/tap_sample.h"
 
@@ -415,6 +415,40 @@ static void test_the_document_has_these_bytes(void **state)
 	assert_string_equal(found, hex);
 }
 
+/* Which code it is decides whether it was shown before, so it has to be there as long as who asks for it. */
+static void test_a_code_of_a_record_that_was_put_together_lies_in_the_room_of_who_reads_it(void **state)
+{
+	uint8_t code[8][100];
+	struct work work[8];
+	struct lie lie[8];
+	struct source from = { .thin = x.out, .work = work, .lie = lie };
+
+	(void)state;
+	begin();
+	for (unsigned i = 0; i < 8; i++) {
+		struct tap tap = sample_tap();
+
+		for (size_t k = 0; k < sizeof(code[i]); k++)
+			code[i][k] = (uint8_t)sample_below(256);
+		tap.qr.p = code[i];
+		tap.qr.n = sizeof(code[i]);
+		add_tap(&tap);
+	}
+	assert_true(make());
+	assert_true(thin_open(x.out, x.n, &x.thin));
+	for (unsigned i = 0; i < 8; i++) {
+		uint8_t room[THIN_RECORD_ROOM];
+		struct tap tap;
+
+		work[i] = (struct work){ .from = &from };
+		lie[i] = (struct lie){ .thin_at = x.thin.record[i].at, .raw_bytes = x.thin.record[i].bytes };
+		assert_true(work_tap(&work[i], room, &tap));
+		assert_true(tap.qr.p > room && tap.qr.p + tap.qr.n <= room + sizeof(room));
+		assert_int_equal(tap.qr.n, sizeof(code[i]));
+		assert_memory_equal(tap.qr.p, code[i], sizeof(code[i]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_records_whose_lengths_are_not_in_the_shortest_form_stay_as_they_are),
 		cmocka_unit_test(test_damaged_bytes_are_refused_or_lead_nowhere_else),
 		cmocka_unit_test(test_the_document_has_these_bytes),
+		cmocka_unit_test(test_a_code_of_a_record_that_was_put_together_lies_in_the_room_of_who_reads_it),
 		cmocka_unit_test(test_every_length_count_and_place_of_the_layout_is_compared_with_what_is_there),
 	};
 
