@@ -1,6 +1,5 @@
 /*
- * brief - see brief.h. Numbers are as short as the bounds by which a record can be read. Whatever a brief has, brief_make() and brief_take()
- * name: a field that is asked for and not named there would be zero.
+ * brief - see brief.h.
  */
 #include "clearing/brief.h"
 
@@ -49,33 +48,12 @@ static uint8_t text_of(struct briefs *b, const struct tap *tap)
 
 static void brief_make(const struct tap *tap, struct brief *ret)
 {
-	ret->time_ms = tap->time_ms;
-	ret->start_ms = tap->start_ms;
-	ret->end_ms = tap->end_ms;
-	ret->balance_before = (int32_t)tap->balance_before;
-	ret->balance_after = (int32_t)tap->balance_after;
-	ret->terminal_serial = tap->terminal_serial;
-	ret->amount_fen = tap->amount_fen;
-	ret->list_fen = tap->list_fen;
-	ret->operator_id = tap->operator_id;
-	ret->distance_m = tap->distance_m;
-	ret->card_counter = (uint16_t)tap->card_counter;
-	ret->card_subtype = (uint16_t)tap->card_subtype;
-	ret->stop = (uint16_t)tap->stop;
-	ret->stop_on = (uint16_t)tap->stop_on;
-	ret->flags = (uint16_t)tap->flags;
-	memcpy(ret->pan, tap->pan, sizeof(ret->pan));
-	memcpy(ret->issuer, tap->issuer, sizeof(ret->issuer));
-	memcpy(ret->tac, tap->tac, sizeof(ret->tac));
-	memcpy(ret->terminal, tap->terminal, sizeof(ret->terminal));
-	memcpy(ret->psam, tap->psam, sizeof(ret->psam));
-	ret->kind = (uint8_t)tap->kind;
-	ret->medium = (uint8_t)tap->medium;
-	ret->card_class = (uint8_t)tap->card_class;
-	ret->direction = (uint8_t)tap->direction;
-	ret->key_version = (uint8_t)tap->key_version;
-	ret->key_index = (uint8_t)tap->key_index;
-	ret->alg_id = (uint8_t)tap->alg_id;
+#define NUMBER(type, name) ret->name = (type)tap->name;
+#define BYTES(n, name) memcpy(ret->name, tap->name, n);
+	BRIEF_NUMBERS(NUMBER)
+	BRIEF_BYTES(BYTES)
+#undef BYTES
+#undef NUMBER
 }
 
 void briefs_make(const struct batch *b, const struct batch_taps *taps, struct briefs *ret)
@@ -97,33 +75,12 @@ void briefs_make(const struct batch *b, const struct batch_taps *taps, struct br
 
 static void brief_take(const struct brief *b, struct tap *ret)
 {
-	ret->time_ms = b->time_ms;
-	ret->start_ms = b->start_ms;
-	ret->end_ms = b->end_ms;
-	ret->balance_before = b->balance_before;
-	ret->balance_after = b->balance_after;
-	ret->terminal_serial = b->terminal_serial;
-	ret->amount_fen = b->amount_fen;
-	ret->list_fen = b->list_fen;
-	ret->operator_id = b->operator_id;
-	ret->distance_m = b->distance_m;
-	ret->card_counter = b->card_counter;
-	ret->card_subtype = b->card_subtype;
-	ret->stop = b->stop;
-	ret->stop_on = b->stop_on;
-	ret->flags = b->flags;
-	memcpy(ret->pan, b->pan, sizeof(b->pan));
-	memcpy(ret->issuer, b->issuer, sizeof(b->issuer));
-	memcpy(ret->tac, b->tac, sizeof(b->tac));
-	memcpy(ret->terminal, b->terminal, sizeof(b->terminal));
-	memcpy(ret->psam, b->psam, sizeof(b->psam));
-	ret->kind = b->kind;
-	ret->medium = b->medium;
-	ret->card_class = b->card_class;
-	ret->direction = b->direction;
-	ret->key_version = b->key_version;
-	ret->key_index = b->key_index;
-	ret->alg_id = b->alg_id;
+#define NUMBER(type, name) ret->name = b->name;
+#define BYTES(n, name) memcpy(ret->name, b->name, n);
+	BRIEF_NUMBERS(NUMBER)
+	BRIEF_BYTES(BYTES)
+#undef BYTES
+#undef NUMBER
 }
 
 static void text_take(const struct brief_text *text, struct tap *ret)

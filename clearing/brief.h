@@ -10,14 +10,19 @@
 
 /* NONE: the record cannot be read. WHOLE: what is asked of it is not all in the brief, as of a record with a code. */
 enum brief_form { BRIEF_NONE, BRIEF_KEPT, BRIEF_WHOLE };
+/* Fields of a record that are in its brief: numbers as short as the bounds by which a record can be read; what is not named here is zero. */
+#define BRIEF_NUMBERS(X) \
+	X(int64_t, time_ms) X(int64_t, start_ms) X(int64_t, end_ms) X(int32_t, balance_before) X(int32_t, balance_after) \
+	X(uint32_t, terminal_serial) X(uint32_t, amount_fen) X(uint32_t, list_fen) X(uint32_t, operator_id) X(uint32_t, distance_m) \
+	X(uint16_t, card_counter) X(uint16_t, card_subtype) X(uint16_t, stop) X(uint16_t, stop_on) X(uint16_t, flags) \
+	X(uint8_t, kind) X(uint8_t, medium) X(uint8_t, card_class) X(uint8_t, direction) X(uint8_t, key_version) X(uint8_t, key_index) X(uint8_t, alg_id)
+#define BRIEF_BYTES(X) X(10, pan) X(4, issuer) X(4, tac) X(6, terminal) X(6, psam)
+#define BRIEF_NUMBER(type, name) type name;
+#define BRIEF_BYTE(n, name) uint8_t name[n];
 struct brief {
-	int64_t time_ms, start_ms, end_ms;
 	uint64_t content;		/* hash of the record's bytes */
-	int32_t balance_before, balance_after;
-	uint32_t terminal_serial, amount_fen, list_fen, operator_id, distance_m;
-	uint16_t card_counter, card_subtype, stop, stop_on, flags;
-	uint8_t pan[10], issuer[4], tac[4], terminal[6], psam[6];
-	uint8_t kind, medium, card_class, direction, key_version, key_index, alg_id;
+	BRIEF_NUMBERS(BRIEF_NUMBER)
+	BRIEF_BYTES(BRIEF_BYTE)
 	uint8_t form, text;		/* enum brief_form | which of the texts */
 };
 

@@ -113,7 +113,7 @@ void said_free(struct said_list *l)
 static char *text_put(char *p, const char *text, size_t n) { return (char *)memcpy(p, text, n) + n; }
 
 /* As jsonw would, with what was made before in the middle, without its brace. */
-size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t record[DIGEST_BYTES], char *out)
+size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const char *said, size_t said_bytes, const uint8_t record[DIGEST_BYTES], char *out)
 {
 	char id[TAP_ID_BYTES + 2 * TAP_KEY_BYTES], *p = out;
 	uint16_t nth = be16_get(key + 23);
@@ -129,7 +129,7 @@ size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const str
 	p = text_put(p, id, strlen(id));
 	p = text_put(p, "\",\"nth\":", 8);
 	p = nth == 0 ? text_put(p, "0,", 2) : p + sprintf(p, "%u,", nth);
-	p = text_put(p, said->p + 1, said->n - 1);
+	p = text_put(p, said, said_bytes);
 	p = text_put(p, ",\"record_sha256\":\"", 18);
 	hex_encode(record, DIGEST_BYTES, p);
 	p = text_put(p + 2 * DIGEST_BYTES, "\"}\n", 3);
@@ -145,7 +145,7 @@ static int dump_cleared(void *arg, const struct row_iter *it, const struct said_
 		return -ENOMEM;
 	day_format(row_day(it->key), day);
 	digest_once(it->row.raw, it->row.raw_bytes, record);
-	fwrite(text, 1, row_text(day, it->key, said, record, text), arg);
+	fwrite(text, 1, row_text(day, it->key, said->p + 1, said->n - 1, record, text), arg);
 	free(text);
 	return 0;
 }

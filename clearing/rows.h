@@ -69,8 +69,8 @@ struct said_text { char *p; size_t n; uint8_t digest[DIGEST_BYTES]; };
 struct said_list { struct said_text *text; size_t space; };
 int said_text_of(struct said_list *l, size_t place, const struct cleared *row, const struct said_text **ret) CLEARING_MUST_CHECK;
 void said_free(struct said_list *l);
-#define ROW_TEXT_BYTES 256			/* beside what is said */
-size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t record[DIGEST_BYTES], char *out);
+#define ROW_TEXT_BYTES 256			/* beside what is said, which is without its brace */
+size_t row_text(const char *day, const uint8_t key[CLEARED_KEY_BYTES], const char *said, size_t said_bytes, const uint8_t record[DIGEST_BYTES], char *out);
 
 /* Each row of a day, in order, or of all (DAY_NONE); what comes behind the rows of a dump; both. */
 typedef int (*row_each_fn)(void *arg, const struct row_iter *it, const struct said_text *said);

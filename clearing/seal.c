@@ -138,38 +138,37 @@ static bool key_read(const char **p, const char *end, int32_t day, uint8_t ret[C
 }
 
 /* A line without its end is what its parts make, byte for byte. */
-static bool line_is(const char *p, size_t n, int32_t day, const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t record[DIGEST_BYTES])
+static bool line_is(const char *line, size_t n, int32_t day, const uint8_t key[CLEARED_KEY_BYTES], const char *said, size_t said_bytes,
+		    const uint8_t record[DIGEST_BYTES])
 {
-	char date[11], *text = malloc(ROW_TEXT_BYTES + said->n);
+	char date[11], *text = malloc(ROW_TEXT_BYTES + said_bytes);
 	bool same;
 
 	if (text == NULL)
 		return false;
 	day_format(day, date);
-	same = row_text(date, key, said, record, text) == n + 1 && memcmp(text, p, n) == 0;
+	same = row_text(date, key, said, said_bytes, record, text) == n + 1 && memcmp(text, line, n) == 0;
 	free(text);
 	return same;
 }
 
-static bool line_seal(const char *p, const char *end, int32_t day, uint8_t ret[ROW_SEAL_BYTES])
+static bool line_seal(const char *line, const char *end, int32_t day, uint8_t ret[ROW_SEAL_BYTES])
 {
-	uint8_t key[CLEARED_KEY_BYTES], record[DIGEST_BYTES];
+	uint8_t key[CLEARED_KEY_BYTES], digest[DIGEST_BYTES], record[DIGEST_BYTES];
 	char hex[2 * DIGEST_BYTES + 1];
-	const char *line = p, *from;
-	struct said_text said;
+	const char *p = line, *said;
+	size_t said_bytes;
 
 	if (!key_read(&p, end, day, key))
 		return false;
-	from = p;
+	said = p;
 	if (!between(&p, end, RECORD, "\"}", hex, sizeof(hex)) || !hex_decode(hex, record, DIGEST_BYTES))
 		return false;
-	said.n = (size_t)(p - from) - strlen(RECORD) - 2 * DIGEST_BYTES - 2;
-	said.p = (char *)(uintptr_t)from - 1;		/* with something in its brace's place, and only read */
-	said.n++;
-	if (!line_is(line, (size_t)(end - line), day, key, &said, record))
+	said_bytes = (size_t)(p - said) - strlen(RECORD) - 2 * DIGEST_BYTES - strlen("\"}");
+	if (!line_is(line, (size_t)(end - line), day, key, said, said_bytes, record))
 		return false;
-	digest_once(from, said.n - 1, said.digest);
-	seal_bytes(key + 4, said.digest, record, ret);
+	digest_once(said, said_bytes, digest);
+	seal_bytes(key + 4, digest, record, ret);
 	return true;
 }
 
