@@ -235,8 +235,11 @@ int txn_begin(struct store *s, bool write, struct txn *ret_txn)
 	return ret;
 }
 
-/* Where txn_get_last_at() stands: the last entry found, and the first one above what was asked, NULL when there is none. */
-struct last_at { MDB_cursor *cursor; bool known; MDB_val key, val, above; };
+/* Where txn_get_last_at() stands: the last entry found, and the one above it, on which the cursor is; NULL: there is none. misses: how often it was
+ * more than a few entries to the next, one after the other. */
+struct last_at { MDB_cursor *cursor; bool known; unsigned misses; MDB_val key, val, above, above_val; };
+#define LAST_MISSES 8
+#define LAST_STEPS 4
 
 /* What was made of what was read. */
 static void read_drop(struct txn *t)
@@ -464,66 +467,102 @@ void iter_close(struct iter *it)
 	it->cursor = NULL;
 }
 
-/* The last entry that is not above the key, and the first that is: *ret_key NULL, *ret_above NULL: none. */
-static int last_seek(MDB_cursor *cursor, const MDB_val *key, MDB_val *ret_key, MDB_val *ret_val, MDB_val *ret_above)
+/* The last entry that is not above the key; *ret_key NULL: none. */
+static int last_seek(MDB_cursor *cursor, const MDB_val *key, MDB_val *ret_key, MDB_val *ret_val)
 {
-	MDB_val k = *key, v;
-	int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+	int rc;
 
-	*ret_above = (MDB_val){ 0 };
-	if (rc == MDB_NOTFOUND) {
+	*ret_key = *key;
+	rc = mdb_cursor_get(cursor, ret_key, ret_val, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
 		rc = mdb_cursor_get(cursor, ret_key, ret_val, MDB_LAST);
-	} else if (rc == 0 && (k.mv_size != key->mv_size || memcmp(k.mv_data, key->mv_data, k.mv_size) != 0)) {
-		*ret_above = k;
+	else if (rc == 0 && (ret_key->mv_size != key->mv_size || memcmp(ret_key->mv_data, key->mv_data, key->mv_size) != 0))
 		rc = mdb_cursor_get(cursor, ret_key, ret_val, MDB_PREV);
-	} else if (rc == 0) {
-		*ret_key = k;
-		*ret_val = v;
-	}
 	if (rc == MDB_NOTFOUND)
 		*ret_key = (MDB_val){ 0 };
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* As memcmp(); most keys differ in their first eight bytes. */
+static int bytes_order(const void *a, const void *b, size_t n)
+{
+	uint64_t x = n >= 8 ? be64_get(a) : 0, y = n >= 8 ? be64_get(b) : 0;
+
+	return x != y ? (x < y ? -1 : 1) : memcmp(a, b, n);
+}
+
 static int key_order(const MDB_val *a, const MDB_val *b)
 {
-	size_t n = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-	int order = memcmp(a->mv_data, b->mv_data, n);
+	int order = bytes_order(a->mv_data, b->mv_data, a->mv_size < b->mv_size ? a->mv_size : b->mv_size);
 
 	return order != 0 ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
 }
 
-/* Between the entry found last and the one above it there is no other. */
-static bool last_stands(const struct last_at *l, const MDB_val *key)
+static bool is_below(const MDB_val *key, const MDB_val *above) { return above->mv_data == NULL || key_order(key, above) < 0; }
+
+/* The cursor moves on to the first entry above the one found. */
+static int above_read(struct last_at *l, MDB_cursor_op op)
 {
-	return l->known && l->key.mv_data != NULL && l->above.mv_data != NULL && key_order(key, &l->above) < 0 && key_order(&l->key, key) <= 0;
+	int rc = mdb_cursor_get(l->cursor, &l->above, &l->above_val, op);
+
+	if (rc == MDB_NOTFOUND)
+		l->above = (MDB_val){ 0 };
+	l->known = rc == 0 || rc == MDB_NOTFOUND;
+	return l->known ? 0 : rc;
+}
+
+static bool walk_pays(const struct last_at *l) { return l->misses < LAST_MISSES || l->misses % LAST_MISSES == 0; }
+
+/* Keys that rise by little find what they ask a few entries further on, in a page that is at hand, where a search begins at the root. Where
+ * that fails again and again keys rise by more, and it is tried only now and then. */
+static int last_walk(struct last_at *l, const MDB_val *key, bool *ret_found)
+{
+	unsigned steps = walk_pays(l) ? LAST_STEPS : 0;
+	int rc = 0;
+
+	*ret_found = false;
+	if (!l->known || (l->key.mv_data != NULL && key_order(&l->key, key) > 0))
+		return 0;
+	for (; rc == 0 && steps > 0 && !is_below(key, &l->above); steps--) {
+		l->key = l->above;
+		l->val = l->above_val;
+		rc = above_read(l, MDB_NEXT);
+	}
+	*ret_found = rc == 0 && is_below(key, &l->above);
+	l->misses = *ret_found ? 0 : l->misses + 1;
+	return rc;
+}
+
+static int last_open(struct txn *t, enum db db, struct last_at **ret)
+{
+	struct last_at *l = calloc(1, sizeof(*l));
+	int rc = l == NULL ? ENOMEM : mdb_cursor_open(t->mdb, t->store->dbi[db], &l->cursor);
+
+	if (rc != 0) {
+		free(l);
+		return rc;
+	}
+	*ret = t->last_at[db] = l;
+	return 0;
 }
 
 static int last_kept(struct txn *t, enum db db, const MDB_val *key)
 {
 	struct last_at *l = t->last_at[db];
-	int rc = 0;
+	bool found = false;
+	int rc = l == NULL ? last_open(t, db, &l) : last_walk(l, key, &found);
 
-	if (l == NULL) {
-		l = calloc(1, sizeof(*l));
-		rc = l == NULL ? ENOMEM : mdb_cursor_open(t->mdb, t->store->dbi[db], &l->cursor);
-		if (rc != 0) {
-			free(l);
-			return rc;
-		}
-		t->last_at[db] = l;
-	}
-	if (last_stands(l, key))
-		return 0;
-	rc = last_seek(l->cursor, key, &l->key, &l->val, &l->above);
-	l->known = rc == 0;
-	return rc;
+	if (rc != 0 || found)
+		return rc;
+	l->known = false;
+	rc = last_seek(l->cursor, key, &l->key, &l->val);
+	return rc == 0 ? above_read(l, l->key.mv_data != NULL ? MDB_NEXT : MDB_FIRST) : rc;
 }
 
 bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_bytes, size_t prefix_bytes, const uint8_t **ret_key,
 		     const void **ret_val, size_t *ret_bytes)
 {
-	MDB_val asked = val_of(key, key_bytes), above;
+	MDB_val asked = val_of(key, key_bytes);
 	struct last_at once = { 0 };
 	const struct last_at *l = &once;
 	int rc;
@@ -534,14 +573,14 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 		rc = last_kept(t, db, &asked);
 		l = t->last_at[db];
 	} else if ((rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &once.cursor)) == 0) {
-		rc = last_seek(once.cursor, &asked, &once.key, &once.val, &above);
+		rc = last_seek(once.cursor, &asked, &once.key, &once.val);
 		mdb_cursor_close(once.cursor);
 	}
 	if (rc != 0) {
 		t->error = store_code(rc);
 		return false;
 	}
-	if (l->key.mv_data == NULL || l->key.mv_size < prefix_bytes || memcmp(l->key.mv_data, key, prefix_bytes) != 0)
+	if (l->key.mv_data == NULL || l->key.mv_size < prefix_bytes || bytes_order(l->key.mv_data, key, prefix_bytes) != 0)
 		return false;
 	*ret_key = l->key.mv_data;
 	*ret_val = l->val.mv_data;
