@@ -107,6 +107,7 @@ int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person,
  * is, with a transaction of its own; what it changes in it is lost. 0, or the first part's error. */
 typedef int (*part_fn)(struct job *own, void *arg, unsigned part);
 unsigned parts_wanted(size_t count, size_t least);
+static inline size_t slice(size_t count, unsigned parts, unsigned part) { return part == parts ? count : count / parts * part; }	/* where a part begins */
 int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg) CLEARING_MUST_CHECK;
 /* Pieces 0 to count - 1, each made by some thread and then taken by the caller's, in their order. A tool is a thread's own and goes from
  * piece to piece; a piece's memory, zero at first, is used again, and piece_done frees what is in it. */

@@ -64,27 +64,52 @@ bool code_held(struct txn *t, const uint8_t code[TAP_CODE_BYTES], const uint8_t 
 	return held;
 }
 
-/* Those that speak for a code. */
-static int codes_list(struct job *j)
-{
-	size_t space = 0;
+struct codes { struct coded *list; size_t count, space; };
+struct listing { unsigned parts; struct codes part[PARTS_MAX]; };
 
-	for (size_t i = 0; i < j->count; i++) {
+/* Those of a part that speak for a code. */
+static int codes_part(struct job *own, void *arg, unsigned part)
+{
+	struct listing *l = arg;
+	struct codes c = { 0 };
+	size_t end = slice(own->count, l->parts, part + 1);
+	int ret = 0;
+
+	for (size_t i = slice(own->count, l->parts, part); ret == 0 && i < end; i++) {
 		uint8_t room[THIN_RECORD_ROOM];
 		struct coded *wide;
 		struct tap tap;
 
-		if (!speaks_for_code(&j->work[i]) || !work_tap(&j->work[i], room, &tap))
+		if (!speaks_for_code(&own->work[i]) || !work_tap(&own->work[i], room, &tap))
 			continue;
-		wide = grown(j->coded, &space, j->coded_count + 1, sizeof(*wide));
-		if (wide == NULL)
-			return -ENOMEM;
-		j->coded = wide;
-		j->coded[j->coded_count].work = &j->work[i];
-		if (tap_code_key(&tap, j->coded[j->coded_count].code))
-			j->coded_count++;
+		wide = grown(c.list, &c.space, c.count + 1, sizeof(*wide));
+		ret = wide == NULL ? -ENOMEM : 0;
+		c.list = wide == NULL ? c.list : wide;
+		if (ret == 0 && tap_code_key(&tap, c.list[c.count].code))
+			c.list[c.count++].work = &own->work[i];
 	}
-	return 0;
+	l->part[part] = c;
+	return ret;
+}
+
+static int codes_list(struct job *j)
+{
+	struct listing l = { .parts = parts_wanted(j->count, PART_RECORDS_MIN) };
+	int ret = parts_run(j, l.parts, codes_part, &l);
+	size_t count = 0;
+
+	for (unsigned i = 0; i < l.parts; i++)
+		count += l.part[i].count;
+	j->coded = malloc((count + 1) * sizeof(*j->coded));
+	if (j->coded == NULL)
+		ret = -ENOMEM;
+	for (unsigned i = 0; i < l.parts; i++) {
+		if (ret == 0 && l.part[i].count > 0)
+			memcpy(j->coded + j->coded_count, l.part[i].list, l.part[i].count * sizeof(*j->coded));
+		j->coded_count += ret == 0 ? l.part[i].count : 0;
+		free(l.part[i].list);
+	}
+	return ret;
 }
 
 int judge_codes(struct job *j)

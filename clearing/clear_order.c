@@ -136,8 +136,6 @@ struct sorting {
 	struct { struct ranked *beside; uint32_t *room; } own[PARTS_MAX];	/* for the largest bucket */
 };
 
-static size_t slice(size_t count, unsigned parts, unsigned part) { return part == parts ? count : count / parts * part; }
-
 /* Which of the places a number is at, before that of the first split or behind the last one's. */
 static size_t first_at(const struct sorting *s, uint64_t high)
 {

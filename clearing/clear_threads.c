@@ -81,7 +81,7 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
-#define PIECES_PER_THREAD 4	/* made ahead of the one that is taken */
+#define PIECES_PER_THREAD 12	/* made ahead of the one that is taken: some milliseconds, for which its maker may not have the processor */
 #define PIECES_MAX (PIECES_PER_THREAD * PARTS_MAX)
 
 struct slot { void *piece; bool ready; int result; };
