@@ -18,11 +18,29 @@ void ridden_key(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES])
 	be32_put(ret_key + 8, (uint32_t)day ^ 0x80000000u);
 }
 
-/* The card number that is its own person's handle, if it is one. */
-static void pan_of_person(uint64_t person, uint8_t ret_pan[10])
+/* A card number: its first four digits and the other sixteen, four bits each. */
+struct digits { uint16_t first; uint64_t rest; };
+
+/* Of numbers below 100, one in every two bytes, the two digits. */
+static uint64_t digits_two(uint64_t v) { return v + (v * 103 >> 10 & 0x000F000F000F000F) * 6; }
+
+/* The card number that is its own person's handle, if it is one. The digits are parted together: by fours, then by twos. */
+static struct digits digits_of_person(uint64_t person)
 {
-	for (size_t i = 10; i-- > 0; person /= 100)
-		ret_pan[i] = (uint8_t)(person % 100 / 10 << 4 | person % 10);
+	uint64_t first = person / 10000000000000000, rest = person % 10000000000000000, high = rest / 100000000, low = rest % 100000000;
+	uint64_t even = high % 10000 << 32 | low % 10000, odd = high / 10000 << 32 | low / 10000;
+	uint64_t hundreds = (even * 5243 >> 19 & 0x0000007F0000007F) | (odd * 5243 >> 19 & 0x0000007F0000007F) << 16;
+	uint64_t others = (even | odd << 16) - hundreds * 100;
+
+	return (struct digits){ (uint16_t)(digits_two(first / 100) << 8 | digits_two(first % 100)), digits_two(hundreds) << 8 | digits_two(others) };
+}
+
+static bool pan_is(const uint8_t pan[10], const struct digits *d) { return be16_get(pan) == d->first && be64_get(pan + 2) == d->rest; }
+
+static void pan_put(uint8_t pan[10], const struct digits *d)
+{
+	be16_put(pan, d->first);
+	be64_put(pan + 2, d->rest);
 }
 
 /* ---- to bytes ------------------------------------------------------------------------------------------------ */
@@ -32,9 +50,9 @@ size_t ridden_bytes_max(const struct ridden_row *row)
 	return 1 + row->state_bytes + 2 * VARNUM_BYTES_MAX + row->cards * CARD_BYTES_MAX + row->rides * RIDE_BYTES_MAX;
 }
 
-static uint8_t *card_put(uint8_t *p, const struct ridden_row *row, const struct ridden_card *c, const uint8_t own[10])
+static uint8_t *card_put(uint8_t *p, const struct ridden_row *row, const struct ridden_card *c, const struct digits *own)
 {
-	bool listed = memcmp(c->pan, own, sizeof(c->pan)) != 0;
+	bool listed = !pan_is(c->pan, own);
 
 	assert(c->day <= row->day);
 	p += varnum_put(p, (uint64_t)((int64_t)row->day - c->day) << 1 | listed);
@@ -67,16 +85,16 @@ static uint8_t *ride_put(uint8_t *p, const struct ridden_row *row, const struct 
 size_t ridden_encode(const struct ridden_row *row, uint8_t *out)
 {
 	int64_t after = ridden_near_ms(row->day);
-	uint8_t own[10], *p = out;
+	struct digits own = digits_of_person(row->person);
+	uint8_t *p = out;
 
-	pan_of_person(row->person, own);
 	*p++ = row->state_bytes > 0 ? RIDDEN_VERSION : RIDDEN_VERSION | RIDDEN_NO_STATE;
 	if (row->state_bytes > 0)
 		memcpy(p, row->state, row->state_bytes);
 	p += row->state_bytes;
 	p += varnum_put(p, row->cards);
 	for (size_t i = 0; i < row->cards; i++)
-		p = card_put(p, row, &row->card[i], own);
+		p = card_put(p, row, &row->card[i], &own);
 	p += varnum_put(p, row->rides);
 	for (size_t i = 0; i < row->rides; i++) {
 		p = ride_put(p, row, &row->ride[i], after);
@@ -98,6 +116,7 @@ static bool number(const struct ridden *r, size_t *at, uint64_t max, uint64_t *r
 
 static bool card_get(const struct ridden *r, size_t *at, struct ridden_card *ret)
 {
+	struct digits own;
 	uint64_t head;
 
 	if (!number(r, at, UINT32_MAX, &head) || (int64_t)r->day - (int64_t)(head >> 1) < INT32_MIN)
@@ -109,7 +128,8 @@ static bool card_get(const struct ridden *r, size_t *at, struct ridden_card *ret
 		memcpy(ret->pan, r->val + *at, sizeof(ret->pan));
 		*at += sizeof(ret->pan);
 	} else {
-		pan_of_person(r->person, ret->pan);
+		own = digits_of_person(r->person);
+		pan_put(ret->pan, &own);
 	}
 	ret->highest = be16_get(r->val + *at);
 	*at += 2;

@@ -203,6 +203,51 @@ static void a_damaged_row_never_reads_beyond_itself(void **state)
 	assert_true(refused > 1000);
 }
 
+/* The twenty digits of a handle, one after the other. */
+static void digits_plain(uint64_t person, uint8_t ret_pan[10])
+{
+	for (size_t i = 10; i-- > 0; person /= 100)
+		ret_pan[i] = (uint8_t)(person % 100 / 10 << 4 | person % 10);
+}
+
+/* Its bytes tell whether the number is taken for its person's handle; what is not said in them is made of the handle. */
+static void own_number(uint64_t person)
+{
+	struct ridden_card card = { .highest = 7, .day = DAY0 }, back;
+	struct ridden_row row = { .person = person, .day = DAY0, .card = &card, .cards = 1 };
+	uint8_t bytes[512];
+	struct ridden r;
+	size_t n;
+
+	digits_plain(person, card.pan);
+	n = ridden_encode(&row, bytes);
+	assert_int_equal(n, 6);
+	assert_true(ridden_open(person, DAY0, bytes, n, &r));
+	back = ridden_card_at(&r, 0);
+	assert_memory_equal(back.pan, card.pan, sizeof(card.pan));
+	card.pan[below(10)] ^= (uint8_t)(1u << below(8));	/* no digit, maybe: another number */
+	assert_int_equal(ridden_encode(&row, bytes), 16);
+}
+
+static void a_number_that_is_its_persons_handle_is_known_by_all_its_digits(void **state)
+{
+	uint64_t ten = 1;
+
+	(void)state;
+	for (int i = 0; i < 20; i++, ten *= 10)		/* up to 10^19, which is above 2^63 */
+		for (uint64_t times = 1; times < 10 && times <= UINT64_MAX / ten; times++)
+			for (uint64_t near = 0; near < 3; near++)
+				own_number(times * ten + near - 1);
+	for (int i = 0; i < 64; i++)
+		for (uint64_t near = 0; near < 3; near++)
+			own_number((1ULL << i) + near - 1);
+	own_number(UINT64_MAX);
+	for (uint64_t four = 0; four < 10000; four++)
+		own_number(four * 1000100010001 + four % 1845 * 10000000000000000);	/* all that four digits may be, at each place */
+	for (int i = 0; i < 200000; i++)
+		own_number(roll() >> below(64));
+}
+
 /* docs/store.md has these bytes. */
 static void the_example_of_the_manual_is_such_a_row(void **state)
 {
@@ -464,6 +509,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_comes_back_as_it_was_and_a_cut_one_is_refused),
 		cmocka_unit_test(a_damaged_row_never_reads_beyond_itself),
+		cmocka_unit_test(a_number_that_is_its_persons_handle_is_known_by_all_its_digits),
 		cmocka_unit_test(the_example_of_the_manual_is_such_a_row),
 		cmocka_unit_test(no_counter_serves_twice_whatever_person_and_plastic_the_number_had_between),
 		cmocka_unit_test(the_highest_counter_goes_along_when_a_card_becomes_anothers_and_his_again),
