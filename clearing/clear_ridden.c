@@ -312,8 +312,7 @@ static int row_add(struct ridden_rows *to, const struct ridden_row *row)
 int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct work *const *list, size_t count, const struct rider_state *state,
 		struct ridden_rows *to)
 {
-	uint8_t bytes[RIDER_STATE_BYTES_MAX];
-	struct ridden_row row = { .person = person, .day = j->day.day, .state = bytes };
+	struct ridden_row row = { .person = person, .day = j->day.day, .state = state };
 	struct ridden before;
 	bool any = count > 0 ? bearer_row(j, list[0], &before) : ridden_before(&j->txn, person, j->day.day - 1, &before);
 	int ret = j->txn.error;
@@ -324,8 +323,6 @@ int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct w
 		ret = rides_make(j, m, list, count, &row.rides);
 	if (ret != 0 || (row.rides == 0 && state == NULL))
 		return ret;
-	if (state != NULL)
-		row.state_bytes = rider_state_pack(state, ridden_near_ms(j->day.day), bytes);
 	row.card = m->card;
 	row.cards = m->cards;
 	row.ride = m->ride;

@@ -47,7 +47,7 @@ static void pan_put(uint8_t pan[10], const struct digits *d)
 
 size_t ridden_bytes_max(const struct ridden_row *row)
 {
-	return 1 + row->state_bytes + 2 * VARNUM_BYTES_MAX + row->cards * CARD_BYTES_MAX + row->rides * RIDE_BYTES_MAX;
+	return 1 + RIDER_STATE_BYTES_MAX + 2 * VARNUM_BYTES_MAX + row->cards * CARD_BYTES_MAX + row->rides * RIDE_BYTES_MAX;
 }
 
 static uint8_t *card_put(uint8_t *p, const struct ridden_row *row, const struct ridden_card *c, const struct digits *own)
@@ -88,10 +88,9 @@ size_t ridden_encode(const struct ridden_row *row, uint8_t *out)
 	struct digits own = digits_of_person(row->person);
 	uint8_t *p = out;
 
-	*p++ = row->state_bytes > 0 ? RIDDEN_VERSION : RIDDEN_VERSION | RIDDEN_NO_STATE;
-	if (row->state_bytes > 0)
-		memcpy(p, row->state, row->state_bytes);
-	p += row->state_bytes;
+	*p++ = row->state != NULL ? RIDDEN_VERSION : RIDDEN_VERSION | RIDDEN_NO_STATE;
+	if (row->state != NULL)
+		p += rider_state_pack(row->state, after, p);
 	p += varnum_put(p, row->cards);
 	for (size_t i = 0; i < row->cards; i++)
 		p = card_put(p, row, &row->card[i], &own);

@@ -38,7 +38,7 @@ struct ridden_ride {
 /* A row to be written; the caller keeps all of it. */
 struct ridden_row {
 	uint64_t person; int32_t day;
-	const uint8_t *state; size_t state_bytes;	/* rider_state_pack() near ridden_near_ms(day); 0: none */
+	const struct rider_state *state;		/* NULL: none */
 	const struct ridden_card *card; size_t cards;
 	const struct ridden_ride *ride; size_t rides;	/* by time, then key */
 };

@@ -51,12 +51,14 @@ static inline uint32_t get32(struct in *in)
 }
 
 /* Seven bits a byte, the low ones first; the top bit says that more follow. */
-size_t varnum_put(uint8_t *p, uint64_t v)
+size_t varnum_put_long(uint8_t *p, uint64_t v)
 {
 	size_t n = 0;
 
-	for (; v >= 0x80; v >>= 7)
+	do {
 		p[n++] = (uint8_t)(v | 0x80);
+		v >>= 7;
+	} while (v >= 0x80);
 	p[n++] = (uint8_t)v;
 	return n;
 }
@@ -77,21 +79,16 @@ size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret)
 	return 0;
 }
 
-uint64_t zigzag(int64_t v) { return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0); }
-int64_t zigzag_back(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
-
 /* A time as its distance from another: whole seconds, and the rest only where there is one. */
 size_t moment_put(uint8_t *p, int64_t ms, int64_t from_ms)
 {
-	int64_t d = (int64_t)((uint64_t)ms - (uint64_t)from_ms), s = d / 1000;
-	uint16_t rest;
+	int64_t d = (int64_t)((uint64_t)ms - (uint64_t)from_ms), s = d / 1000, rest = d % 1000;
 	size_t n;
 
-	s -= s * 1000 > d;
-	rest = (uint16_t)((uint64_t)d - (uint64_t)s * 1000);
+	if (rest < 0)
+		s--, rest += 1000;
 	n = varnum_put(p, zigzag(s) << 1 | (rest != 0));
-
-	return rest != 0 ? (size_t)(put16(p + n, rest) - p) : n;
+	return rest != 0 ? (size_t)(put16(p + n, (uint16_t)rest) - p) : n;
 }
 
 size_t moment_get(const uint8_t *p, size_t n, int64_t from_ms, int64_t *ret_ms)
@@ -141,23 +138,14 @@ static_assert(STATE_BITS <= 28, "the mask is at most four bytes of a number");
 
 enum kind { TIME, HASH, SHORT, COUNT, FEN };
 
-/* Most numbers are one byte. */
-static inline uint8_t *number_put(uint8_t *p, uint64_t v)
-{
-	if (v >= 0x80)
-		return p + varnum_put(p, v);
-	*p = (uint8_t)v;
-	return p + 1;
-}
-
 static inline uint8_t *field_put(uint8_t *p, enum kind kind, int64_t v, int64_t near_ms)
 {
 	switch (kind) {
 	case TIME: return p + moment_put(p, v, near_ms);
 	case HASH: return put32(p, (uint32_t)v);
 	case SHORT: return put16(p, (uint16_t)v);
-	case COUNT: return number_put(p, (uint64_t)v);
-	case FEN: return number_put(p, zigzag(v));
+	case COUNT: return p + varnum_put(p, (uint64_t)v);
+	case FEN: return p + varnum_put(p, zigzag(v));
 	}
 	return p;
 }
@@ -199,10 +187,10 @@ static uint8_t *accounts_put(uint8_t *p, const struct rider_state *s, size_t cou
 	*p++ = (uint8_t)count;
 	for (size_t i = 0; i < count; i++) {
 		p = put16(p, s->acc[i].id);
-		p = number_put(p, (uint64_t)s->acc[i].stamp << 1 | (s->acc[i].card != 0));
+		p += varnum_put(p, (uint64_t)s->acc[i].stamp << 1 | (s->acc[i].card != 0));
 		if (s->acc[i].card != 0)
 			p = put32(p, s->acc[i].card);
-		p = number_put(p, zigzag(s->acc[i].value));
+		p += varnum_put(p, zigzag(s->acc[i].value));
 	}
 	return p;
 }
@@ -267,7 +255,6 @@ size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t re
 #undef X
 #undef SAME
 	assert(p <= ret_bytes + RIDER_STATE_BYTES_MAX);
-	memset(p, 0, (size_t)(ret_bytes + RIDER_STATE_BYTES_MAX - p));
 	return (size_t)(p - ret_bytes);
 }
 

@@ -197,8 +197,8 @@ struct rider_state {
 };
 #define RIDER_PREV_COMPLETE 1		/* prev_flags: its tap-off is known */
 /* A state as bytes: some thirty for a rider with a transfer window, two with nothing. Times are stored by their distance from
- * near_ms, which both must be given; any will do, one close to the last ride makes them short. pack: bytes taken, the rest is
- * zero, so that equal states are equal bytes. unpack: bytes read; 0: cut, damaged or of a newer version. */
+ * near_ms, which both must be given; any will do, one close to the last ride makes them short. pack: bytes taken, the same for
+ * equal states. unpack: bytes read; 0: cut, damaged or of a newer version. */
 #define RIDER_STATE_BYTES_MAX 384
 size_t rider_state_pack(const struct rider_state *s, int64_t near_ms, uint8_t ret_bytes[RIDER_STATE_BYTES_MAX]);
 unsigned rider_state_accounts(const struct rider_state *s);	/* up to the last that is not zero */
@@ -206,10 +206,18 @@ size_t rider_state_unpack(const uint8_t *bytes, size_t n, int64_t near_ms, struc
 /* Numbers in as few bytes as they need. Bytes written; bytes read, 0: cut or not in the one form that a number has.
  * A moment is a distance in whole seconds, with two bytes more where it is none. */
 #define VARNUM_BYTES_MAX 10
-size_t varnum_put(uint8_t *p, uint64_t v);
+size_t varnum_put_long(uint8_t *p, uint64_t v);	/* of 0x80 and above */
+static inline size_t varnum_put(uint8_t *p, uint64_t v)		/* most are one byte */
+{
+	if (v >= 0x80)
+		return varnum_put_long(p, v);
+	*p = (uint8_t)v;
+	return 1;
+}
 size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret);
-uint64_t zigzag(int64_t v);		/* small numbers of either sign as small ones */
-int64_t zigzag_back(uint64_t v);
+/* Small numbers of either sign as small ones, and back. */
+static inline uint64_t zigzag(int64_t v) { return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0); }
+static inline int64_t zigzag_back(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
 #define MOMENT_BYTES_MAX (VARNUM_BYTES_MAX + 2)
 size_t moment_put(uint8_t *p, int64_t ms, int64_t from_ms);
 size_t moment_get(const uint8_t *p, size_t n, int64_t from_ms, int64_t *ret_ms);

@@ -60,7 +60,7 @@ static void state_roll(struct rider_state *s, int64_t near)
 		s->acc[i] = (struct rider_acc){ (uint16_t)any(65536), (uint32_t)any(UINT32_MAX), (uint32_t)any(UINT32_MAX), any(100) };
 }
 
-struct made { struct rider_state state; struct ridden_row row; struct ridden_card card[4]; struct ridden_ride ride[12]; uint8_t bytes[RIDER_STATE_BYTES_MAX]; };
+struct made { struct rider_state state; struct ridden_row row; struct ridden_card card[4]; struct ridden_ride ride[12]; };
 
 static void cards_roll(struct made *m)
 {
@@ -104,8 +104,7 @@ static void made_roll(struct made *m)
 	cards_roll(m);
 	rides_roll(m);
 	state_roll(&m->state, ridden_near_ms(m->row.day));
-	m->row.state_bytes = below(5) == 0 ? 0 : rider_state_pack(&m->state, ridden_near_ms(m->row.day), m->bytes);
-	m->row.state = m->bytes;
+	m->row.state = below(5) == 0 ? NULL : &m->state;
 	m->row.card = m->card;
 	m->row.ride = m->ride;
 }
@@ -134,10 +133,10 @@ static void same_row(struct made *m, struct ridden *r)
 			    ride.card == was->card);
 	}
 	assert_false(ridden_next(r, &ride));
-	assert_int_equal(r->state_at != 0, m->row.state_bytes > 0);
+	assert_int_equal(r->state_at != 0, m->row.state != NULL);
 	if (r->state_at == 0)
 		return;
-	assert_int_equal(rider_state_unpack(r->val + r->state_at, r->bytes - r->state_at, ridden_near_ms(r->day), &back), m->row.state_bytes);
+	assert_int_equal(r->state_at + rider_state_unpack(r->val + r->state_at, r->bytes - r->state_at, ridden_near_ms(r->day), &back), r->card_at - 1);
 	assert_memory_equal(&back, &m->state, sizeof(back));
 }
 
@@ -253,7 +252,7 @@ static void the_example_of_the_manual_is_such_a_row(void **state)
 {
 	static const char want[] = "01FF5FB8C9055BF33B9D9D03B401320CA3F601C801A6B80312805F59010802BE87A813040100012C0205A6B8034280000000010000ABCD"
 				   "0205E081094280000000010000ABCE00";
-	struct made m = { .row = { .day = DAY0, .cards = 1, .rides = 2, .state = m.bytes, .card = m.card, .ride = m.ride } };
+	struct made m = { .row = { .day = DAY0, .cards = 1, .rides = 2, .state = &m.state, .card = m.card, .ride = m.ride } };
 	struct rider_state s = { .last_vehicle = 0x5BF33B9D, .window_rule = 0x9D03, .window_dearest_fen = 90, .prev_line = 0x320CA3F6, .prev_flags = 1,
 				 .prev_published_fen = 100, .other_vehicle = 0x12805F59, .acc = { { 0x0802, 20251103, 0, 2 } } };
 	char text[1024];
@@ -276,7 +275,7 @@ static void the_example_of_the_manual_is_such_a_row(void **state)
 	s.last_ms = s.window_ms = m.ride[1].time_ms;
 	s.prev_vehicle = s.window_vehicle = s.last_vehicle;
 	s.other_ms = m.ride[0].time_ms;
-	m.row.state_bytes = rider_state_pack(&s, ridden_near_ms(DAY0), m.bytes);
+	m.state = s;
 	n = ridden_encode(&m.row, out);
 	hex_encode(out, n, text);
 	assert_string_equal(text, want);

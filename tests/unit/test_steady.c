@@ -111,7 +111,7 @@ static size_t refused;
 
 static void rate_both_ways(const struct tariff *t, const struct rider *rider, const struct ride *ride, struct rider_state *state, bool with_notes)
 {
-	uint8_t was[RIDER_STATE_BYTES_MAX], left[RIDER_STATE_BYTES_MAX], a[RIDER_STATE_BYTES_MAX], b[RIDER_STATE_BYTES_MAX];
+	uint8_t was[RIDER_STATE_BYTES_MAX] = { 0 }, left[sizeof(was)] = { 0 }, a[sizeof(was)] = { 0 }, b[sizeof(was)] = { 0 };
 	struct rider_state beside;
 	struct fare fa, fb;
 

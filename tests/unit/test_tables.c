@@ -433,8 +433,9 @@ static void state_draw(struct rider_state *s)
 static bool same_state(const struct rider_state *a, const struct rider_state *b)
 {
 	uint8_t of_a[RIDER_STATE_BYTES_MAX], of_b[RIDER_STATE_BYTES_MAX];
+	size_t n = rider_state_pack(a, 0, of_a);
 
-	return rider_state_pack(a, 0, of_a) == rider_state_pack(b, 0, of_b) && memcmp(of_a, of_b, sizeof(of_a)) == 0;
+	return rider_state_pack(b, 0, of_b) == n && memcmp(of_a, of_b, n) == 0;
 }
 
 static void test_a_rider_gets_back_the_state_last_put_for_him(void **state)
