@@ -259,9 +259,9 @@ static const struct row_lock *lock_find(struct rating *r, const struct choice *c
 }
 
 /* False: the tap is refused. */
-static bool lock_obey(struct rating *r, struct choice *choice)
+static bool lock_obey(struct rating *r, struct choice slot[2], const struct choice **choice)
 {
-	const struct row_lock *l = lock_find(r, choice);
+	const struct row_lock *l = lock_find(r, *choice);
 
 	if (l == NULL)
 		return true;
@@ -274,9 +274,9 @@ static bool lock_obey(struct rating *r, struct choice *choice)
 	r->fare->companion = r->escort || l->then != LOCK_PASSENGER;
 	if (l->then == LOCK_OTHER) {
 		r->excluded = l->with;
-		*choice = concession_choose(r);
+		*choice = concession_choose(r, slot);
 	} else {
-		*choice = (struct choice){ .index = PRICE_NONE, .via = PRICE_NONE, .price = exact_of_fen(r->published_fen) };
+		*choice = published_choice(r, slot);
 	}
 	return true;
 }
@@ -353,32 +353,33 @@ static void escort_remember(struct rating *r, const struct choice *choice)
 /* False: refused, nothing was decided. */
 static bool ride_price(struct rating *r)
 {
-	struct choice choice = concession_choose(r);
+	struct choice slot[2];
+	const struct choice *choice = concession_choose(r, slot);
 	struct fare *f = r->fare;
 	struct transfer x = { 0 };
 	struct priced p;
 
 	step(f, FARE_STEP_PUBLISHED, 0, r->published_fen);
 	f->companion = r->escort;
-	if (!lock_obey(r, &choice))
+	if (!lock_obey(r, slot, &choice))
 		return false;
 	if (!f->companion)
-		transfer_find(r, &choice, &x);
-	steps_take(r, &choice, x.price, !f->companion, &p);
+		transfer_find(r, choice, &x);
+	steps_take(r, choice, x.price, !f->companion, &p);
 	f->published = money_of_fen(r->published_fen);
 	f->paid = money_of_fen(p.paid);
 	f->transfer = x.price != NULL;
-	group_name(r, &choice);
-	steps_tell(r, &choice, &x, &p);
-	fund_all(r, &choice, &x, &p);
+	group_name(r, choice);
+	steps_tell(r, choice, &x, &p);
+	fund_all(r, choice, &x, &p);
 	f->absorbed = money_of_fen(r->published_fen - p.paid - funded_fen(f));
-	refund_find(r, &choice);
+	refund_find(r, choice);
 	if (r->escort)
-		escort_remember(r, &choice);
+		escort_remember(r, choice);
 	if (f->companion)
 		return true;
-	accounts_remember(r, &choice, x.price != NULL);
-	transfer_remember(r, &x, &choice, p.leg_fen);
+	accounts_remember(r, choice, x.price != NULL);
+	transfer_remember(r, &x, choice, p.leg_fen);
 	vehicle_remember(r);
 	return true;
 }
@@ -421,7 +422,8 @@ static void unfinished_charge(struct rating *r)
 
 static int64_t unfinished_fen(struct rating *r, const struct row_open *o, int64_t hold_fen)
 {
-	struct choice choice;
+	struct choice slot[2];
+	const struct choice *choice;
 	int64_t fen = 0;
 
 	switch ((enum open_unfinished)o->unfinished) {
@@ -433,8 +435,8 @@ static int64_t unfinished_fen(struct rating *r, const struct row_open *o, int64_
 	if (fen <= 0 || fen > FARE_FEN_MAX)
 		return 0;
 	r->published_fen = fen;
-	choice = concession_choose(r);
-	return choice.index != PRICE_NONE && (o->free_with >> choice.index & 1) != 0 ? 0 : fen;
+	choice = concession_choose(r, slot);
+	return choice->index != PRICE_NONE && (o->free_with >> choice->index & 1) != 0 ? 0 : fen;
 }
 
 static void ride_open(struct rating *r)

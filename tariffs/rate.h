@@ -121,7 +121,13 @@ static inline struct exact concession_price(const struct rating *r, int index, s
 	return index == PRICE_NONE ? base : price_on(r, &c->price, c->quota, base);
 }
 
-struct choice concession_choose(struct rating *r);
+static inline struct choice *published_choice(const struct rating *r, struct choice *c)	/* no concession */
+{
+	*c = (struct choice){ .index = PRICE_NONE, .via = PRICE_NONE, .price = exact_of_fen(r->published_fen) };
+	return c;
+}
+/* Which of the two slots holds it: the better of two is not copied. */
+const struct choice *concession_choose(struct rating *r, struct choice slot[2]);
 
 /* rate_transfer.c */
 struct transfer {

@@ -154,23 +154,22 @@ static uint64_t candidates(const struct rating *r)
 	return mask & r->t->cell[cell_at(r->line->class_index, r->ride->medium, r->ride->guest)];
 }
 
-struct choice concession_choose(struct rating *r)
+const struct choice *concession_choose(struct rating *r, struct choice slot[2])
 {
-	struct choice best = { .index = PRICE_NONE, .via = PRICE_NONE, .price = exact_of_fen(r->published_fen) };
+	struct choice *best = published_choice(r, &slot[0]), *now = &slot[1], *worse;
 	uint64_t mask = r->notes == NULL ? candidates(r) : r->t->concession_count < 64 ? (1ULL << r->t->concession_count) - 1 : ~0ULL;
 
 	for (mask &= ~r->excluded; mask != 0; mask &= mask - 1) {
-		struct choice now;
-
-		if (!candidate(r, __builtin_ctzll(mask), &now))
+		if (!candidate(r, __builtin_ctzll(mask), now))
 			continue;
-		if (best.via == PRICE_NONE || better(r, &now, &best)) {
-			if (best.via != PRICE_NONE)
-				note(r, r->t->concession[best.via].rule, MISS_OUTRANKED);
+		worse = now;
+		if (best->via == PRICE_NONE || better(r, now, best)) {
+			worse = best;
 			best = now;
-		} else {
-			note(r, r->t->concession[now.via].rule, MISS_OUTRANKED);
+			now = worse;
 		}
+		if (worse->via != PRICE_NONE)
+			note(r, r->t->concession[worse->via].rule, MISS_OUTRANKED);
 	}
 	return best;
 }
