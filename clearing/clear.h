@@ -71,7 +71,8 @@ struct bearer {				/* a card number of the day and whose it is now */
 	uint8_t pan[10]; uint16_t highest;	/* counter of any earlier day; 0 none */
 	int32_t day; uint64_t person;
 	const uint8_t *val; uint32_t val_bytes;	/* the person's row before this day, of that day; NULL none */
-	uint32_t registration_bytes; const void *registration;	/* what makes it that person's; NULL: nobody registered it */
+	uint16_t count_at;		/* in it: of struct ridden */
+	uint16_t registration_bytes; const void *registration;	/* what makes it that person's; NULL: nobody registered it */
 };
 struct job {
 	struct store *store;

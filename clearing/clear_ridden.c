@@ -75,6 +75,7 @@ static int bearer_before(struct job *j, struct bearer *b)
 		b->day = row.day;
 		b->val = row.val;
 		b->val_bytes = (uint32_t)row.bytes;
+		b->count_at = (uint16_t)row.count_at;
 		known = ridden_card_of(&row, b->pan, &card);
 	}
 	if (known)
@@ -93,7 +94,9 @@ static bool bearer_row(struct job *j, const struct work *w, struct ridden *ret)
 
 	if (b == NULL)
 		return ridden_before(&j->txn, w->person, j->day.day - 1, ret);
-	return b->val != NULL && ridden_open(b->person, b->day, b->val, b->val_bytes, ret);
+	if (b->val != NULL)
+		*ret = ridden_again(b->person, b->day, b->val, b->val_bytes, b->count_at);
+	return b->val != NULL;
 }
 
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret)
@@ -192,7 +195,9 @@ int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t 
 
 	*b = (struct bearer){ 0 };
 	b->person = card_bearer(&j->txn, list[0]->pan, j->day.cut_seq, &b->registration, &n);
-	b->registration_bytes = (uint32_t)n;
+	if (n > UINT16_MAX)		/* none of ours is that long */
+		return CLEARING_E_STORE;
+	b->registration_bytes = (uint16_t)n;
 	memcpy(b->pan, list[0]->pan, sizeof(b->pan));
 	if (j->txn.error == 0 && j->ridden)
 		ret = bearer_before(j, b);

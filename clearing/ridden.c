@@ -192,6 +192,7 @@ static bool body_check(struct ridden *r, size_t at)
 	struct ridden_ride ride;
 	struct ridden_card card;
 
+	r->count_at = at;
 	if (!count_get(r, &at, 3, &r->cards))
 		return false;
 	r->card_at = at;
@@ -229,6 +230,17 @@ bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, str
 	r.time_ms = ridden_near_ms(day);
 	*ret = r;
 	return true;
+}
+
+struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at)
+{
+	struct ridden r = { .person = person, .day = day, .val = val, .bytes = n, .state_at = (val[0] & RIDDEN_NO_STATE) == 0, .count_at = count_at };
+	size_t at = count_at;
+	bool known = count_get(&r, &at, 3, &r.cards);
+
+	assert(known);
+	r.card_at = at;
+	return r;
 }
 
 bool ridden_read(const struct iter *it, struct ridden *ret)

@@ -51,11 +51,13 @@ size_t ridden_encode(const struct ridden_row *row, uint8_t *out);	/* into ridden
 struct ridden {
 	uint64_t person; int32_t day;
 	const uint8_t *val; size_t bytes;
-	size_t state_at, card_at, ride_at;	/* 0: no state */
+	size_t state_at, count_at, card_at, ride_at;	/* 0: no state; count: of the card numbers */
 	uint32_t cards, rides;
 	size_t next; uint32_t left; int64_t time_ms;	/* ridden_next */
 };
 bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);	/* false: cut or damaged */
+/* The same row again, by what the first opening said of it: it is not checked twice. Its records are not to be asked for. */
+struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at);
 bool ridden_read(const struct iter *it, struct ridden *ret);	/* the row an iterator over DB_RIDDEN stands on */
 struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i);
 bool ridden_card_of(const struct ridden *r, const uint8_t pan[10], struct ridden_card *ret);

@@ -113,8 +113,10 @@ static void same_row(struct made *m, struct ridden *r)
 {
 	struct ridden_ride ride;
 	struct rider_state back;
+	struct ridden again = ridden_again(r->person, r->day, r->val, r->bytes, r->count_at);
 
 	assert_int_equal(r->cards, m->row.cards);
+	assert_true(again.cards == r->cards && again.card_at == r->card_at && again.state_at == r->state_at);
 	for (uint32_t i = 0; i < r->cards; i++) {
 		struct ridden_card c = ridden_card_at(r, i), found;
 
