@@ -270,7 +270,7 @@ size_t rides_touch(const struct job *j, struct work *const *list, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		const struct bearer *b = &j->bearer[list[i]->bearer - 1];
 
-		touch(b->registration != NULL ? b->registration : b);
+		touch(b->registration_bytes > REGISTRATION_BYTES_MIN ? b->registration : b);
 		touch(b->val != NULL ? (const void *)b->val : b);
 		if (list[i]->alike != NULL)
 			alike_touch(list[i]->alike);

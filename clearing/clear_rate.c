@@ -185,7 +185,7 @@ static void rider_of_card(struct job *j, const struct work *w, const struct work
 	if (w->person >> 63 == 0)
 		*rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
 	else if (*last == NULL || (*last)->bearer != w->bearer)
-		rider_registered(&j->txn, b->registration, b->registration_bytes, j->day.cut_seq, rider);
+		rider_registered(&j->txn, b->person, b->registration, b->registration_bytes, j->day.cut_seq, rider);
 	*last = w;
 }
 

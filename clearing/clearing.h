@@ -340,9 +340,10 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
  * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
-/* Only the person; and the row that says so, NULL: none does, good until the transaction ends. The rider of such a row. */
+/* Only the person; and the row that says so, NULL: none does, good until the transaction ends. The rider of
+ * that person by such a row. */
 uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_registration, size_t *ret_bytes);
-void rider_registered(struct txn *t, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider);
+void rider_registered(struct txn *t, uint64_t person, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider);
 /* What rating remembers of a person at the close of a day or the last before that has something of his; all zero when none
  * has, and on error: CLEARING_E_STORE when the row cannot be read. */
 int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state) CLEARING_MUST_CHECK;

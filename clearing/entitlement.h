@@ -100,6 +100,7 @@ struct medium_row { uint8_t pan[10]; uint64_t handle; uint8_t medium; int32_t fr
 const char *medium_name(uint8_t medium);			/* purse, ssc, qr, bank, escort; "" */
 bool medium_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct medium_row *ret);
 /* The value of a row of DB_PERSON: is the card an escort's? Then *rider says so, with its days. */
+#define REGISTRATION_BYTES_MIN 8	/* a card's row of so many says whose it is, and nothing else */
 bool medium_escorts(const void *val, size_t n, struct rider *rider);
 bool rider_of(struct txn *t, uint64_t handle, uint64_t seq, struct rider *ret);	/* as known at seq; false: unknown */
 /*

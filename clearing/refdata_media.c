@@ -51,7 +51,7 @@ static bool medium_decode(const void *val, size_t n, struct medium_row *ret)
 {
 	const uint8_t *p = val;
 
-	if (n != 8 && n != MEDIUM_BYTES)
+	if (n != REGISTRATION_BYTES_MIN && n != MEDIUM_BYTES)
 		return false;
 	*ret = (struct medium_row){ .handle = be64_get(p), .from = INT32_MIN, .to = INT32_MAX };
 	if (n == MEDIUM_BYTES) {
@@ -90,7 +90,7 @@ bool medium_escorts(const void *val, size_t n, struct rider *rider)
 {
 	struct medium_row m;
 
-	if (!medium_decode(val, n, &m) || m.medium != MEDIUM_OF_ESCORT)
+	if (n == REGISTRATION_BYTES_MIN || !medium_decode(val, n, &m) || m.medium != MEDIUM_OF_ESCORT)
 		return false;
 	rider->escort = true;
 	rider->escort_from = m.from;
@@ -116,7 +116,7 @@ void medium_write(struct txn *t, const struct medium_row *m)
 	val[8] = m->medium;
 	be32_put(val + 9, (uint32_t)m->from);
 	be32_put(val + 13, (uint32_t)m->to);
-	txn_put(t, DB_PERSON, key, 18, val, m->medium != 0 ? MEDIUM_BYTES : 8);
+	txn_put(t, DB_PERSON, key, 18, val, m->medium != 0 ? MEDIUM_BYTES : REGISTRATION_BYTES_MIN);
 	if (known && !medium_differs(&before, m))
 		return;
 	touched_put(t, m->seq, was, first);

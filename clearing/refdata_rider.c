@@ -253,10 +253,10 @@ uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, const v
 	return be64_get(*ret_registration) | 1ULL << 63;
 }
 
-void rider_registered(struct txn *t, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider)
+void rider_registered(struct txn *t, uint64_t person, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider)
 {
 	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-	rider_get(t, be64_get(registration), seq, ret_rider);
+	rider_get(t, person & ~(1ULL << 63), seq, ret_rider);
 	medium_escorts(registration, n, ret_rider);
 }
 
@@ -268,6 +268,6 @@ uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct r
 	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
 	if (!registration_find(t, pan, seq, &val, &n))
 		return card_person(pan);
-	rider_registered(t, val, n, seq, ret_rider);
+	rider_registered(t, be64_get(val), val, n, seq, ret_rider);
 	return be64_get(val) | 1ULL << 63;
 }
