@@ -10,15 +10,18 @@
 
 enum verdict judge_work(const struct job *j, const struct work *w, const struct tap *tap, enum seen_before seen)
 {
-	const struct tariff *t = service_day_of_ms(tap->time_ms, DAY_CUT_S_DEFAULT) < w->from->arrived ? refdata_tariff(j->ref, tap->time_ms) : NULL;
-	struct judge_limits limits = judge_limits_default;
+	const struct tariff *t = tap->time_ms < service_day_ms(w->from->arrived, DAY_CUT_S_DEFAULT) ? refdata_tariff(j->ref, tap->time_ms) : NULL;
+	struct judge_limits limits;
 	struct judge_input in = { .tap = tap, .check = (enum key_check)w->check, .device = w->from->device, .seen = seen,
 				  .future = w->future, .refused = w->refused,
 				  .card = (enum card_standing)w->card, .open_day = w->from->arrived, .cut_s = DAY_CUT_S_DEFAULT,
-				  .limits = &limits };
+				  .limits = &judge_limits_default };
 
-	if (t != NULL)
+	if (t != NULL) {
+		limits = judge_limits_default;
 		limits.too_old_days = tariff_late(t).hard_days;
+		in.limits = &limits;
+	}
 	work_reference(j, w, tap, &in.terminal, &in.issuer);
 	in.blacklisted = refdata_blacklisted(j->ref, tap->pan, tap->time_ms);
 	return judge(&in);

@@ -47,7 +47,7 @@ void row_start(const struct job *j, const struct work *w, const struct tap *tap,
 /* Rules published after the day, and after the ride, are not known to it. */
 static void ride_settle(struct ride *ride, uint32_t operator_id, int32_t known_day)
 {
-	int64_t end_ms = ((int64_t)known_day + 1) * 86400000 - CIVIL_OFFSET_MS + DAY_CUT_S_DEFAULT * 1000LL;
+	int64_t end_ms = service_day_ms((int64_t)known_day + 1, DAY_CUT_S_DEFAULT);
 
 	ride->operator_id = operator_id;
 	ride->known_ms = ride->time_ms > end_ms ? ride->time_ms : end_ms;
@@ -154,8 +154,7 @@ int ride_rate(struct job *j, struct work *w, const struct rider *rider, const st
 /* Nothing of the day itself or after is: a batch belongs to the day that is cleared or an earlier one. */
 bool is_alone(const struct job *j, const struct work *w)
 {
-	const int64_t day_ms = (int64_t)j->day.day * 86400000 - CIVIL_OFFSET_MS + DAY_CUT_S_DEFAULT * 1000LL;
-	int32_t age = work_time(w) >= day_ms ? 0 : w->from->arrived - service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT);
+	int32_t age = work_time(w) >= service_day_ms(j->day.day, DAY_CUT_S_DEFAULT) ? 0 : w->from->arrived - service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT);
 	const struct tariff *t = age > 0 ? refdata_tariff(j->ref, work_time(w)) : NULL;
 
 	return age > (t != NULL ? tariff_late(t).window_days : judge_limits_default.late_days);
@@ -173,7 +172,7 @@ static int alone_rate(struct job *j, struct work *w, const struct rider *rider)
 /* A settled ride may lie behind the first new one. */
 static bool may_be_late(const struct job *j, const struct work *w, const struct rider_state *state)
 {
-	return service_day_of_ms(work_time(w), DAY_CUT_S_DEFAULT) < j->day.day || work_time(w) <= state->last_ms || work_time(w) <= state->open_ms;
+	return work_time(w) < service_day_ms(j->day.day, DAY_CUT_S_DEFAULT) || work_time(w) <= state->last_ms || work_time(w) <= state->open_ms;
 }
 
 /* Of a person's cards one may be an escort's: a rider is looked up by the card's registration, again when it is another. A card

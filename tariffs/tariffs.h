@@ -61,6 +61,10 @@ static inline int32_t day_of_ms(int64_t time_ms)		/* calendar day */
 	return (int32_t)(ms >= 0 ? (int64_t)((uint64_t)ms / day_ms) : ms / day_ms - (ms % day_ms < 0));
 }
 int32_t service_day_of_ms(int64_t time_ms, int32_t cut_s);/* day that starts cut_s after midnight */
+static inline int64_t service_day_ms(int64_t day, int32_t cut_s)	/* when it starts: a time is of an earlier one if it is below */
+{
+	return day * 86400000 - CIVIL_OFFSET_MS + (int64_t)cut_s * 1000;
+}
 unsigned day_of_week(int32_t day);			/* 1 Monday .. 7 Sunday */
 bool day_parse(const char *yyyy_mm_dd, int32_t *ret_day);	/* strict, the date must exist */
 void day_format(int32_t day, char ret_text[11]);		/* YYYY-MM-DD */

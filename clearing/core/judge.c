@@ -45,11 +45,9 @@ static enum verdict judge_seen(enum seen_before seen)
 
 static enum verdict judge_age(const struct judge_input *in)
 {
-	int32_t age = in->open_day - service_day_of_ms(in->tap->time_ms, in->cut_s);
-
 	if (in->future)
 		return VERDICT_FUTURE;
-	return age > in->limits->too_old_days ? VERDICT_TOO_OLD : VERDICT_ACCEPTED;
+	return in->tap->time_ms < service_day_ms((int64_t)in->open_day - in->limits->too_old_days, in->cut_s) ? VERDICT_TOO_OLD : VERDICT_ACCEPTED;
 }
 
 static bool needs_issuer(const struct tap *tap)
