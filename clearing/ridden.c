@@ -113,9 +113,9 @@ static bool number(const struct ridden *r, size_t *at, uint64_t max, uint64_t *r
 	return n > 0 && *ret <= max;
 }
 
-static bool card_get(const struct ridden *r, size_t *at, struct ridden_card *ret)
+/* A card number but for its digits; *ret_pan: where they are, NULL: they are the person's handle. */
+static bool card_read(const struct ridden *r, size_t *at, struct ridden_card *ret, const uint8_t **ret_pan)
 {
-	struct digits own;
 	uint64_t head;
 
 	if (!number(r, at, UINT32_MAX, &head) || (int64_t)r->day - (int64_t)(head >> 1) < INT32_MIN)
@@ -123,16 +123,38 @@ static bool card_get(const struct ridden *r, size_t *at, struct ridden_card *ret
 	ret->day = (int32_t)((int64_t)r->day - (int64_t)(head >> 1));
 	if (r->bytes - *at < (head & 1 ? 12 : 2))
 		return false;
-	if (head & 1) {
-		memcpy(ret->pan, r->val + *at, sizeof(ret->pan));
-		*at += sizeof(ret->pan);
+	*ret_pan = head & 1 ? r->val + *at : NULL;
+	*at += head & 1 ? sizeof(ret->pan) : 0;
+	ret->highest = be16_get(r->val + *at);
+	*at += 2;
+	return true;
+}
+
+static bool card_get(const struct ridden *r, size_t *at, struct ridden_card *ret)
+{
+	const uint8_t *pan;
+	struct digits own;
+
+	if (!card_read(r, at, ret, &pan))
+		return false;
+	if (pan != NULL) {
+		memcpy(ret->pan, pan, sizeof(ret->pan));
 	} else {
 		own = digits_of_person(r->person);
 		pan_put(ret->pan, &own);
 	}
-	ret->highest = be16_get(r->val + *at);
-	*at += 2;
 	return true;
+}
+
+static uint16_t highest_at(const struct ridden *r, uint32_t i)
+{
+	struct ridden_card card = { 0 };
+	size_t at = r->card_at;
+	const uint8_t *pan;
+
+	for (uint32_t k = 0; k <= i; k++)
+		card_read(r, &at, &card, &pan);
+	return card.highest;
 }
 
 static bool counter_get(const struct ridden *r, size_t *at, bool other, struct ridden_ride *ret)
@@ -143,7 +165,7 @@ static bool counter_get(const struct ridden *r, size_t *at, bool other, struct r
 	if (!number(r, at, UINT32_MAX, &below) || (other && (!number(r, at, UINT32_MAX, &card) || card == 0)) || card >= r->cards)
 		return false;
 	ret->card = (uint32_t)card;
-	counter = ridden_card_at(r, ret->card).highest - zigzag_back(below);
+	counter = highest_at(r, ret->card) - zigzag_back(below);
 	ret->counter = (uint16_t)counter;
 	return counter > 0 && counter <= UINT16_MAX;
 }
@@ -191,13 +213,14 @@ static bool body_check(struct ridden *r, size_t at)
 	int64_t after = ridden_near_ms(r->day);
 	struct ridden_ride ride;
 	struct ridden_card card;
+	const uint8_t *pan;
 
 	r->count_at = at;
 	if (!count_get(r, &at, 3, &r->cards))
 		return false;
 	r->card_at = at;
 	for (uint32_t i = 0; i < r->cards; i++)
-		if (!card_get(r, &at, &card))
+		if (!card_read(r, &at, &card, &pan))
 			return false;
 	if (!count_get(r, &at, 12, &r->rides))
 		return false;

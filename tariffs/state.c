@@ -63,7 +63,7 @@ size_t varnum_put_long(uint8_t *p, uint64_t v)
 	return n;
 }
 
-size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret)
+size_t varnum_get_long(const uint8_t *p, size_t n, uint64_t *ret)
 {
 	uint64_t v = 0;
 
@@ -155,8 +155,6 @@ static inline uint64_t number(struct in *in)
 	uint64_t v = 0;
 	size_t n;
 
-	if (in->p < in->end && *in->p < 0x80)
-		return *in->p++;
 	n = varnum_get(in->p, (size_t)(in->end - in->p), &v);
 	in->bad = in->bad || n == 0;
 	in->p += n;

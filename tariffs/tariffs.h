@@ -210,15 +210,22 @@ size_t rider_state_unpack(const uint8_t *bytes, size_t n, int64_t near_ms, struc
 /* Numbers in as few bytes as they need. Bytes written; bytes read, 0: cut or not in the one form that a number has.
  * A moment is a distance in whole seconds, with two bytes more where it is none. */
 #define VARNUM_BYTES_MAX 10
-size_t varnum_put_long(uint8_t *p, uint64_t v);	/* of 0x80 and above */
-static inline size_t varnum_put(uint8_t *p, uint64_t v)		/* most are one byte */
+size_t varnum_put_long(uint8_t *p, uint64_t v);	/* of 0x80 and above: most are smaller */
+static inline size_t varnum_put(uint8_t *p, uint64_t v)
 {
 	if (v >= 0x80)
 		return varnum_put_long(p, v);
 	*p = (uint8_t)v;
 	return 1;
 }
-size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret);
+size_t varnum_get_long(const uint8_t *p, size_t n, uint64_t *ret);
+static inline size_t varnum_get(const uint8_t *p, size_t n, uint64_t *ret)
+{
+	if (n == 0 || p[0] >= 0x80)
+		return varnum_get_long(p, n, ret);
+	*ret = p[0];
+	return 1;
+}
 /* Small numbers of either sign as small ones, and back. */
 static inline uint64_t zigzag(int64_t v) { return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0); }
 static inline int64_t zigzag_back(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
