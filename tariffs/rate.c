@@ -285,7 +285,7 @@ static bool lock_obey(struct rating *r, struct choice slot[2], const struct choi
 
 static void group_name(struct rating *r, const struct choice *choice)
 {
-	uint64_t who = choice->via == PRICE_NONE ? 0 : r->t->cond[r->t->concession[choice->via].cond].who & r->groups;
+	uint64_t who = choice->via == PRICE_NONE || r->groups == 0 ? 0 : r->t->cond[r->t->concession[choice->via].cond].who & r->groups;
 
 	if (who != 0)
 		r->fare->group = r->t->group[__builtin_ctzll(who)].code;
