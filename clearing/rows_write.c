@@ -271,13 +271,19 @@ static bool is_next(const struct block_writer *w, const struct row_new *row)
 	       row->raw_at == w->before.at + w->before.bytes + ROW_GAP_BYTES;
 }
 
+/* Names of one batch lie at one place. */
+static bool device_is_before(const struct block_writer *w, const char *device)
+{
+	return w->before.device == device || (w->before.device != NULL && strncmp(w->before.device, device, DEVICE_BYTES_MAX) == 0);
+}
+
 static uint8_t has_of(const struct block_writer *w, const struct row_new *row)
 {
 	bool other = row->key[4] == CLEARED_OTHER;
 
 	return (uint8_t)((is_next(w, row) ? ROW_NEXT : 0) | (other ? ROW_OTHER : w->before.terminal != row->terminal ? ROW_TERMINAL : 0) |
 			 (be16_get(row->key + 23) != 0 ? ROW_NTH : 0) |
-			 (w->before.device == NULL || strncmp(w->before.device, row->device, DEVICE_BYTES_MAX) != 0 ? ROW_DEVICE : 0) |
+			 (device_is_before(w, row->device) ? 0 : ROW_DEVICE) |
 			 (row->raw_seq != row->seq ? ROW_ELSEWHERE : 0) | (row->decides ? ROW_DECIDES : 0));
 }
 
