@@ -207,20 +207,9 @@ void block_writer_free(struct block_writer *w)
 	free(w);
 }
 
-static uint8_t *varint_put(uint8_t *p, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		*p++ = (uint8_t)(v | 0x80);
-	*p++ = (uint8_t)v;
-	return p;
-}
+static uint8_t *number_put(uint8_t *p, uint64_t v) { return p + varnum_put(p, v); }
 
-static uint8_t *differs_put(uint8_t *p, uint64_t v, uint64_t before)
-{
-	uint64_t d = v - before;
-
-	return varint_put(p, d << 1 ^ (0 - (d >> 63)));
-}
+static uint8_t *differs_put(uint8_t *p, uint64_t v, uint64_t before) { return number_put(p, zigzag((int64_t)(v - before))); }
 
 /* Differences of 32 bits are small both ways. */
 static uint8_t *differs32_put(uint8_t *p, uint32_t v, uint32_t before) { return differs_put(p, (uint64_t)(int64_t)(int32_t)(v - before), 0); }
@@ -297,7 +286,7 @@ static uint8_t *key_put(uint8_t *p, const struct block_writer *w, const struct r
 		p = differs32_put(p, row->serial, w->before.serial);
 	if ((has & ROW_OTHER) == 0)
 		p = differs_put(p, row->time, w->before.time);
-	return has & ROW_NTH ? varint_put(p, be16_get(row->key + 23)) : p;
+	return has & ROW_NTH ? number_put(p, be16_get(row->key + 23)) : p;
 }
 
 /* Where its record lies. */
@@ -315,7 +304,7 @@ static void row_put(struct block_writer *w, const struct row_new *row, uint32_t 
 	uint8_t *p = w->row + w->row_bytes, has = has_of(w, row);
 
 	*p++ = has;
-	p = varint_put(p, result);
+	p = number_put(p, result);
 	p = key_put(p, w, row, has);
 	if (has & ROW_DEVICE) {
 		memset(p, 0, DEVICE_BYTES_MAX);
