@@ -68,14 +68,14 @@ static bool decides(const struct work *w)
 	return w->nth == 0 && w->keyed && !w->released && w->check != KEY_CHECK_GREY && w->verdict != VERDICT_DUPLICATE;
 }
 
-static int seal_make(struct block_tool *t, const struct row_new *row, const struct work *w, uint8_t ret[ROW_SEAL_BYTES])
+static int seal_make(struct block_tool *t, const struct row_new *row, enum cleared_class class, const struct work *w, uint8_t ret[ROW_SEAL_BYTES])
 {
 	const struct said_text *said;
 	uint8_t room[THIN_RECORD_ROOM];
 	int code = said_text_of(&t->said, row->result->place, &row->result->row, &said);
 
 	if (code == 0)
-		row_seal(row->key, said, work_raw(w, room), row->raw_bytes, ret);
+		row_seal(class, w->key, w->nth, said, work_raw(w, room), row->raw_bytes, ret);
 	return code;
 }
 
@@ -83,18 +83,19 @@ static int row_make(struct job *own, struct block_tool *t, const struct work *w,
 {
 	struct row_new row = { .person = w->person, .seq = w->from->seq, .raw_seq = w->from->raw_seq,
 			       .device = w->from->device, .raw_at = work_lie(w)->raw_at, .raw_bytes = work_lie(w)->raw_bytes, .decides = decides(w) };
+	enum cleared_class class = w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE;
 	int ret;
 
 	assert(w->result != NULL && w->result->same != NULL);	/* rated, or said by others_say() */
 	row.result = w->result->same;
-	row_new_key(&row, own->day.day, w->verdict == VERDICT_MALFORMED ? CLEARED_OTHER : CLEARED_RIDE, w->key, w->nth);
+	row_new_key(&row, own->day.day, class, w->key, w->nth);
 	if (p->rows == 0)
 		memcpy(p->key, row.key, sizeof(p->key));
 	p->row[p->rows].result = w->result->same;
 	p->row[p->rows].decides = row.decides;
 	memcpy(p->row[p->rows++].key, w->key, TAP_KEY_BYTES);
 	ret = block_add(t->writer, &row);
-	return ret == 0 && own->sink->seal != NULL ? seal_make(t, &row, w, p->seal + (p->rows - 1) * ROW_SEAL_BYTES) : ret;
+	return ret == 0 && own->sink->seal != NULL ? seal_make(t, &row, class, w, p->seal + (p->rows - 1) * ROW_SEAL_BYTES) : ret;
 }
 
 static int block_pack(struct block_tool *t, struct buffer *block)

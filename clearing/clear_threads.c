@@ -171,12 +171,18 @@ static int pipe_part(struct job *own, void *arg, unsigned nth)
 	return ret;
 }
 
+/* A piece shares no line of the cache, nor the one fetched with it, with another: both are written all the time, by two processors. */
+#define APART_BYTES 128
+
 static int slots_new(struct pipe *q)
 {
+	size_t bytes = (q->by->piece_bytes + APART_BYTES - 1) / APART_BYTES * APART_BYTES;
+
 	for (unsigned i = 0; i < q->slots; i++) {
-		q->slot[i].piece = calloc(1, q->by->piece_bytes);
+		q->slot[i].piece = aligned_alloc(APART_BYTES, bytes);
 		if (q->slot[i].piece == NULL)
 			return -ENOMEM;
+		memset(q->slot[i].piece, 0, bytes);
 	}
 	return 0;
 }

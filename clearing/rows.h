@@ -80,7 +80,8 @@ int dump_day(struct txn *t, int32_t day, FILE *out) CLEARING_MUST_CHECK;
 
 /* seal.c: what a day's digest has of a row; how it begins; day_digest() of a day whose rows are in it already. */
 #define ROW_SEAL_BYTES (CLEARED_KEY_BYTES - 4 + 2 * DIGEST_BYTES)
-void row_seal(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, uint8_t ret[ROW_SEAL_BYTES]);
+void row_seal(enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, const struct said_text *said, const uint8_t *raw, size_t raw_bytes,
+	      uint8_t ret[ROW_SEAL_BYTES]);
 void seal_start(struct digest *d, int32_t day);
 int day_digest_end(struct store *s, int32_t day, struct digest *rows, uint8_t ret_digest[DIGEST_BYTES]) CLEARING_MUST_CHECK;
 

@@ -18,19 +18,23 @@ void seal_start(struct digest *d, int32_t day)
 	digest_add(d, text, 10);
 }
 
-static void seal_bytes(const uint8_t *class_key_nth, const uint8_t said[DIGEST_BYTES], const uint8_t record[DIGEST_BYTES], uint8_t ret[ROW_SEAL_BYTES])
+static void seal_bytes(enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, const uint8_t said[DIGEST_BYTES],
+		       const uint8_t record[DIGEST_BYTES], uint8_t ret[ROW_SEAL_BYTES])
 {
-	memcpy(ret, class_key_nth, CLEARED_KEY_BYTES - 4);
-	memcpy(ret + CLEARED_KEY_BYTES - 4, said, DIGEST_BYTES);
-	memcpy(ret + CLEARED_KEY_BYTES - 4 + DIGEST_BYTES, record, DIGEST_BYTES);
+	*ret++ = (uint8_t)class;
+	memcpy(ret, key, TAP_KEY_BYTES);
+	be16_put(ret + TAP_KEY_BYTES, nth);
+	memcpy(ret + TAP_KEY_BYTES + 2, said, DIGEST_BYTES);
+	memcpy(ret + TAP_KEY_BYTES + 2 + DIGEST_BYTES, record, DIGEST_BYTES);
 }
 
-void row_seal(const uint8_t key[CLEARED_KEY_BYTES], const struct said_text *said, const uint8_t *raw, size_t raw_bytes, uint8_t ret[ROW_SEAL_BYTES])
+void row_seal(enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, const struct said_text *said, const uint8_t *raw, size_t raw_bytes,
+	      uint8_t ret[ROW_SEAL_BYTES])
 {
 	uint8_t record[DIGEST_BYTES];
 
 	digest_once(raw, raw_bytes, record);
-	seal_bytes(key + 4, said->digest, record, ret);
+	seal_bytes(class, key, nth, said->digest, record, ret);
 }
 
 /* ---- of a day in the store ------------------------------------------------------------------------------------------ */
@@ -39,7 +43,7 @@ static int seal_add(void *arg, const struct row_iter *it, const struct said_text
 {
 	uint8_t bytes[ROW_SEAL_BYTES];
 
-	row_seal(it->key, said, it->row.raw, it->row.raw_bytes, bytes);
+	row_seal((enum cleared_class)it->key[4], it->key + 5, be16_get(it->key + 23), said, it->row.raw, it->row.raw_bytes, bytes);
 	digest_add(arg, bytes, sizeof(bytes));
 	return 0;
 }
@@ -168,7 +172,7 @@ static bool line_seal(const char *line, const char *end, int32_t day, uint8_t re
 	if (!line_is(line, (size_t)(end - line), day, key, said, said_bytes, record))
 		return false;
 	digest_once(said, said_bytes, digest);
-	seal_bytes(key + 4, digest, record, ret);
+	seal_bytes((enum cleared_class)key[4], key + 5, be16_get(key + 23), digest, record, ret);
 	return true;
 }
 
