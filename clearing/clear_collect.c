@@ -24,26 +24,24 @@ bool work_tap(const struct work *w, uint8_t room[THIN_RECORD_ROOM], struct tap *
 
 /* ---- a record ----------------------------------------------------------------------------------------------- */
 
-/* Of from, r's bytes at raw_at in its body, at thin_at where that is thin. Not judged yet. *ret_tap: what it says; false in ret_read: it cannot be read, and its verdict is that. */
-static int work_fill(struct work *w, const struct source *from, const struct record *r, uint32_t raw_at, uint16_t thin_at, struct tap *ret_tap, bool *ret_read)
+/* Of from, r's bytes at raw_at in its body, at thin_at where that is thin. Not judged yet; says: what it says, NULL: it cannot be read, and its verdict is that. */
+static int work_fill(struct work *w, const struct source *from, const struct record *r, uint32_t raw_at, uint16_t thin_at, const struct tap *says)
 {
 	uint8_t digest[DIGEST_BYTES], code[TAP_CODE_BYTES];
-	const char *field;
 	int ret;
 
 	*w = (struct work){ .from = from, .check = r->check, .future = (r->bits & EVENT_BIT_FUTURE) != 0 };
 	*work_lie(w) = (struct lie){ .raw_at = raw_at, .raw_bytes = (uint16_t)r->raw_bytes, .thin_at = thin_at };
-	*ret_read = tap_read(r->raw, r->raw_bytes, ret_tap, &field) == 0;
-	if (!*ret_read) {
+	if (says == NULL) {
 		ret = digest_sha256(r->raw, r->raw_bytes, digest);
 		memcpy(w->key, digest, TAP_KEY_BYTES);
 		w->verdict = VERDICT_MALFORMED;
 		return ret;
 	}
-	tap_key(ret_tap, w->key);
-	memcpy(w->pan, ret_tap->pan, sizeof(w->pan));
-	w->counter = tap_has_counter(ret_tap) ? (uint16_t)ret_tap->card_counter : 0;
-	w->coded = tap_code_key(ret_tap, code);
+	tap_key(says, w->key);
+	memcpy(w->pan, says->pan, sizeof(w->pan));
+	w->counter = tap_has_counter(says) ? (uint16_t)says->card_counter : 0;
+	w->coded = tap_code_key(says, code);
 	return 0;
 }
 
@@ -85,34 +83,43 @@ static int batch_list(struct collecting *c, const struct event *e)
 	return 0;
 }
 
+/* What a record says, read like those before, until the next; NULL: it cannot be read. */
+static const struct tap *record_tap(const struct record *r)
+{
+	static _Thread_local struct tap_forms forms;
+	static _Thread_local struct tap tap;
+	const char *field;
+
+	return tap_like_read(&forms, r->raw, r->raw_bytes, &tap, &field) == 0 ? &tap : NULL;
+}
+
 static int record_read(struct job *own, const struct source *s, const struct record *r, uint32_t raw_at, uint16_t thin_at, uint16_t i,
 		       struct alikes *alikes)
 {
+	const struct tap *says = record_tap(r);
 	struct work *w = &own->work[s->first + i];
-	struct tap tap;
-	bool read;
-	int ret = work_fill(w, s, r, raw_at, thin_at, &tap, &read);
+	int ret = work_fill(w, s, r, raw_at, thin_at, says);
 
-	if (!read)
+	if (says == NULL)
 		return ret;
-	ret = alike_find(own, alikes, &tap, w);
-	judge_alone(own, w, &tap);
+	ret = alike_find(own, alikes, says, w);
+	judge_alone(own, w, says);
 	return ret;
 }
 
 static int thin_read(struct job *own, const struct source *s, struct alikes *alikes)
 {
 	static _Thread_local struct thin thin;
+	static _Thread_local struct thin_rows rows;
 	int ret = 0;
 
 	if (!thin_open(s->thin, s->thin_bytes, &thin) || thin.head_bytes != EVENT_BATCH_HEAD_BYTES || thin.count != s->count)
 		return CLEARING_E_STORE;
+	thin_rows_start(&thin, &rows);
 	for (uint16_t i = 0; ret == 0 && i < thin.count; i++) {
 		const struct thin_place *place = &thin.record[i];
-		uint8_t room[THIN_RECORD_ROOM];
-		const struct record r = { .raw = room, .raw_bytes = place->bytes, .check = place->marks[0], .bits = place->marks[1] };
+		const struct record r = { .raw = thin_rows_read(&rows, place->at), .raw_bytes = place->bytes, .check = place->marks[0], .bits = place->marks[1] };
 
-		thin_record(s->thin, place->at, room);
 		ret = record_read(own, s, &r, place->body_at, place->at, i, alikes);
 	}
 	return ret;
@@ -203,14 +210,12 @@ static int work_add(struct collecting *c, const struct source *from, const struc
 {
 	struct job *j = c->job;
 	struct source *s = &j->source[c->count++];
-	struct tap tap;
-	bool read;
 
 	*s = *from;
 	s->work = &j->work[j->count];
 	s->lie = &j->lie[j->count++];
 	*ret = s->work;
-	return work_fill(s->work, s, r, (uint32_t)(r->raw - from->body), 0, &tap, &read);
+	return work_fill(s->work, s, r, (uint32_t)(r->raw - from->body), 0, record_tap(r));
 }
 
 /* The body of the event that brought a record, and the device's name in it. */

@@ -51,6 +51,20 @@ const uint8_t *thin_head(const void *p, size_t n, size_t head_bytes);
 void thin_body(const struct thin *t, uint8_t *out);
 /* One record of a form that thin_open() took once, and its length. at: of its thin_place. */
 size_t thin_record(const void *p, uint16_t at, uint8_t out[THIN_RECORD_ROOM]);
+/* Records of a form that thin_open() took, for who reads most of them: what those of one length have alike is put together once, and for each
+ * only its own bytes are put there. The caller's memory, used for one form after another. It borrows the form. */
+#define THIN_GROUPS_MAX 4
+#define THIN_PIECES_MAX 40		/* of up to eight bytes; records with more of their own are read one by one */
+struct thin_piece { uint64_t mask; uint16_t to, from; };
+struct thin_row_group {
+	uint16_t from, to, pieces;			/* where in the form its rows lie; what of them goes where in the room */
+	struct thin_piece piece[THIN_PIECES_MAX];
+	uint8_t room[THIN_RECORD_ROOM];
+};
+struct thin_rows { const uint8_t *p; unsigned groups; struct thin_row_group group[THIN_GROUPS_MAX]; uint8_t odd[THIN_RECORD_ROOM]; };
+void thin_rows_start(const struct thin *t, struct thin_rows *ret);
+/* The record of this place, as by thin_record(), until the next is read. */
+const uint8_t *thin_rows_read(struct thin_rows *r, uint16_t at);
 /* The bytes of msgpack that say a record's length before it. */
 static inline size_t thin_length_bytes(size_t record_bytes) { return record_bytes < 256 ? 2 : 3; }
 

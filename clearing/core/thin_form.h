@@ -18,7 +18,7 @@
  * A run: bytes alike 1, bytes that differ 1, each RUN_MAX at most, so that one move of sixteen bytes copies it. A row: [place 2, but
  * for the first group's,] [marks 2, when they differ,] what differs. */
 #define GROUP_BYTES 16
-#define GROUPS_MAX 4
+#define GROUPS_MAX THIN_GROUPS_MAX
 #define RUN_MAX 16
 struct group { uint16_t runs, same, rows, count, length, stride; uint8_t marks[2], lead; };
 /* An odd record: place 2, bytes 2, marks 2, then as of a row of the first group what differs, then until it is whole: bytes of that row's

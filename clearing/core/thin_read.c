@@ -51,6 +51,88 @@ size_t thin_record(const void *bytes, uint16_t at, uint8_t out[THIN_RECORD_ROOM]
 	return odd_read(p, p + at, out);
 }
 
+/* ---- records in turn ------------------------------------------------------------------------------------------------- */
+
+/* Of a row's bytes those behind from are the record's from at on. */
+static void own_add(struct thin_row_group *g, uint16_t at, uint16_t from, uint8_t bytes)
+{
+	for (uint8_t done = 0; done < bytes; done += 8) {
+		uint8_t octets[8] = { 0 };
+		uint64_t mask;
+
+		if (g->pieces <= THIN_PIECES_MAX)
+			g->pieces++;
+		if (g->pieces > THIN_PIECES_MAX)
+			return;
+		memset(octets, 0xFF, bytes - done < 8 ? bytes - done : 8);
+		memcpy(&mask, octets, sizeof(mask));
+		g->piece[g->pieces - 1] = (struct thin_piece){ mask, (uint16_t)(at + done), (uint16_t)(from + done) };
+	}
+}
+
+static void group_start(const uint8_t *p, const struct group *g, struct thin_row_group *ret)
+{
+	uint16_t at = 0, from = g->lead;
+
+	ret->from = g->rows;
+	ret->to = (uint16_t)(g->rows + g->count * g->stride);
+	ret->pieces = 0;
+	for (const uint8_t *run = p + g->runs; run < p + g->same; run += 2) {
+		at += run[0];
+		own_add(ret, at, from, run[1]);
+		at += run[1];
+		from += run[1];
+	}
+	row_read(p, g, p + g->rows + g->lead, ret->room);
+}
+
+void thin_rows_start(const struct thin *t, struct thin_rows *ret)
+{
+	ret->p = t->p;
+	ret->groups = t->p[1];
+	for (unsigned k = 0; k < ret->groups; k++) {
+		const struct group g = group_read(t->p, k);
+
+		group_start(t->p, &g, &ret->group[k]);
+	}
+}
+
+/* Bytes beside a piece's own are written as they were. */
+static inline void piece_put(const struct thin_piece *piece, const uint8_t *row, uint8_t *room)
+{
+	uint64_t own, there;
+
+	memcpy(&own, row + piece->from, sizeof(own));
+	memcpy(&there, room + piece->to, sizeof(there));
+	there ^= (there ^ own) & piece->mask;
+	memcpy(room + piece->to, &there, sizeof(there));
+}
+
+static void row_put(struct thin_row_group *g, const uint8_t *row)
+{
+	for (const struct thin_piece *piece = g->piece, *end = piece + g->pieces; piece < end; piece++)
+		piece_put(piece, row, g->room);
+}
+
+const uint8_t *thin_rows_read(struct thin_rows *r, uint16_t at)
+{
+	const uint8_t *row = r->p + at;
+
+	for (unsigned k = 0; k < r->groups; k++) {
+		struct thin_row_group *g = &r->group[k];
+
+		if (at < g->from || at >= g->to)
+			continue;
+		if (g->pieces <= THIN_PIECES_MAX)
+			row_put(g, row);
+		else
+			thin_record(r->p, at, g->room);
+		return g->room;
+	}
+	odd_read(r->p, row, r->odd);
+	return r->odd;
+}
+
 /* ---- a form checked ----------------------------------------------------------------------------------------------------- */
 
 struct checking { struct thin *t; uint16_t odd, rest; bool taken[BATCH_TAPS_MAX]; };

@@ -1,4 +1,5 @@
-/* A thin batch: whatever its bytes say, nothing beyond them is read; and records cut out of any bytes come back as they were. */
+/* A thin batch: whatever its bytes say, nothing beyond them is read; and records cut out of any bytes come back as they were,
+ * one by one and in turn. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static void read_all(const uint8_t *p, size_t n, const uint8_t *like, size_t like_bytes)
 {
+	static struct thin_rows rows;
 	static struct thin t;
 	uint8_t record[THIN_RECORD_ROOM], *body;
 
@@ -20,8 +22,11 @@ static void read_all(const uint8_t *p, size_t n, const uint8_t *like, size_t lik
 	assert(body != NULL);
 	thin_body(&t, body);
 	assert(like == NULL || (t.body_bytes == like_bytes && memcmp(body, like, like_bytes) == 0));
-	for (uint32_t i = 0; i < t.count; i++)
+	thin_rows_start(&t, &rows);
+	for (uint32_t i = 0; i < t.count; i++) {
 		assert(thin_record(p, t.record[i].at, record) == t.record[i].bytes && memcmp(record, body + t.record[i].body_at, t.record[i].bytes) == 0);
+		assert(memcmp(thin_rows_read(&rows, t.record[i].at), record, t.record[i].bytes) == 0);
+	}
 	free(body);
 }
 

@@ -19,6 +19,7 @@ static struct {
 	uint8_t body[sizeof(uint8_t[BATCH_TAPS_MAX * (TAP_ENCODED_BYTES_MAX + 5) + 300])]; size_t body_bytes;	/* as it is to come back */
 	uint8_t out[sizeof(uint8_t[BATCH_TAPS_MAX * (TAP_ENCODED_BYTES_MAX + 5) + 400])]; size_t n;		/* thin */
 	struct thin thin;
+	struct thin_rows rows;
 } x;
 
 static void begin(void)
@@ -79,6 +80,20 @@ static bool make(void)
 	return x.n > 0;
 }
 
+/* Read in turn, and then from the last on, they are what they are one by one. */
+static void rows_are_the_records(const uint8_t *p)
+{
+	uint8_t record[THIN_RECORD_ROOM];
+
+	thin_rows_start(&x.thin, &x.rows);
+	for (uint32_t k = 0; k < 2u * x.thin.count; k++) {
+		const struct thin_place *at = &x.thin.record[k < x.thin.count ? k : 2u * x.thin.count - 1 - k];
+
+		thin_record(p, at->at, record);
+		assert_memory_equal(thin_rows_read(&x.rows, at->at), record, at->bytes);
+	}
+}
+
 /* Of exactly its bytes, so that a sanitizer sees a read past them. */
 static void comes_back(void)
 {
@@ -105,6 +120,7 @@ static void comes_back(void)
 		assert_memory_equal(body + at->body_at, record, at->bytes);
 		assert_memory_equal(at->marks, x.marks + 2 * i, 2);
 	}
+	rows_are_the_records(exact);
 	free(body);
 	free(exact);
 }
@@ -319,6 +335,7 @@ static bool taken(const uint8_t *p, size_t n)
 			assert_int_equal(thin_record(exact, x.thin.record[i].at, record), x.thin.record[i].bytes);
 			assert_memory_equal(body + x.thin.record[i].body_at, record, x.thin.record[i].bytes);
 		}
+		rows_are_the_records(exact);
 		free(body);
 	}
 	free(exact);
