@@ -73,6 +73,7 @@ struct bearer {				/* a card number of the day and whose it is now */
 	const uint8_t *val; uint32_t val_bytes;	/* the person's row before this day, of that day; NULL none */
 	uint16_t count_at;		/* in it: of struct ridden */
 	uint16_t registration_bytes; const void *registration;	/* what makes it that person's; NULL: nobody registered it */
+	uint64_t registered_seq;	/* the event that brought that */
 };
 struct job {
 	struct store *store;
@@ -230,7 +231,8 @@ int clear_asked(struct job *j);
 int clear_replay(struct job *j, uint64_t person, struct work *const *list, size_t count, struct rider_state *state, bool *ret_done);
 /* clear_ridden.c: a card number's person and highest counter, once for all its records of the day; those of them whose counter
  * an earlier day has with another TAC; the persons' rows of the day. */
-int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t place);	/* all records of a number; place: from 1 */
+int bearer_find(struct job *j, struct work *const *list, size_t count, uint32_t place);	/* whose a number is, of all its records; place: from 1 */
+int bearer_look(struct job *j, struct work *const *list, size_t count);	/* then: what days before know of it, and which counters of theirs come again */
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	/* of w's person at the close before this day */
 /* A person's row of this day, if it has one: of his records, as they were rated, and his state (NULL: as before). Added to rows, which go
  * into the sink in their order. The maker is a thread's own; free: NULL is fine. */

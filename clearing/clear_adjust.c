@@ -37,32 +37,31 @@ struct replay {
 
 typedef int (*past_fn)(void *arg, uint64_t person, const struct past *p);
 
+struct passing { past_fn fn; void *arg; };
+
+static int past_of(void *arg, struct ridden *row)
+{
+	const struct passing *s = arg;
+	struct ridden_ride ride;
+	int ret = 0;
+
+	while (ret == 0 && ridden_next(row, &ride)) {
+		struct past p = { .time_ms = ride.time_ms, .nth = ride.nth, .day = row->day };
+
+		if ((ride.flags & (RIDDEN_RATED | RIDDEN_ALONE)) != RIDDEN_RATED)
+			continue;
+		memcpy(p.key, ride.key, TAP_KEY_BYTES);
+		ret = s->fn(s->arg, row->person, &p);
+	}
+	return ret;
+}
+
 /* What was rated on days before this one among others: of a person, in the order of their settlement; NULL: of everyone. */
 static int past_each(struct job *j, const uint64_t *person, past_fn fn, void *arg)
 {
-	struct ridden_ride ride;
-	struct ridden row;
-	uint8_t prefix[8];
-	struct iter it;
-	int ret = 0;
+	struct passing s = { fn, arg };
 
-	if (person != NULL)
-		be64_put(prefix, *person);
-	iter_open(&j->txn, DB_RIDDEN, prefix, person != NULL ? sizeof(prefix) : 0, &it);
-	while (ret == 0 && iter_next(&it)) {
-		if (!ridden_read(&it, &row))
-			ret = CLEARING_E_STORE;
-		while (ret == 0 && row.day < j->day.day && ridden_next(&row, &ride)) {
-			struct past p = { .time_ms = ride.time_ms, .nth = ride.nth, .day = row.day };
-
-			if ((ride.flags & (RIDDEN_RATED | RIDDEN_ALONE)) != RIDDEN_RATED)
-				continue;
-			memcpy(p.key, ride.key, TAP_KEY_BYTES);
-			ret = fn(arg, row.person, &p);
-		}
-	}
-	iter_close(&it);
-	return ret != 0 ? ret : j->txn.error;
+	return person != NULL ? ridden_each(&j->txn, *person, j->day.day - 1, past_of, &s) : ridden_everyone(&j->txn, j->day.day - 1, past_of, &s);
 }
 
 static int past_add(struct replay *r, const struct past *p)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/ridden.h"
+
 struct collecting {
 	struct job *job;
 	struct source *source; size_t count, space;		/* batches so far */
@@ -395,7 +397,7 @@ int clear_collect(struct job *j)
 	int ret;
 
 	j->cards = txn_any(&j->txn, DB_CARD);
-	j->ridden = txn_any(&j->txn, DB_RIDDEN);
+	j->ridden = ridden_any(&j->txn);
 	j->txn.keep = true;		/* records are read where they lie until the clear ends */
 	ret = events_list(&c);
 	if (ret == 0)

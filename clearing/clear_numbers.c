@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clearing/pages.h"
 
 bool counts_for_counter(const struct work *w)
 {
@@ -110,6 +111,55 @@ static size_t number_count(struct work *const *list, size_t i, size_t end, size_
 	return n;
 }
 
+static int number_judge(struct job *j, struct work *const *list, size_t count)
+{
+	int ret = bearer_look(j, list, count);
+
+	if (ret == 0)
+		judge_number(j, list, count);
+	return ret;
+}
+
+/*
+ * Numbers of registered persons. What days before left lies by person, which is no order of numbers; so it is looked up when all of a part are
+ * known, one person after the other.
+ */
+struct later { uint64_t person; uint32_t at, count; };		/* its records: among the others */
+struct laters { struct later *list; size_t count, space; };
+#define LATER_TOUCHED 64
+
+static int later_add(struct laters *l, uint64_t person, size_t at, size_t count)
+{
+	struct later *wide = grown(l->list, &l->space, l->count + 1, sizeof(*wide));
+
+	if (wide == NULL)
+		return -ENOMEM;
+	l->list = wide;
+	l->list[l->count++] = (struct later){ person, (uint32_t)at, (uint32_t)count };
+	return 0;
+}
+
+static int later_compare(const void *pa, const void *pb)
+{
+	const struct later *a = pa, *b = pb;
+
+	return a->person != b->person ? (a->person < b->person ? -1 : 1) : a->at < b->at ? -1 : a->at > b->at;
+}
+
+static int laters_judge(struct job *own, struct work *const *others, struct laters *l)
+{
+	int ret = 0;
+
+	if (l->count > 1)
+		qsort(l->list, l->count, sizeof(l->list[0]), later_compare);
+	for (size_t i = 0; ret == 0 && i < l->count; i++) {
+		for (size_t k = i; i % LATER_TOUCHED == 0 && k < l->count && k < i + LATER_TOUCHED; k++)
+			touch(others[l->list[k].at]);
+		ret = number_judge(own, others + l->list[i].at, l->list[i].count);
+	}
+	return ret;
+}
+
 /* The numbers of a part have their places side by side. */
 static int numbers_part(struct job *own, void *arg, unsigned part)
 {
@@ -117,26 +167,30 @@ static int numbers_part(struct job *own, void *arg, unsigned part)
 	struct work **list = own->number + s->cut.at[part], **others = s->others + s->cut.at[part];
 	size_t end = s->cut.at[part + 1] - s->cut.at[part], touched = works_touch(list, 0, TOUCHED, end), from = 0, count = 0, registered = 0;
 	uint32_t place = (uint32_t)s->cut.at[part];
+	struct laters laters = { 0 };
 	int ret = 0;
 
 	for (size_t i = 0, n; ret == 0 && i < end; i += n) {
 		n = number_count(list, i, end, &touched);
-		ret = bearer_look(own, list + i, n, ++place);
-		if (ret != 0)
-			break;
-		judge_number(own, list + i, n);
-		if (list[i]->person >> 63 != 0) {
+		ret = bearer_find(own, list + i, n, ++place);
+		if (ret == 0 && list[i]->person >> 63 != 0) {
 			memcpy(others + registered, list + i, n * sizeof(*list));
+			ret = later_add(&laters, list[i]->person, registered, n);
 			registered += n;
 			continue;
 		}
-		if (from < count && list[from]->person != list[i]->person) {
+		if (ret == 0)
+			ret = number_judge(own, list + i, n);
+		if (ret == 0 && from < count && list[from]->person != list[i]->person) {
 			ret = number_sort(own, list + from, count - from);
 			from = count;
 		}
 		memmove(list + count, list + i, n * sizeof(*list));
 		count += n;
 	}
+	if (ret == 0)
+		ret = laters_judge(own, others, &laters);
+	free(laters.list);
 	s->own[part] = count;
 	s->registered[part] = registered;
 	return ret != 0 ? ret : number_sort(own, list + from, count - from);

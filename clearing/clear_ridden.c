@@ -30,7 +30,7 @@ static int seq_at_cut(struct job *j, int32_t day, uint64_t *ret_seq)
 	return 0;
 }
 
-/* Some registration since that day's cut made the number another person's, though it may be his again. */
+/* Some registration since that day's cut made the number another person's, though it may be his again. Mostly the newest is older. */
 static int moved_since(struct job *j, const struct bearer *b, int32_t day, bool *ret_moved)
 {
 	uint8_t key[18];
@@ -39,7 +39,7 @@ static int moved_since(struct job *j, const struct bearer *b, int32_t day, bool 
 	int ret = seq_at_cut(j, day, &seq);
 
 	*ret_moved = false;
-	if (ret != 0)
+	if (ret != 0 || b->registered_seq <= seq)
 		return ret;
 	memcpy(key, b->pan, 10);
 	be64_put(key + 10, seq + 1);
@@ -163,49 +163,53 @@ static int record_look(const struct look *l, int32_t day, const struct ridden_ri
 	return 0;
 }
 
-static int handle_look(void *arg, uint64_t handle)
+static int row_look(void *arg, struct ridden *row)
 {
 	const struct look *l = arg;
 	struct ridden_ride ride;
-	struct ridden row;
-	uint8_t prefix[8];
-	struct iter it;
 	int ret = 0;
 
-	be64_put(prefix, handle);
-	iter_open(&l->j->txn, DB_RIDDEN, prefix, sizeof(prefix), &it);
-	while (ret == 0 && iter_next(&it)) {
-		if (!ridden_read(&it, &row))
-			ret = CLEARING_E_STORE;
-		while (ret == 0 && row.day < l->j->day.day && ridden_next(&row, &ride))
-			if ((ride.flags & RIDDEN_COUNTS) != 0 && memcmp(ridden_card_at(&row, ride.card).pan, l->bearer->pan, 10) == 0)
-				ret = record_look(l, row.day, &ride);
-	}
-	iter_close(&it);
-	return ret != 0 ? ret : l->j->txn.error;
+	while (ret == 0 && ridden_next(row, &ride))
+		if ((ride.flags & RIDDEN_COUNTS) != 0 && memcmp(ridden_card_at(row, ride.card).pan, l->bearer->pan, 10) == 0)
+			ret = record_look(l, row->day, &ride);
+	return ret;
 }
 
-int bearer_look(struct job *j, struct work *const *list, size_t count, uint32_t place)
+static int handle_look(void *arg, uint64_t handle)
+{
+	struct look *l = arg;
+
+	return ridden_each(&l->j->txn, handle, l->j->day.day - 1, row_look, l);
+}
+
+int bearer_find(struct job *j, struct work *const *list, size_t count, uint32_t place)
 {
 	struct bearer *b = &j->bearer[place - 1];
-	struct look l = { j, b, list, count };
-	bool low = false;
-	size_t n = 0;
-	int ret = 0;
+	struct registration r;
 
-	*b = (struct bearer){ 0 };
-	b->person = card_bearer(&j->txn, list[0]->pan, j->day.cut_seq, &b->registration, &n);
-	if (n > UINT16_MAX)		/* none of ours is that long */
+	*b = (struct bearer){ .person = card_bearer(&j->txn, list[0]->pan, j->day.cut_seq, &r) };
+	if (r.bytes > UINT16_MAX)	/* none of ours is that long */
 		return CLEARING_E_STORE;
-	b->registration_bytes = (uint16_t)n;
+	b->registration = r.val;
+	b->registration_bytes = (uint16_t)r.bytes;
+	b->registered_seq = r.seq;
 	memcpy(b->pan, list[0]->pan, sizeof(b->pan));
-	if (j->txn.error == 0 && j->ridden)
-		ret = bearer_before(j, b);
 	for (size_t i = 0; i < count; i++) {
 		list[i]->bearer = place;
 		list[i]->person = b->person;
-		low = low || (list[i]->counter <= b->highest && counts_for_counter(list[i]));
 	}
+	return j->txn.error;
+}
+
+int bearer_look(struct job *j, struct work *const *list, size_t count)
+{
+	struct bearer *b = &j->bearer[list[0]->bearer - 1];
+	struct look l = { j, b, list, count };
+	bool low = false;
+	int ret = j->ridden ? bearer_before(j, b) : 0;
+
+	for (size_t i = 0; i < count; i++)
+		low = low || (list[i]->counter <= b->highest && counts_for_counter(list[i]));
 	if (ret == 0 && low)
 		ret = card_handles(&j->txn, b->pan, j->day.cut_seq, handle_look, &l);
 	return ret != 0 ? ret : j->txn.error;
@@ -317,7 +321,7 @@ static int row_add(struct ridden_rows *to, const struct ridden_row *row)
 int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct work *const *list, size_t count, const struct rider_state *state,
 		struct ridden_rows *to)
 {
-	struct ridden_row row = { .person = person, .day = j->day.day, .state = state };
+	struct ridden_row row = { .person = person, .day = j->day.day, .before = DAY_NONE, .state = state };
 	struct ridden before;
 	bool any = count > 0 ? bearer_row(j, list[0], &before) : ridden_before(&j->txn, person, j->day.day - 1, &before);
 	int ret = j->txn.error;
@@ -328,6 +332,8 @@ int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct w
 		ret = rides_make(j, m, list, count, &row.rides);
 	if (ret != 0 || (row.rides == 0 && state == NULL))
 		return ret;
+	if (any)
+		row.before = before.day;
 	row.card = m->card;
 	row.cards = m->cards;
 	row.ride = m->ride;
@@ -343,7 +349,7 @@ int ridden_put(struct job *j, const struct ridden_rows *rows)
 		const uint8_t *key = rows->p + at;
 
 		n = be32_get(key + RIDDEN_KEY_BYTES);
-		ret = sink->put(sink, DB_RIDDEN, key, RIDDEN_KEY_BYTES, key + RIDDEN_KEY_BYTES + 4, n);
+		ret = sink->put(sink, DB_PERSON_DAY, key, RIDDEN_KEY_BYTES, key + RIDDEN_KEY_BYTES + 4, n);
 		if (ret == 0)
 			ret = rows_put(j, 1);
 	}

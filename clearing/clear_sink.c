@@ -32,19 +32,34 @@ struct store_sink {
 
 /* ---- the thread --------------------------------------------------------------------------------------------------- */
 
+/* All but a few come in key order. */
+static void put_it(struct store_sink *s, const uint8_t *key, const struct load_put *put)
+{
+	txn_put_next(&s->txn, put->db, key, put->key_bytes, key + put->key_bytes, put->val_bytes);
+}
+
+/* Each person's newest day: behind the rows, so that both lists are gone through once. */
+static void put_last(struct store_sink *s, const uint8_t *key, const struct load_put *put)
+{
+	if (put->db == DB_PERSON_DAY)
+		txn_put_next(&s->txn, DB_PERSON_LAST, key + 4, 8, key, 4);
+}
+
 static int load_write(struct store_sink *s, const struct load *l)
 {
+	static void (*const pass[])(struct store_sink *s, const uint8_t *key, const struct load_put *put) = { put_it, put_last };
 	int ret = s->txn.mdb != NULL || l->n == 0 ? 0 : txn_begin(s->store, true, &s->txn);
 
-	for (size_t at = 0; ret == 0 && at < l->n; ) {
-		struct load_put put;
-		const uint8_t *key = l->p + at + sizeof(put);
+	for (size_t i = 0; ret == 0 && i < sizeof(pass) / sizeof(pass[0]); i++)
+		for (size_t at = 0; ret == 0 && at < l->n; ) {
+			struct load_put put;
 
-		memcpy(&put, l->p + at, sizeof(put));
-		txn_put_next(&s->txn, put.db, key, put.key_bytes, key + put.key_bytes, put.val_bytes);	/* all but a few come in key order */
-		at += sizeof(put) + put.key_bytes + put.val_bytes;
-		ret = s->txn.error;
-	}
+			memcpy(&put, l->p + at, sizeof(put));
+			at += sizeof(put);
+			pass[i](s, l->p + at, &put);
+			at += put.key_bytes + put.val_bytes;
+			ret = s->txn.error;
+		}
 	return ret == 0 && l->commit && s->txn.mdb != NULL ? txn_commit(&s->txn) : ret;
 }
 

@@ -63,15 +63,18 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_DEBITED,	/* cleared key 25 -> item id: a ride's debit */
 	DB_DENY,	/* pan 10 | reason u8 | item id -> seq u64 | fen i64: bank cards that ride no more */
 	DB_CONFIRMED,	/* business key 18 -> day u32, decision u8, names 32 and 32, seq u64: a distrusted tap two persons decided about, by the day that booked it */
-	DB_RIDDEN,	/* person u64 | day u32 -> rider state at that day's close, counters, records: clearing/ridden.h */
+	DB_RIDDEN,	/* person u64 | day u32 -> a person's day, of days cleared up to format 5: nothing is put here any more */
 	DB_CONTRACT,	/* seq u64 | row u16 -> first_fen i64, account u32, from u32, to u32, prefix 21, title 64: who bears lost first rides */
 	DB_OTHER,	/* seq u64 -> type u8: events that are no batches */
 	DB_BUNDLE,	/* day u32 | bundle u32 from 1 -> batches packed together (bundle.h); bundle 0 -> what is packed of the day */
+	DB_PERSON_DAY,	/* day u32 | person u64 -> rider state at that day's close, counters, records: clearing/ridden.h */
+	DB_PERSON_LAST,	/* person u64 -> day u32: of the person's newest row there */
 	DB_COUNT_
 };
+#define DAYS_KEPT 8	/* in struct txn: of DB_PERSON_DAY, places in so many days */
 struct store;
 /* Creates when absent (unless read_only); fsyncs the directory. map_bytes: address space, 0 = 16 GiB. One of format 2 becomes one of
- * this format, by one walk over its inbox; read_only, it is refused (CLEARING_E_OLDER). One of format 3 is read as it is. */
+ * this format, by one walk over its inbox; read_only, it is refused (CLEARING_E_OLDER). One of format 3 and later is read as it is. */
 int store_open(const char *dir, bool read_only, size_t map_bytes, struct store **ret_store) CLEARING_MUST_CHECK;
 void store_close(struct store *s);
 const char *store_path(const struct store *s);		/* the store's own */
@@ -89,7 +92,7 @@ struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct ro
 	struct unpacked *unpacked;	/* packed.c: bundles read last */
 	struct wholes *wholes;		/* whole.c: thin batches read last */
 	bool keep;			/* what is read of batches from here on stays to the end; see inbox_open() */
-	bool rising; struct last_at *last_at[DB_COUNT_];	/* txn_get_last_at() is asked of rising keys: where it stands, kept. Not while writing */
+	bool rising; struct last_at *last_at[2][DB_COUNT_ + DAYS_KEPT];	/* txn_get_last_at() is asked of rising keys: where it stands, kept. Not while writing */
 	MDB_cursor *next_at; enum db next_db; unsigned next_flags;	/* txn_put_next() */
 	uint64_t asked, any;		/* reading only: databases that were asked about, those of them that have a row */
 	uint64_t rows; int rows_db; };	/* the same of the one counted last, and which that is, from 1; 0: none */
@@ -108,6 +111,7 @@ void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes);	/* a
 bool txn_any(struct txn *t, enum db db);	/* the database has at least one row */
 /* true: found, bytes valid until the transaction ends or writes. */
 bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);
+bool txn_get_rising(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);	/* from a place that is kept, as below */
 /* Cursor: iter_first(prefix) positions at the first key >= prefix; iter_next while keys start with it. */
 struct iter { MDB_cursor *cursor; struct txn *txn; uint8_t prefix[64]; size_t prefix_bytes;
 	const uint8_t *key; size_t key_bytes; const uint8_t *val; size_t val_bytes; bool on; };
@@ -340,9 +344,9 @@ const struct terminal_row *refdata_terminal_at(const struct refdata *r, size_t i
  * own person: the PAN's digits as a number. ret_rider is always filled (empty when unknown). */
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider);
 uint64_t card_person(const uint8_t pan[10]);	/* the person of a card nobody registered */
-/* Only the person; and the row that says so, NULL: none does, good until the transaction ends. The rider of
- * that person by such a row. */
-uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_registration, size_t *ret_bytes);
+/* Only the person; and the row that says so, val NULL: none does, good until the transaction ends. The rider of that person by such a row. */
+struct registration { const void *val; size_t bytes; uint64_t seq; };	/* seq: the event that brought it */
+uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, struct registration *ret);
 void rider_registered(struct txn *t, uint64_t person, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider);
 /* What rating remembers of a person at the close of a day or the last before that has something of his; all zero when none
  * has, and on error: CLEARING_E_STORE when the row cannot be read. */

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "clearing/live.h"
+#include "clearing/ridden.h"
 
 #define JOBS 16u	/* the writer waits when so many are in hand */
 #define JOBS_AT_ONCE 8u	/* between two looks at what the writer handed over */
@@ -57,7 +58,7 @@ int rater_new(struct riding *riding, struct known *known, struct rater **ret_rat
 static void state_of_last_close(struct txn *t, uint64_t person, int32_t open_day, struct rider_state *ret)
 {
 	*ret = (struct rider_state){ 0 };
-	if (txn_any(t, DB_RIDDEN) && ridden_state(t, person, open_day - 1, ret) != 0)
+	if (ridden_any(t) && ridden_state(t, person, open_day - 1, ret) != 0)
 		*ret = (struct rider_state){ 0 };	/* the clear will say so */
 }
 

@@ -233,24 +233,25 @@ uint64_t card_person(const uint8_t pan[10])
 }
 
 /* The card's newest registration, if it has one. */
-static bool registration_find(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_val, size_t *ret_bytes)
+static bool registration_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct registration *ret)
 {
 	const uint8_t *found;
 	uint8_t key[18];
+	const void *val;
+	size_t n;
 
 	memcpy(key, pan, 10);
 	be64_put(key + 10, seq);
-	return txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, ret_val, ret_bytes) && *ret_bytes >= 8;
+	*ret = (struct registration){ 0 };
+	if (!txn_get_last_at(t, DB_PERSON, key, 18, 10, &found, &val, &n) || n < REGISTRATION_BYTES_MIN)
+		return false;
+	*ret = (struct registration){ val, n, be64_get(found + 10) };
+	return true;
 }
 
-uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, const void **ret_registration, size_t *ret_bytes)
+uint64_t card_bearer(struct txn *t, const uint8_t pan[10], uint64_t seq, struct registration *ret)
 {
-	*ret_registration = NULL;
-	if (!registration_find(t, pan, seq, ret_registration, ret_bytes)) {
-		*ret_registration = NULL;
-		return card_person(pan);
-	}
-	return be64_get(*ret_registration) | 1ULL << 63;
+	return registration_find(t, pan, seq, ret) ? be64_get(ret->val) | 1ULL << 63 : card_person(pan);
 }
 
 void rider_registered(struct txn *t, uint64_t person, const void *registration, size_t n, uint64_t seq, struct rider *ret_rider)
@@ -262,12 +263,11 @@ void rider_registered(struct txn *t, uint64_t person, const void *registration, 
 
 uint64_t rider_find(struct txn *t, const uint8_t pan[10], uint64_t seq, struct rider *ret_rider)
 {
-	const void *val;
-	size_t n;
+	struct registration r;
 
 	*ret_rider = (struct rider){ .birth = DAY_NONE, .issued = DAY_NONE };
-	if (!registration_find(t, pan, seq, &val, &n))
+	if (!registration_find(t, pan, seq, &r))
 		return card_person(pan);
-	rider_registered(t, be64_get(val), val, n, seq, ret_rider);
-	return be64_get(val) | 1ULL << 63;
+	rider_registered(t, be64_get(r.val), r.val, r.bytes, seq, ret_rider);
+	return be64_get(r.val) | 1ULL << 63;
 }

@@ -1,9 +1,14 @@
 #include "clearing/ridden.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define RIDDEN_VERSION 1
+#include "clearing/grown.h"
+
+#define RIDDEN_VERSION 2
+#define RIDDEN_VERSION_5 1	/* of days cleared up to format 5 of the store */
 #define RIDDEN_NO_STATE 0x80
 #define FLAGS_KNOWN (RIDDEN_RATED | RIDDEN_ALONE | RIDDEN_COUNTS | RIDDEN_NTH | RIDDEN_OTHER_CARD)
 #define CARD_BYTES_MAX (VARNUM_BYTES_MAX + 12)
@@ -14,8 +19,8 @@ int64_t ridden_near_ms(int32_t day) { return (int64_t)day * 86400000 - CIVIL_OFF
 
 void ridden_key(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES])
 {
-	be64_put(ret_key, person);
-	be32_put(ret_key + 8, (uint32_t)day ^ 0x80000000u);
+	be32_put(ret_key, (uint32_t)day ^ 0x80000000u);
+	be64_put(ret_key + 4, person);
 }
 
 /* A card number: its first four digits and the other sixteen, four bits each. */
@@ -47,7 +52,7 @@ static void pan_put(uint8_t pan[10], const struct digits *d)
 
 size_t ridden_bytes_max(const struct ridden_row *row)
 {
-	return 1 + RIDER_STATE_BYTES_MAX + 2 * VARNUM_BYTES_MAX + row->cards * CARD_BYTES_MAX + row->rides * RIDE_BYTES_MAX;
+	return 1 + RIDER_STATE_BYTES_MAX + 3 * VARNUM_BYTES_MAX + row->cards * CARD_BYTES_MAX + row->rides * RIDE_BYTES_MAX;
 }
 
 static uint8_t *card_put(uint8_t *p, const struct ridden_row *row, const struct ridden_card *c, const struct digits *own)
@@ -88,7 +93,9 @@ size_t ridden_encode(const struct ridden_row *row, uint8_t *out)
 	struct digits own = digits_of_person(row->person);
 	uint8_t *p = out;
 
+	assert(row->before < row->day);
 	*p++ = row->state != NULL ? RIDDEN_VERSION : RIDDEN_VERSION | RIDDEN_NO_STATE;
+	p += varnum_put(p, row->before == DAY_NONE ? 0 : (uint64_t)((int64_t)row->day - row->before));
 	if (row->state != NULL)
 		p += rider_state_pack(row->state, after, p);
 	p += varnum_put(p, row->cards);
@@ -231,13 +238,24 @@ static bool body_check(struct ridden *r, size_t at)
 	return at == r->bytes;
 }
 
+static bool before_get(struct ridden *r, size_t *at)
+{
+	uint64_t ago = 0;
+
+	if (r->version != RIDDEN_VERSION_5 && (!number(r, at, UINT32_MAX, &ago) || (int64_t)r->day - (int64_t)ago <= DAY_NONE))
+		return false;
+	r->before = ago > 0 ? (int32_t)((int64_t)r->day - (int64_t)ago) : DAY_NONE;
+	return true;
+}
+
 bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
 {
 	struct ridden r = { .person = person, .day = day, .val = val, .bytes = n };
 	struct rider_state state;
 	size_t at = 1, used;
 
-	if (n < 1 || (val[0] & ~RIDDEN_NO_STATE) != RIDDEN_VERSION)
+	r.version = n > 0 ? val[0] & (uint8_t)~RIDDEN_NO_STATE : 0;
+	if ((r.version != RIDDEN_VERSION && r.version != RIDDEN_VERSION_5) || !before_get(&r, &at))
 		return false;
 	if ((val[0] & RIDDEN_NO_STATE) == 0) {
 		used = rider_state_unpack(val + at, n - at, ridden_near_ms(day), &state);
@@ -257,18 +275,16 @@ bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, str
 
 struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at)
 {
-	struct ridden r = { .person = person, .day = day, .val = val, .bytes = n, .state_at = (val[0] & RIDDEN_NO_STATE) == 0, .count_at = count_at };
-	size_t at = count_at;
-	bool known = count_get(&r, &at, 3, &r.cards);
+	struct ridden r = { .person = person, .day = day, .version = val[0] & (uint8_t)~RIDDEN_NO_STATE, .val = val, .bytes = n, .count_at = count_at };
+	size_t at = 1;
+	bool known = before_get(&r, &at);
 
+	r.state_at = (val[0] & RIDDEN_NO_STATE) == 0 ? at : 0;
+	at = count_at;
+	known = known && count_get(&r, &at, 3, &r.cards);
 	assert(known);
 	r.card_at = at;
 	return r;
-}
-
-bool ridden_read(const struct iter *it, struct ridden *ret)
-{
-	return it->key_bytes == RIDDEN_KEY_BYTES && ridden_open(be64_get(it->key), (int32_t)(be32_get(it->key + 8) ^ 0x80000000u), it->val, it->val_bytes, ret);
 }
 
 struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i)
@@ -302,20 +318,169 @@ bool ridden_next(struct ridden *r, struct ridden_ride *ret)
 
 /* ---- in the store -------------------------------------------------------------------------------------------- */
 
-bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
+static bool row_take(struct txn *t, uint64_t person, int32_t day, const void *val, size_t n, struct ridden *ret)
+{
+	bool sound = ridden_open(person, day, val, n, ret);
+
+	if (!sound)
+		t->error = CLEARING_E_STORE;
+	return sound;
+}
+
+/* Of days cleared up to format 5: by person, then day. */
+static void key_5(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES])
+{
+	be64_put(ret_key, person);
+	be32_put(ret_key + 8, (uint32_t)day ^ 0x80000000u);
+}
+
+static int32_t day_of(const uint8_t *p) { return (int32_t)(be32_get(p) ^ 0x80000000u); }
+
+static bool before_5(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
 {
 	uint8_t key[RIDDEN_KEY_BYTES];
 	const uint8_t *found;
 	const void *val;
 	size_t n;
 
-	ridden_key(person, day, key);
-	if (!txn_get_last_at(t, DB_RIDDEN, key, sizeof(key), 8, &found, &val, &n))
+	key_5(person, day, key);
+	return txn_any(t, DB_RIDDEN) && txn_get_last_at(t, DB_RIDDEN, key, sizeof(key), 8, &found, &val, &n) &&
+	       row_take(t, person, day_of(found + 8), val, n, ret);
+}
+
+/* The day of the person's newest row; false: none, or only of days up to format 5. */
+static bool last_day(struct txn *t, uint64_t person, int32_t *ret)
+{
+	const uint8_t *found;
+	uint8_t key[8];
+	const void *val;
+	size_t n;
+
+	be64_put(key, person);
+	if (!txn_any(t, DB_PERSON_LAST) || !txn_get_last_at(t, DB_PERSON_LAST, key, sizeof(key), sizeof(key), &found, &val, &n))
 		return false;
-	if (ridden_open(person, (int32_t)(be32_get(found + 8) ^ 0x80000000u), val, n, ret))
+	if (n != 4)
+		t->error = CLEARING_E_STORE;
+	*ret = n == 4 ? day_of(val) : DAY_NONE;
+	return n == 4;
+}
+
+/* The row of a day that another row or the list of newest ones names: it is there. */
+static bool row_named(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
+{
+	uint8_t key[RIDDEN_KEY_BYTES];
+	const void *val;
+	size_t n;
+
+	ridden_key(person, day, key);
+	if (txn_get_rising(t, DB_PERSON_DAY, key, sizeof(key), &val, &n))
+		return row_take(t, person, day, val, n, ret);
+	if (t->error == 0 && before_5(t, person, day, ret) && ret->day == day)
 		return true;
-	t->error = CLEARING_E_STORE;
+	t->error = t->error != 0 ? t->error : CLEARING_E_STORE;
 	return false;
+}
+
+/* The row before a row. */
+static bool row_before(struct txn *t, const struct ridden *row, struct ridden *ret)
+{
+	if (row->version == RIDDEN_VERSION_5)
+		return row->day > DAY_NONE && before_5(t, row->person, row->day - 1, ret);
+	return row->before != DAY_NONE && row_named(t, row->person, row->before, ret);
+}
+
+bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
+{
+	struct ridden row;
+	int32_t last;
+	bool found = last_day(t, person, &last) ? row_named(t, person, last, &row) : t->error == 0 && before_5(t, person, day, &row);
+
+	while (found && row.day > day) {
+		const struct ridden later = row;
+
+		found = row_before(t, &later, &row);
+	}
+	if (found)
+		*ret = row;
+	return found;
+}
+
+bool ridden_any(struct txn *t) { return txn_any(t, DB_PERSON_LAST) || txn_any(t, DB_RIDDEN); }
+
+int ridden_each(struct txn *t, uint64_t person, int32_t day, ridden_fn fn, void *arg)
+{
+	struct ridden *list = NULL, row;
+	size_t count = 0, space = 0;
+	int ret = 0;
+
+	for (bool found = ridden_before(t, person, day, &row); ret == 0 && found; ) {
+		struct ridden *wide = grown(list, &space, count + 1, sizeof(*wide));
+
+		if (wide == NULL) {
+			ret = -ENOMEM;
+			break;
+		}
+		list = wide;
+		list[count] = row;
+		found = row_before(t, &list[count++], &row);
+	}
+	ret = ret != 0 ? ret : t->error;
+	while (ret == 0 && count > 0)
+		ret = fn(arg, &list[--count]);
+	free(list);
+	return ret;
+}
+
+int ridden_everyone(struct txn *t, int32_t day, ridden_fn fn, void *arg)
+{
+	static const enum db by_person[] = { DB_PERSON_LAST, DB_RIDDEN };
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < sizeof(by_person) / sizeof(by_person[0]); i++) {
+		uint64_t last = 0;
+		bool any = false;
+		struct iter it;
+
+		if (!txn_any(t, by_person[i]))
+			continue;
+		iter_open(t, by_person[i], NULL, 0, &it);
+		while (ret == 0 && iter_next(&it)) {
+			uint64_t person = it.key_bytes >= 8 ? be64_get(it.key) : 0;
+			int32_t newest;
+
+			if ((any && person == last) || (by_person[i] == DB_RIDDEN && last_day(t, person, &newest)))
+				continue;	/* he was one already */
+			any = true;
+			last = person;
+			ret = ridden_each(t, person, day, fn, arg);
+		}
+		iter_close(&it);
+	}
+	return ret != 0 ? ret : t->error;
+}
+
+/* A row but for its version, and for which row is before it. */
+static bool rest_of(const uint8_t *p, size_t n, size_t *ret_at)
+{
+	uint64_t ago;
+
+	*ret_at = n > 0 && (p[0] & ~RIDDEN_NO_STATE) == RIDDEN_VERSION_5 ? 1 : n > 1 ? 1 + varnum_get(p + 1, n - 1, &ago) : 0;
+	return *ret_at > 0;
+}
+
+bool ridden_stored(struct txn *t, const uint8_t key[RIDDEN_KEY_BYTES], const void *val, size_t n)
+{
+	uint8_t old[RIDDEN_KEY_BYTES];
+	const uint8_t *p = val;
+	const void *stored;
+	size_t bytes, at, at_stored;
+
+	if (txn_any(t, DB_PERSON_LAST) && txn_get(t, DB_PERSON_DAY, key, RIDDEN_KEY_BYTES, &stored, &bytes))
+		return bytes == n && memcmp(stored, val, n) == 0;
+	key_5(be64_get(key + 4), day_of(key), old);
+	return t->error == 0 && txn_get(t, DB_RIDDEN, old, sizeof(old), &stored, &bytes) && rest_of(stored, bytes, &at_stored) && rest_of(val, n, &at) &&
+	       bytes - at_stored == n - at && memcmp((const uint8_t *)stored + at_stored, p + at, n - at) == 0 &&
+	       ((*(const uint8_t *)stored ^ p[0]) & RIDDEN_NO_STATE) == 0;
 }
 
 int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state)
@@ -363,32 +528,27 @@ int card_handles(struct txn *t, const uint8_t pan[10], uint64_t seq, handle_fn f
 
 struct counted { struct txn *t; const uint8_t *pan; bool seen; uint16_t counter; int32_t day; };
 
-static int counted_of(void *arg, uint64_t handle)
+static int counted_in(void *arg, struct ridden *row)
 {
 	struct counted *c = arg;
 	struct ridden_ride ride;
-	struct ridden row;
-	uint8_t prefix[8];
-	struct iter it;
 
-	be64_put(prefix, handle);
-	iter_open(c->t, DB_RIDDEN, prefix, sizeof(prefix), &it);
-	while (iter_next(&it)) {
-		if (!ridden_read(&it, &row)) {
-			c->t->error = CLEARING_E_STORE;
-			break;
-		}
-		while (ridden_next(&row, &ride)) {
-			if ((ride.flags & RIDDEN_COUNTS) == 0 || memcmp(ridden_card_at(&row, ride.card).pan, c->pan, 10) != 0 ||
-			    (c->seen && (row.day < c->day || (row.day == c->day && ride.counter < c->counter))))
-				continue;
-			c->seen = true;
-			c->day = row.day;
-			c->counter = ride.counter;
-		}
+	while (ridden_next(row, &ride)) {
+		if ((ride.flags & RIDDEN_COUNTS) == 0 || memcmp(ridden_card_at(row, ride.card).pan, c->pan, 10) != 0 ||
+		    (c->seen && (row->day < c->day || (row->day == c->day && ride.counter < c->counter))))
+			continue;
+		c->seen = true;
+		c->day = row->day;
+		c->counter = ride.counter;
 	}
-	iter_close(&it);
-	return c->t->error;
+	return 0;
+}
+
+static int counted_of(void *arg, uint64_t handle)
+{
+	struct counted *c = arg;
+
+	return c->t->error = ridden_each(c->t, handle, INT32_MAX, counted_in, c);
 }
 
 bool card_counted(struct txn *t, const uint8_t pan[10], uint16_t *ret_counter, int32_t *ret_day)

@@ -36,30 +36,25 @@ static bool is_before(const struct seeking *s, const struct ridden *row, const s
 	       tap_decode(c.raw, c.raw_bytes, &tap, &field) == 0 && memcmp(tap.pan, s->pan, 10) == 0;
 }
 
-static int handle_seek(void *arg, uint64_t handle)
+static int row_seek(void *arg, struct ridden *row)
 {
 	const struct seeking *s = arg;
-	uint8_t prefix[8];
+	struct ridden_ride ride;
 	bool found = false;
-	struct iter it;
 
-	be64_put(prefix, handle);
-	iter_open(s->t, DB_RIDDEN, prefix, sizeof(prefix), &it);
-	while (!found && iter_next(&it)) {
-		struct ridden_ride ride;
-		struct ridden row;
-
-		if (!ridden_read(&it, &row)) {
-			s->t->error = CLEARING_E_STORE;
-			break;
-		}
-		if (row.day > s->day)
-			break;
-		while (!found && ridden_next(&row, &ride))
-			found = is_before(s, &row, &ride);
-	}
-	iter_close(&it);
+	while (!found && ridden_next(row, &ride))
+		found = is_before(s, row, &ride);
 	return found;
+}
+
+static int handle_seek(void *arg, uint64_t handle)
+{
+	struct seeking *s = arg;
+	int ret = ridden_each(s->t, handle, s->day, row_seek, s);
+
+	if (ret < 0)
+		s->t->error = ret;
+	return ret;
 }
 
 /* Under whichever person the card rode: what was known at the cut of its day says which those are. */

@@ -18,14 +18,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 5		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin; 4: days sealed by their text */
+#define STORE_FORMAT 6		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin; 4: days sealed by their text;
+				 * 5: persons' days lay by person */
 #define STORE_FORMAT_TAKEN 2	/* the oldest that is brought to this one */
 #define STORE_FORMAT_READ 3	/* the oldest that may be read as it is */
+#define DBI_ABSENT UINT_MAX	/* of a database that a store of an older format, only read, does not have: it has no row */
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
 static const char *const db_names[DB_COUNT_] = { "meta", "inbox", "day", "tapkey", "cleared", "person",
 	"rider", "posting", "cube", "outbox", "file", "item", "adjust", "adjusted", "rerate",
-	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract", "other", "bundle" };
+	"holder", "touched", "waiting", "card", "code", "answer", "debit", "debited", "deny", "confirmed", "ridden", "contract", "other", "bundle",
+	"person_day", "person_last" };
 
 static_assert(DB_COUNT_ <= 64, "a bit each in txn.asked");
 
@@ -115,6 +118,10 @@ static int databases_open(struct store *s)
 
 	for (int i = 0; ret == 0 && i < DB_COUNT_; i++) {
 		ret = store_code(mdb_dbi_open(t.mdb, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]));
+		if (ret == MDB_NOTFOUND && format < STORE_FORMAT && i >= DB_PERSON_DAY) {
+			s->dbi[i] = DBI_ABSENT;
+			ret = 0;
+		}
 		if (ret == 0 && i == DB_META)
 			ret = format_check(&t, &format);	/* a store of another version has other databases */
 	}
@@ -268,12 +275,14 @@ int txn_commit(struct txn *t)
 
 void txn_abort(struct txn *t)
 {
-	for (size_t i = 0; i < DB_COUNT_; i++)
-		if (t->last_at[i] != NULL) {
-			mdb_cursor_close(t->last_at[i]->cursor);
-			free(t->last_at[i]);
-			t->last_at[i] = NULL;
-		}
+	for (size_t i = 0; i < 2 * (DB_COUNT_ + DAYS_KEPT); i++) {
+		struct last_at **place = &t->last_at[i % 2][i / 2];
+
+		if (*place != NULL)
+			mdb_cursor_close((*place)->cursor);
+		free(*place);
+		*place = NULL;
+	}
 	if (t->mdb != NULL)
 		mdb_txn_abort(t->mdb);
 	t->mdb = NULL;
@@ -393,6 +402,8 @@ bool txn_any(struct txn *t, enum db db)
 	const uint64_t bit = UINT64_C(1) << db;
 	MDB_stat stat;
 
+	if (t->store->dbi[db] == DBI_ABSENT)
+		return false;
 	if (t->error == 0 && !t->write && (t->asked & bit) != 0)
 		return (t->any & bit) != 0;
 	if (t->error == 0)
@@ -542,15 +553,25 @@ static int last_open(struct txn *t, enum db db, struct last_at **ret)
 		free(l);
 		return rc;
 	}
-	*ret = t->last_at[db] = l;
+	*ret = l;
 	return 0;
 }
 
-static int last_kept(struct txn *t, enum db db, const MDB_val *key)
+/* Persons rise; apart from the others those who are registered, whose handles begin with a set bit, and each day's rows by themselves. */
+static struct last_at **last_place(struct txn *t, enum db db, const MDB_val *key)
 {
-	struct last_at *l = t->last_at[db];
+	const uint8_t *k = key->mv_data;
+
+	if (db == DB_PERSON_DAY)
+		return &t->last_at[k[4] >> 7][DB_COUNT_ + be32_get(k) % DAYS_KEPT];
+	return &t->last_at[(db == DB_PERSON_LAST || db == DB_RIDDEN) && k[0] >> 7 != 0][db];
+}
+
+static int last_kept(struct txn *t, enum db db, const MDB_val *key, struct last_at **place)
+{
 	bool found = false;
-	int rc = l == NULL ? last_open(t, db, &l) : last_walk(l, key, &found);
+	int rc = *place == NULL ? last_open(t, db, place) : last_walk(*place, key, &found);
+	struct last_at *l = *place;
 
 	if (rc != 0 || found)
 		return rc;
@@ -570,8 +591,10 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 	if (t->error != 0)
 		return false;
 	if (t->rising && !t->write) {
-		rc = last_kept(t, db, &asked);
-		l = t->last_at[db];
+		struct last_at **place = last_place(t, db, &asked);
+
+		rc = last_kept(t, db, &asked, place);
+		l = *place;
 	} else if ((rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &once.cursor)) == 0) {
 		rc = last_seek(once.cursor, &asked, &once.key, &once.val);
 		mdb_cursor_close(once.cursor);
@@ -586,4 +609,13 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 	*ret_val = l->val.mv_data;
 	*ret_bytes = l->val.mv_size;
 	return true;
+}
+
+bool txn_get_rising(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes)
+{
+	const uint8_t *found;
+
+	if (!t->rising || t->write)
+		return txn_get(t, db, key, key_bytes, ret_val, ret_bytes);
+	return txn_get_last_at(t, db, key, key_bytes, key_bytes, &found, ret_val, ret_bytes);
 }

@@ -22,6 +22,13 @@ static inline void must(bool holds)
 		abort();
 }
 
+/* What is wrong with a tariff pack, or that there is none: programs are called in the project's folder. */
+static inline void fault_tell(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "%s\n", text);
+}
+
 static inline int double_compare(const void *a, const void *b)
 {
 	return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b;

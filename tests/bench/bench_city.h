@@ -52,7 +52,7 @@ static inline void city_reference(struct city *c)
 	void *blob = NULL;
 	FILE *f = open_memstream(&csv, &n);
 
-	must(f != NULL && tariff_compile("tariffs/packs/ganzhou", NULL, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &c->tariff) == 0);
+	must(f != NULL && tariff_compile("tariffs/packs/ganzhou", fault_tell, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &c->tariff) == 0);
 	be64_put(head, (uint64_t)tariff_valid_from_ms(c->tariff));
 	city_event(c, EVENT_TARIFF, head, sizeof(head), blob, bytes);
 	fprintf(f, "terminal,psam,device,operator,valid_from,valid_to\n");

@@ -89,7 +89,7 @@ static void day_made(struct store *s, uint32_t taps, struct tap (*make)(uint32_t
 	struct tariff *tariff;
 	struct txn t;
 
-	must(tariff_compile("tariffs/packs/ganzhou", NULL, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &tariff) == 0 && txn_begin(s, true, &t) == 0);
+	must(tariff_compile("tariffs/packs/ganzhou", fault_tell, NULL, &blob, &bytes) == 0 && tariff_open(blob, bytes, &tariff) == 0 && txn_begin(s, true, &t) == 0);
 	be64_put(head, (uint64_t)tariff_valid_from_ms(tariff));
 	day_open_init(&t, DAY);
 	event_put(&t, EVENT_TARIFF, head, sizeof(head), blob, bytes);

@@ -16,12 +16,6 @@
 #define RIDERS 4096
 #define RIDES 200000
 
-static void to_stderr(void *arg, const char *text)
-{
-	(void)arg;
-	fprintf(stderr, "%s\n", text);
-}
-
 /* ---- rate ---------------------------------------------------------------------------------------------- */
 
 /* A quota beside the pack's own rules, so that one is counted: elders ride free 120 times a month, then half. */
@@ -38,7 +32,7 @@ static struct tariff *ganzhou(void **ret_blob)
 	struct tariff *t = NULL;
 	size_t bytes;
 
-	must(tariff_compile_with("tariffs/packs/ganzhou", &with, to_stderr, NULL, ret_blob, &bytes) == 0 && tariff_open(*ret_blob, bytes, &t) == 0);
+	must(tariff_compile_with("tariffs/packs/ganzhou", &with, fault_tell, NULL, ret_blob, &bytes) == 0 && tariff_open(*ret_blob, bytes, &t) == 0);
 	return t;
 }
 
@@ -201,9 +195,9 @@ static void bench_compile(void)
 		int run = 0;
 		void *blob;
 
-		must(tariff_compile(dir, to_stderr, NULL, &blob, &bytes) == 0);
+		must(tariff_compile(dir, fault_tell, NULL, &blob, &bytes) == 0);
 		ms[i] = (cpu_now() - from) * 1e3;
-		must(tariff_open(blob, bytes, &t) == 0 && tariff_run_cases(dir, t, to_stderr, NULL, &run) == 0 && run == 1);
+		must(tariff_open(blob, bytes, &t) == 0 && tariff_run_cases(dir, t, fault_tell, NULL, &run) == 0 && run == 1);
 		snprintf(more, sizeof(more), ",\"lines\":%zu,\"rules\":%zu,\"bytes\":%zu", tariff_line_count(t), tariff_rule_count(t) - 1, bytes);
 		tariff_close(t);
 		free(blob);

@@ -101,6 +101,7 @@ static void made_roll(struct made *m)
 {
 	memset(m, 0, sizeof(*m));
 	m->row.day = DAY0 + (int32_t)below(10000) - 5000;
+	m->row.before = below(3) == 0 ? DAY_NONE : m->row.day - 1 - (int32_t)below(below(2) ? 3 : 4000);
 	cards_roll(m);
 	rides_roll(m);
 	state_roll(&m->state, ridden_near_ms(m->row.day));
@@ -115,6 +116,8 @@ static void same_row(struct made *m, struct ridden *r)
 	struct rider_state back;
 	struct ridden again = ridden_again(r->person, r->day, r->val, r->bytes, r->count_at);
 
+	assert_int_equal(r->before, m->row.before);
+	assert_int_equal(again.before, m->row.before);
 	assert_int_equal(r->cards, m->row.cards);
 	assert_true(again.cards == r->cards && again.card_at == r->card_at && again.state_at == r->state_at);
 	for (uint32_t i = 0; i < r->cards; i++) {
@@ -215,19 +218,19 @@ static void digits_plain(uint64_t person, uint8_t ret_pan[10])
 static void own_number(uint64_t person)
 {
 	struct ridden_card card = { .highest = 7, .day = DAY0 }, back;
-	struct ridden_row row = { .person = person, .day = DAY0, .card = &card, .cards = 1 };
+	struct ridden_row row = { .person = person, .day = DAY0, .before = DAY_NONE, .card = &card, .cards = 1 };
 	uint8_t bytes[512];
 	struct ridden r;
 	size_t n;
 
 	digits_plain(person, card.pan);
 	n = ridden_encode(&row, bytes);
-	assert_int_equal(n, 6);
+	assert_int_equal(n, 7);
 	assert_true(ridden_open(person, DAY0, bytes, n, &r));
 	back = ridden_card_at(&r, 0);
 	assert_memory_equal(back.pan, card.pan, sizeof(card.pan));
 	card.pan[below(10)] ^= (uint8_t)(1u << below(8));	/* no digit, maybe: another number */
-	assert_int_equal(ridden_encode(&row, bytes), 16);
+	assert_int_equal(ridden_encode(&row, bytes), 17);
 }
 
 static void a_number_that_is_its_persons_handle_is_known_by_all_its_digits(void **state)
@@ -252,9 +255,9 @@ static void a_number_that_is_its_persons_handle_is_known_by_all_its_digits(void 
 /* docs/store.md has these bytes. */
 static void the_example_of_the_manual_is_such_a_row(void **state)
 {
-	static const char want[] = "01FF5FB8C9055BF33B9D9D03B401320CA3F601C801A6B80312805F59010802BE87A813040100012C0205A6B8034280000000010000ABCD"
+	static const char want[] = "0201FF5FB8C9055BF33B9D9D03B401320CA3F601C801A6B80312805F59010802BE87A813040100012C0205A6B8034280000000010000ABCD"
 				   "0205E081094280000000010000ABCE00";
-	struct made m = { .row = { .day = DAY0, .cards = 1, .rides = 2, .state = &m.state, .card = m.card, .ride = m.ride } };
+	struct made m = { .row = { .day = DAY0, .before = DAY0 - 1, .cards = 1, .rides = 2, .state = &m.state, .card = m.card, .ride = m.ride } };
 	struct rider_state s = { .last_vehicle = 0x5BF33B9D, .window_rule = 0x9D03, .window_dearest_fen = 90, .prev_line = 0x320CA3F6, .prev_flags = 1,
 				 .prev_published_fen = 100, .other_vehicle = 0x12805F59, .acc = { { 0x0802, 20251103, 0, 2 } } };
 	char text[1024];
@@ -281,6 +284,175 @@ static void the_example_of_the_manual_is_such_a_row(void **state)
 	n = ridden_encode(&m.row, out);
 	hex_encode(out, n, text);
 	assert_string_equal(text, want);
+}
+
+/* ---- in the store -------------------------------------------------------------------------------------------- */
+
+static size_t bytes_before_format_6(uint8_t *bytes, size_t n)
+{
+	uint64_t ago;
+	size_t used = varnum_get(bytes + 1, n - 1, &ago);
+
+	bytes[0] = (uint8_t)((bytes[0] & 0x80) | 1);
+	memmove(bytes + 1, bytes + 1 + used, n - 1 - used);
+	return n - used;
+}
+
+static void key_before_format_6(uint64_t person, int32_t day, uint8_t ret[RIDDEN_KEY_BYTES])
+{
+	be64_put(ret, person);
+	be32_put(ret + 8, (uint32_t)day ^ 0x80000000u);
+}
+
+#define PERSONS 40
+#define SOME_DAYS 30
+#define OLD_DAYS 12
+struct books { bool rode[PERSONS][SOME_DAYS]; size_t rows, persons; uint64_t person; int32_t day, stop; };
+
+/* Each second is a registered person's handle. */
+static uint64_t handle(unsigned i) { return (uint64_t)(i + 1) * 0x0123456789ABCDu | (uint64_t)(i % 2) << 63; }
+
+/* Days in turn, as clears make them; up to OLD_DAYS as those of format 5 did. */
+static void books_write(struct txn *t, struct books *b)
+{
+	for (int32_t d = 0; d < SOME_DAYS; d++)
+		for (unsigned i = 0; i < PERSONS; i++) {
+			struct ridden_ride ride = { .time_ms = ridden_near_ms(DAY0 + d), .flags = RIDDEN_RATED };
+			struct ridden_row row = { .person = handle(i), .day = DAY0 + d, .before = DAY_NONE, .ride = &ride, .rides = 1 };
+			uint8_t at[RIDDEN_KEY_BYTES], bytes[1024], last[8], day[4];
+			struct ridden before;
+			size_t n;
+
+			b->rode[i][d] = i > 0 && below(i) < 8;		/* some seldom, one never */
+			if (!b->rode[i][d])
+				continue;
+			be64_put(ride.key + 10, (uint64_t)ride.time_ms);
+			if (ridden_before(t, handle(i), DAY0 + d - 1, &before))
+				row.before = before.day;
+			n = ridden_encode(&row, bytes);
+			if (d < OLD_DAYS) {
+				key_before_format_6(handle(i), DAY0 + d, at);
+				txn_put(t, DB_RIDDEN, at, sizeof(at), bytes, bytes_before_format_6(bytes, n));
+				continue;
+			}
+			ridden_key(handle(i), DAY0 + d, at);
+			txn_put(t, DB_PERSON_DAY, at, sizeof(at), bytes, n);
+			be64_put(last, handle(i));
+			be32_put(day, (uint32_t)(DAY0 + d) ^ 0x80000000u);
+			txn_put(t, DB_PERSON_LAST, last, sizeof(last), day, sizeof(day));
+		}
+}
+
+static int row_seen(void *arg, struct ridden *row)
+{
+	struct books *b = arg;
+	unsigned i = 0;
+
+	while (i < PERSONS && handle(i) != row->person)
+		i++;
+	assert_true(i < PERSONS && row->day >= DAY0 && row->day < DAY0 + SOME_DAYS && b->rode[i][row->day - DAY0]);
+	assert_true(b->person != row->person || row->day > b->day);	/* one after the other */
+	b->persons += b->person != row->person;
+	b->person = row->person;
+	b->day = row->day;
+	b->rows++;
+	return row->day == b->stop ? 7 : 0;
+}
+
+static void person_asked(struct txn *t, struct books *b, unsigned i, int32_t d)
+{
+	int32_t newest = d;
+	struct ridden row;
+	size_t rows = 0;
+
+	while (newest >= 0 && !b->rode[i][newest])
+		newest--;
+	assert_int_equal(ridden_before(t, handle(i), DAY0 + d, &row), newest >= 0);
+	if (newest >= 0)
+		assert_true(row.person == handle(i) && row.day == DAY0 + newest);
+	for (int32_t k = 0; k <= d; k++)
+		rows += b->rode[i][k];
+	b->rows = 0;
+	b->person = 0;
+	b->stop = DAY_NONE;
+	assert_int_equal(ridden_each(t, handle(i), DAY0 + d, row_seen, b), 0);
+	assert_int_equal(b->rows, rows);
+	b->rows = 0;
+	b->person = 0;
+	b->stop = newest >= 0 ? DAY0 + newest : DAY_NONE;
+	assert_int_equal(ridden_each(t, handle(i), INT32_MAX, row_seen, b), newest >= 0 ? 7 : 0);
+	assert_true(newest < 0 || b->rows == rows);
+}
+
+static void a_persons_days_are_found_whether_they_lie_by_day_or_by_person(void **state)
+{
+	static struct books b;
+	size_t rows = 0, persons = 0;
+	struct house h;
+	struct txn t;
+
+	(void)state;
+	house_open(&h);
+	assert_int_equal(txn_begin(h.store, true, &t), 0);
+	books_write(&t, &b);
+	assert_int_equal(txn_commit(&t), 0);
+	assert_int_equal(txn_begin(h.store, false, &t), 0);
+	for (int round = 0; round < 3; round++) {
+		t.rising = round == 2;		/* places are kept */
+		for (unsigned i = 0; i < PERSONS; i++)
+			for (int32_t d = round == 0 ? 0 : SOME_DAYS - 2; d < SOME_DAYS; d++)
+				person_asked(&t, &b, i, d);
+	}
+	for (unsigned i = 0; i < PERSONS; i++) {
+		bool any = false;
+
+		for (int32_t d = 0; d < SOME_DAYS; d++) {
+			rows += b.rode[i][d];
+			any = any || b.rode[i][d];
+		}
+		persons += any;
+	}
+	b.rows = b.persons = 0;
+	b.person = 0;
+	b.stop = DAY_NONE;
+	assert_int_equal(ridden_everyone(&t, INT32_MAX, row_seen, &b), 0);
+	assert_int_equal(b.rows, rows);
+	assert_int_equal(b.persons, persons);
+	assert_int_equal(t.error, 0);
+	txn_abort(&t);
+	house_close(&h);
+}
+
+/* All that lies by day, as a store of format 5 has it. */
+static void persons_as_before(struct house *h)
+{
+	struct { uint8_t key[RIDDEN_KEY_BYTES], *bytes; size_t n; } row[256];
+	size_t count = 0;
+	struct iter it;
+	struct txn t;
+
+	assert_int_equal(txn_begin(h->store, true, &t), 0);
+	iter_open(&t, DB_PERSON_DAY, NULL, 0, &it);
+	while (iter_next(&it)) {
+		assert_true(count < sizeof(row) / sizeof(row[0]) && it.key_bytes == RIDDEN_KEY_BYTES);
+		memcpy(row[count].key, it.key, it.key_bytes);
+		row[count].bytes = malloc(it.val_bytes);
+		assert_non_null(row[count].bytes);
+		memcpy(row[count].bytes, it.val, it.val_bytes);
+		row[count++].n = it.val_bytes;
+	}
+	iter_close(&it);
+	assert_true(count > 0);
+	while (count-- > 0) {
+		uint8_t at[RIDDEN_KEY_BYTES];
+
+		key_before_format_6(be64_get(row[count].key + 4), (int32_t)(be32_get(row[count].key) ^ 0x80000000u), at);
+		txn_put(&t, DB_RIDDEN, at, sizeof(at), row[count].bytes, bytes_before_format_6(row[count].bytes, row[count].n));
+		txn_del(&t, DB_PERSON_DAY, row[count].key, sizeof(row[count].key));
+		txn_del(&t, DB_PERSON_LAST, row[count].key + 4, 8);
+		free(row[count].bytes);
+	}
+	assert_int_equal(txn_commit(&t), 0);
 }
 
 /* ---- counters ------------------------------------------------------------------------------------------------ */
@@ -505,9 +677,30 @@ static void the_highest_counter_is_carried_over_days_that_the_card_does_not_see(
 	house_close(&h);
 }
 
+static void days_of_format_5_are_cleared_after_and_recomputed_as_they_lie(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	elders_add(&h);
+	sent_and_judged(&h, 50, 1, VERDICT_ACCEPTED);
+	sent_and_judged(&h, 51, 2, VERDICT_ACCEPTED);
+	persons_as_before(&h);
+	all_holds(&h);
+	sent_and_judged(&h, 50, 3, VERDICT_COUNTER_REPEATED);	/* known by a day that lies by person */
+	sent_and_judged(&h, 52, 1, VERDICT_ACCEPTED);
+	sent_and_judged(&h, 51, 4, VERDICT_COUNTER_REPEATED);
+	sent_and_judged(&h, 53, 1, VERDICT_ACCEPTED);
+	all_holds(&h);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_persons_days_are_found_whether_they_lie_by_day_or_by_person),
+		cmocka_unit_test(days_of_format_5_are_cleared_after_and_recomputed_as_they_lie),
 		cmocka_unit_test(a_row_comes_back_as_it_was_and_a_cut_one_is_refused),
 		cmocka_unit_test(a_damaged_row_never_reads_beyond_itself),
 		cmocka_unit_test(a_number_that_is_its_persons_handle_is_known_by_all_its_digits),

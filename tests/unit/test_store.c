@@ -1,5 +1,5 @@
 /* The store and the inbox: one writer, sticky errors, what was committed survives a kill, versions by position. */
-#include "clearing/clearing.h"
+#include "clearing/ridden.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <lmdb.h>
 
 #define MAP_BYTES (64u << 20)
 static char dir[64];
@@ -152,6 +153,49 @@ static int reopened(uint32_t format, bool read_only)
 	return ret;
 }
 
+/* As the one before left it: what came with format 6 is not there. */
+static void databases_of_format_6_drop(void)
+{
+	static const char *const name[] = { "person_day", "person_last" };
+	MDB_env *env;
+	MDB_txn *t;
+	MDB_dbi dbi;
+
+	store_close(store);
+	store = NULL;
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(mdb_env_set_maxdbs(env, 64), 0);
+	assert_int_equal(mdb_env_open(env, dir, 0, 0640), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &t), 0);
+	for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		assert_int_equal(mdb_dbi_open(t, name[i], 0, &dbi), 0);
+		assert_int_equal(mdb_drop(t, dbi, 1), 0);
+	}
+	assert_int_equal(mdb_txn_commit(t), 0);
+	mdb_env_close(env);
+}
+
+static void a_store_of_format_5_is_read_without_the_databases_that_came_later(void **state)
+{
+	struct ridden row;
+	struct txn t;
+
+	(void)state;
+	assert_int_equal(reopened(5, true), 0);		/* told so; what it lacks is taken from it now */
+	databases_of_format_6_drop();
+	assert_int_equal(store_open(dir, true, MAP_BYTES, &store), 0);
+	assert_int_equal(txn_begin(store, false, &t), 0);
+	assert_false(txn_any(&t, DB_PERSON_DAY) || txn_any(&t, DB_PERSON_LAST) || ridden_any(&t));
+	assert_false(ridden_before(&t, 1, INT32_MAX, &row));
+	assert_int_equal(t.error, 0);
+	txn_abort(&t);
+	store_close(store);
+	assert_int_equal(store_open(dir, false, MAP_BYTES, &store), 0);	/* written again, it has them */
+	assert_int_equal(txn_begin(store, true, &t), 0);
+	txn_put(&t, DB_PERSON_DAY, "key", 3, "", 0);
+	assert_int_equal(txn_commit(&t), 0);
+}
+
 static void a_store_of_another_format_is_refused_and_told_which_way(void **state)
 {
 	(void)state;
@@ -161,9 +205,10 @@ static void a_store_of_another_format_is_refused_and_told_which_way(void **state
 	begin_again(state);
 	assert_int_equal(reopened(2, true), CLEARING_E_OLDER);
 	begin_again(state);
-	assert_int_equal(reopened(6, false), CLEARING_E_NEWER);
+	assert_int_equal(reopened(7, false), CLEARING_E_NEWER);
 	begin_again(state);
 	assert_int_equal(reopened(2, false), 0);
+	assert_int_equal(reopened(5, false), 0);
 	assert_int_equal(reopened(4, false), 0);
 	assert_int_equal(reopened(3, false), 0);
 	assert_int_equal(reopened(3, true), 0);
@@ -473,6 +518,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_transaction_remembers_its_first_error, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_writer_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_latest_version_at_a_position_is_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_store_of_format_5_is_read_without_the_databases_that_came_later, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_store_of_another_format_is_refused_and_told_which_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_committed_survives_kill_9, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_day_is_cut_once_and_the_next_is_open, set_up, tear_down),
