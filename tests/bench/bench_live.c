@@ -147,7 +147,7 @@ static void image_read(struct file *f)
 	struct image_head head;
 	struct image_in *in = NULL;
 	struct live *l = NULL;
-	uint64_t seq;
+	uint64_t seq = 0;
 
 	must(lseek(f->fd, 0, SEEK_SET) == 0 && live_new(&l) == 0 && image_open(f->fd, &head, &in) == NULL);
 	must(live_image_read(l, in, head.day, &seq, event) == NULL && seq == 1);
