@@ -60,18 +60,21 @@ static void number_from(uint8_t *from, unsigned bytes, unsigned last, unsigned w
 }
 
 /* A number goes with its last byte first into a field of so many bytes, as little-endian machines have it: others do not come here. What it is at
- * most is all its bytes can say, or all but the first bit, which then is to be zero. */
+ * most is all its bytes can say, or all but the first bits, which then are to be zero. */
 static void number_make(struct making *m, unsigned to, unsigned bytes, uint64_t max)
 {
 	uint8_t type = m->p[m->at];
 	unsigned head = type > 0x7F, value = m->at + head, width = head ? 1u << type % 4 : 1;
 	uint64_t says = head && width <= bytes ? UINT64_MAX >> (64 - 8 * width) : 0;
 	struct tap_move *move;
+	uint8_t low = 0x7F;
 
-	m->fits = !head || (type >= 0xCC && type <= 0xCF && width <= bytes && says / 2 <= max);
+	while (low > max)
+		low >>= 1;
+	m->fits = head ? type >= 0xCC && type <= 0xCF && width <= bytes && says / 2 <= max : type <= low;
 	if (!m->fits)
 		return;
-	m->form->mask[m->at] = head ? 0xFF : 0x80;
+	m->form->mask[m->at] = head ? 0xFF : (uint8_t)~low;
 	if (says > max)
 		m->form->mask[value] = 0x80;
 	m->at = value + width;
