@@ -47,7 +47,7 @@ OBJ_TOOLS := $(call obj,$(call src,tools) $(call src,tools/sim))
 ARCHIVES := $(O)/libclearing.a $(O)/libvalidator.a $(O)/libtariffs.a $(O)/libkeys.a
 # libqfval: what a terminal links, position independent; the static one is one object that shows only qfv_ names.
 QFVAL_SRC := $(addprefix validator/,qfval.c qfval_gate.c qfval_link.c qfval_download.c batch.c card.c cursor.c frame.c gate.c hotlist.c messages.c spool.c tap.c \
-	tap_codec.c tap_like.c tlv.c uplink.c) $(call src,tariffs) keys/digest.c keys/mac.c keys/sm4_block.c
+	tap_codec.c tlv.c uplink.c) $(call src,tariffs) keys/digest.c keys/mac.c keys/sm4_block.c
 QFVAL := $(B)/libqfval.so.1 $(B)/libqfval.a
 PROGRAMS := $(if $(wildcard clearing/main.c),$(B)/clearingd) $(if $(wildcard validator/main.c),$(B)/validatord) $(B)/qingfen
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/%,$(wildcard tests/unit/test_*.c))

@@ -149,7 +149,7 @@ static int batches_part(struct job *own, void *arg, unsigned part)
 {
 	const struct collecting *c = arg;
 	unsigned parts = parts_wanted(own->count, PART_RECORDS_MIN);
-	size_t from = own->count / parts * part, to = part + 1 == parts ? own->count : own->count / parts * (part + 1);
+	size_t from = slice(own->count, parts, part), to = slice(own->count, parts, part + 1);
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < c->count; i++)

@@ -468,7 +468,7 @@ int rerate_try(struct store *s, uint64_t person, int32_t from, int32_t to, struc
 /* Cleared rows, read; how they lie in the store: rows.h. */
 /* Key of a row. key: business key, or the content's digest for CLEARED_OTHER. */
 void row_key(int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BYTES], uint16_t nth, uint8_t ret[CLEARED_KEY_BYTES]);
-int32_t row_day(const uint8_t key[CLEARED_KEY_BYTES]);
+int32_t row_day(const uint8_t key[4]);		/* the day that a key begins with */
 /* One row. ret->raw points into the inbox and is good until the transaction ends. False: there is none, or txn.error is set. */
 bool row_get(struct txn *t, const uint8_t key[CLEARED_KEY_BYTES], struct cleared *ret);
 

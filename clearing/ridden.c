@@ -334,8 +334,6 @@ static void key_5(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES
 	be32_put(ret_key + 8, (uint32_t)day ^ 0x80000000u);
 }
 
-static int32_t day_of(const uint8_t *p) { return (int32_t)(be32_get(p) ^ 0x80000000u); }
-
 static bool before_5(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
 {
 	uint8_t key[RIDDEN_KEY_BYTES];
@@ -345,7 +343,7 @@ static bool before_5(struct txn *t, uint64_t person, int32_t day, struct ridden 
 
 	key_5(person, day, key);
 	return txn_any(t, DB_RIDDEN) && txn_get_last_at(t, DB_RIDDEN, key, sizeof(key), 8, &found, &val, &n) &&
-	       row_take(t, person, day_of(found + 8), val, n, ret);
+	       row_take(t, person, row_day(found + 8), val, n, ret);
 }
 
 /* The day of the person's newest row; false: none, or only of days up to format 5. */
@@ -361,7 +359,7 @@ static bool last_day(struct txn *t, uint64_t person, int32_t *ret)
 		return false;
 	if (n != 4)
 		t->error = CLEARING_E_STORE;
-	*ret = n == 4 ? day_of(val) : DAY_NONE;
+	*ret = n == 4 ? row_day(val) : DAY_NONE;
 	return n == 4;
 }
 
@@ -477,7 +475,7 @@ bool ridden_stored(struct txn *t, const uint8_t key[RIDDEN_KEY_BYTES], const voi
 
 	if (txn_any(t, DB_PERSON_LAST) && txn_get(t, DB_PERSON_DAY, key, RIDDEN_KEY_BYTES, &stored, &bytes))
 		return bytes == n && memcmp(stored, val, n) == 0;
-	key_5(be64_get(key + 4), day_of(key), old);
+	key_5(be64_get(key + 4), row_day(key), old);
 	return t->error == 0 && txn_get(t, DB_RIDDEN, old, sizeof(old), &stored, &bytes) && rest_of(stored, bytes, &at_stored) && rest_of(val, n, &at) &&
 	       bytes - at_stored == n - at && memcmp((const uint8_t *)stored + at_stored, p + at, n - at) == 0 &&
 	       ((*(const uint8_t *)stored ^ p[0]) & RIDDEN_NO_STATE) == 0;

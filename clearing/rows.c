@@ -20,7 +20,7 @@ void row_key(int32_t day, enum cleared_class class, const uint8_t key[TAP_KEY_BY
 	be16_put(ret + 5 + TAP_KEY_BYTES, nth);
 }
 
-int32_t row_day(const uint8_t key[CLEARED_KEY_BYTES]) { return (int32_t)(be32_get(key) ^ 0x80000000u); }
+int32_t row_day(const uint8_t key[4]) { return (int32_t)(be32_get(key) ^ 0x80000000u); }
 
 /* ---- packed ---------------------------------------------------------------------------------------------------- */
 

@@ -126,15 +126,6 @@ int batch_check(const struct batch *b)
 	return batch_compare(b, &measured);
 }
 
-void batch_taps_decode(const struct batch *b, struct batch_taps *ret)
-{
-	static _Thread_local struct tap_forms forms;
-	const char *field;
-
-	for (uint32_t i = 0; i < b->count; i++)
-		ret->good[i] = tap_like_read(&forms, b->tap[i].p, b->tap[i].n, &ret->tap[i], &field) == 0;
-}
-
 int batch_check_taps(const struct batch *b, const struct batch_taps *taps)
 {
 	static _Thread_local struct batch measured;

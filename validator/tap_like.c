@@ -335,3 +335,12 @@ int tap_like_read(struct tap_forms *forms, const uint8_t *p, size_t n, struct ta
 		s->credit++;
 	return s->count > 0 && n > 0 && forms_read(s, p, n, t) ? 0 : full_read(s, p, n, t, ret_field);
 }
+
+void batch_taps_decode(const struct batch *b, struct batch_taps *ret)
+{
+	static _Thread_local struct tap_forms forms;
+	const char *field;
+
+	for (uint32_t i = 0; i < b->count; i++)
+		ret->good[i] = tap_like_read(&forms, b->tap[i].p, b->tap[i].n, &ret->tap[i], &field) == 0;
+}
