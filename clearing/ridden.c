@@ -215,10 +215,8 @@ static bool count_get(const struct ridden *r, size_t *at, size_t bytes_min, uint
 	return true;
 }
 
-static bool body_check(struct ridden *r, size_t at)
+static bool cards_check(struct ridden *r, size_t at)
 {
-	int64_t after = ridden_near_ms(r->day);
-	struct ridden_ride ride;
 	struct ridden_card card;
 	const uint8_t *pan;
 
@@ -229,9 +227,22 @@ static bool body_check(struct ridden *r, size_t at)
 	for (uint32_t i = 0; i < r->cards; i++)
 		if (!card_read(r, &at, &card, &pan))
 			return false;
+	r->ride_at = at;
+	return true;
+}
+
+/* The records, which are then asked for in turn. */
+static bool rides_check(struct ridden *r)
+{
+	int64_t after = ridden_near_ms(r->day);
+	struct ridden_ride ride;
+	size_t at = r->ride_at;
+
 	if (!count_get(r, &at, 12, &r->rides))
 		return false;
-	r->ride_at = at;
+	r->next = at;
+	r->left = r->rides;
+	r->time_ms = after;
 	for (uint32_t i = 0; i < r->rides; i++, after = ride.time_ms)
 		if (!ride_get(r, &at, after, &ride))
 			return false;
@@ -248,29 +259,28 @@ static bool before_get(struct ridden *r, size_t *at)
 	return true;
 }
 
-bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
+bool ridden_open_head(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
 {
-	struct ridden r = { .person = person, .day = day, .val = val, .bytes = n };
 	struct rider_state state;
 	size_t at = 1, used;
 
-	r.version = n > 0 ? val[0] & (uint8_t)~RIDDEN_NO_STATE : 0;
-	if ((r.version != RIDDEN_VERSION && r.version != RIDDEN_VERSION_5) || !before_get(&r, &at))
+	*ret = (struct ridden){ .person = person, .day = day, .val = val, .bytes = n };
+	ret->version = n > 0 ? val[0] & (uint8_t)~RIDDEN_NO_STATE : 0;
+	if ((ret->version != RIDDEN_VERSION && ret->version != RIDDEN_VERSION_5) || !before_get(ret, &at))
 		return false;
 	if ((val[0] & RIDDEN_NO_STATE) == 0) {
 		used = rider_state_unpack(val + at, n - at, ridden_near_ms(day), &state);
 		if (used == 0)
 			return false;
-		r.state_at = at;
+		ret->state_at = at;
 		at += used;
 	}
-	if (!body_check(&r, at))
-		return false;
-	r.next = r.ride_at;
-	r.left = r.rides;
-	r.time_ms = ridden_near_ms(day);
-	*ret = r;
-	return true;
+	return cards_check(ret, at);
+}
+
+bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
+{
+	return ridden_open_head(person, day, val, n, ret) && rides_check(ret);
 }
 
 struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at)
@@ -320,7 +330,7 @@ bool ridden_next(struct ridden *r, struct ridden_ride *ret)
 
 static bool row_take(struct txn *t, uint64_t person, int32_t day, const void *val, size_t n, struct ridden *ret)
 {
-	bool sound = ridden_open(person, day, val, n, ret);
+	bool sound = ridden_open_head(person, day, val, n, ret);
 
 	if (!sound)
 		t->error = CLEARING_E_STORE;
@@ -363,16 +373,22 @@ static bool last_day(struct txn *t, uint64_t person, int32_t *ret)
 	return n == 4;
 }
 
-/* The row of a day that another row or the list of newest ones names: it is there. */
-static bool row_named(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
+/* The row of just that day, which many have of the day before a clear's; false: he has none among those by day. */
+static bool row_on(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
 {
 	uint8_t key[RIDDEN_KEY_BYTES];
 	const void *val;
 	size_t n;
 
 	ridden_key(person, day, key);
-	if (txn_get_rising(t, DB_PERSON_DAY, key, sizeof(key), &val, &n))
-		return row_take(t, person, day, val, n, ret);
+	return txn_any(t, DB_PERSON_DAY) && txn_get_rising(t, DB_PERSON_DAY, key, sizeof(key), &val, &n) && row_take(t, person, day, val, n, ret);
+}
+
+/* The row of a day that another row or the list of newest ones names: it is there. */
+static bool row_named(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
+{
+	if (row_on(t, person, day, ret))
+		return true;
 	if (t->error == 0 && before_5(t, person, day, ret) && ret->day == day)
 		return true;
 	t->error = t->error != 0 ? t->error : CLEARING_E_STORE;
@@ -391,8 +407,13 @@ bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *r
 {
 	struct ridden row;
 	int32_t last;
-	bool found = last_day(t, person, &last) ? row_named(t, person, last, &row) : t->error == 0 && before_5(t, person, day, &row);
+	bool found;
 
+	if (row_on(t, person, day, ret))
+		return true;
+	if (t->error != 0)
+		return false;
+	found = last_day(t, person, &last) ? row_named(t, person, last, &row) : t->error == 0 && before_5(t, person, day, &row);
 	while (found && row.day > day) {
 		const struct ridden later = row;
 
@@ -424,7 +445,7 @@ int ridden_each(struct txn *t, uint64_t person, int32_t day, ridden_fn fn, void 
 	}
 	ret = ret != 0 ? ret : t->error;
 	while (ret == 0 && count > 0)
-		ret = fn(arg, &list[--count]);
+		ret = rides_check(&list[--count]) ? fn(arg, &list[count]) : (t->error = CLEARING_E_STORE);
 	free(list);
 	return ret;
 }

@@ -60,13 +60,14 @@ struct ridden {
 	size_t next; uint32_t left; int64_t time_ms;	/* ridden_next */
 };
 bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);	/* false: cut or damaged */
+bool ridden_open_head(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);	/* up to its records, which are not to be asked for */
 /* The same row again, by what the first opening said of it: it is not checked twice. Its records are not to be asked for. */
 struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at);
 struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i);
 bool ridden_card_of(const struct ridden *r, const uint8_t pan[10], struct ridden_card *ret);
 bool ridden_next(struct ridden *r, struct ridden_ride *ret);	/* the records in turn */
 
-/* The person's newest row of that day or before it. False: none; a damaged one sets txn.error. */
+/* The person's newest row of that day or before it, opened up to its records. False: none; a damaged one sets txn.error. */
 bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *ret);
 bool ridden_any(struct txn *t);			/* some day left rows */
 /* The person's rows up to a day, the oldest first, until fn answers other than 0, which is returned; or the error. Everyone's: each person's
