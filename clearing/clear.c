@@ -13,9 +13,9 @@
 
 void job_done(struct job *j)
 {
-	for (size_t i = 0; i < PARTS_MAX; i++)
+	for (size_t i = 0; i < CLEAR_THREADS_MAX; i++)
 		results_free(j->part[i]);
-	for (size_t i = 0; i < PARTS_MAX; i++)
+	for (size_t i = 0; i < CLEAR_THREADS_MAX; i++)
 		alikes_free(j->alikes[i]);
 	results_free(j->results);
 	span_free(j, &j->works);

@@ -12,8 +12,10 @@
 #include "clearing/grown.h"
 #include "clearing/rows.h"
 
-#define PARTS_MAX 8
-#define CUTS_MAX (8 * PARTS_MAX)
+#define CLEAR_THREADS_MAX 8
+#define PARTS_PER_THREAD 16
+#define PARTS_MAX (CLEAR_THREADS_MAX * PARTS_PER_THREAD)
+#define CUTS_MAX PARTS_MAX
 #define SPARES 4
 #define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
 #define TOUCHED 128			/* records ahead of a walk: as many as stay in the processor's cache with all that is asked of them */
@@ -90,8 +92,9 @@ struct job {
 	struct partner_event { bool bank_cards; char partner[17], name[65]; const uint8_t *p; size_t n; } *partner; size_t partner_count;
 	struct coded *coded; size_t coded_count;	/* records that speak for a code, by code */
 	struct said *said; size_t said_count, said_space;	/* answers of the day; settled: by record, one each */
-	struct alikes *alikes[PARTS_MAX];	/* of each part that collected */
-	struct results *results, *part[PARTS_MAX];	/* of all; of each part that rated: a record names its part's, which names the same of all */
+	struct alikes *alikes[CLEAR_THREADS_MAX];	/* of each thread that collected */
+	struct results *results, *part[CLEAR_THREADS_MAX];	/* of all; of each thread that rated: a record names its thread's, which names the same of all */
+	unsigned thread;		/* which it is, in a part or piece */
 	struct fold *fold;
 	struct sink *sink; size_t put;	/* NULL: of a trial, whose persons' rows go nowhere (rerate.c); put: rows since the last checkpoint */
 	struct clear_stats stats;
@@ -109,6 +112,7 @@ int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person,
  * is, with a transaction of its own; what it changes in it is lost. 0, or the first part's error. */
 typedef int (*part_fn)(struct job *own, void *arg, unsigned part);
 unsigned parts_wanted(size_t count, size_t least);
+unsigned parts_threads(size_t parts);		/* how many threads so many parts are made by */
 static inline size_t slice(size_t count, unsigned parts, unsigned part) { return part == parts ? count : count / parts * part; }	/* where a part begins */
 int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg) CLEARING_MUST_CHECK;
 /* Pieces 0 to count - 1, each made by some thread and then taken by the caller's, in their order. A tool is a thread's own and goes from

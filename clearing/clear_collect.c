@@ -154,7 +154,7 @@ static int batches_part(struct job *own, void *arg, unsigned part)
 
 	for (size_t i = 0; ret == 0 && i < c->count; i++)
 		if (own->source[i].first >= from && own->source[i].first < to)
-			ret = batch_read(own, &own->source[i], own->alikes[part]);
+			ret = batch_read(own, &own->source[i], own->alikes[own->thread]);
 	return ret != 0 ? ret : own->txn.error;
 }
 
@@ -383,11 +383,11 @@ static int memory_take(struct collecting *c)
 
 static int alikes_take(struct job *j)
 {
-	unsigned parts = parts_wanted(j->count, PART_RECORDS_MIN);
+	unsigned threads = parts_threads(parts_wanted(j->count, PART_RECORDS_MIN));
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && i < parts; i++)
-		ret = alikes_new(j->count / parts, &j->alikes[i]);
+	for (unsigned i = 0; ret == 0 && i < threads; i++)
+		ret = alikes_new(j->count / threads, &j->alikes[i]);
 	return ret;
 }
 

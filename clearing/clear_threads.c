@@ -1,12 +1,13 @@
 /*
- * clear_threads - a stage of the clear by several threads. What is made does not depend on how many there are: either each
- * thread has a part of a list, cut where nothing goes over the cut, and what the parts leave is put together in their
+ * clear_threads - a stage of the clear by several threads. What is made does not depend on how many there are: either a list
+ * is cut into parts where nothing goes over the cut, threads take them, and what the parts leave is put together in their
  * order; or pieces are made by whoever is free and taken one after the other.
  */
 #include "clearing/clear.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,74 +16,98 @@ static unsigned threads_set;
 
 void clear_threads(unsigned threads) { threads_set = threads; }
 
-unsigned parts_wanted(size_t count, size_t least)
+unsigned parts_threads(size_t parts)
 {
 	long processors = threads_set > 0 ? (long)threads_set : sysconf(_SC_NPROCESSORS_ONLN);
-	size_t n = processors < 1 ? 1 : processors > PARTS_MAX ? PARTS_MAX : (size_t)processors;
+	size_t n = processors < 1 ? 1 : processors > CLEAR_THREADS_MAX ? CLEAR_THREADS_MAX : (size_t)processors;
 
-	return (unsigned)(count / least < n ? count / least + 1 : n);
+	return (unsigned)(parts < n ? parts : n);
+}
+
+unsigned parts_wanted(size_t count, size_t least)
+{
+	size_t most = count / least + 1, parts = (size_t)parts_threads(most) * PARTS_PER_THREAD;
+
+	return (unsigned)(parts < most ? parts : most);
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
 
-struct worker { struct job job; part_fn fn; void *arg; unsigned nth; int result; bool started; pthread_t thread; };
+/* The first parts are the threads' own; the others are whose who is free, for no two processors are as fast as each other. */
+struct crew { struct job *job; part_fn fn; void *arg; unsigned parts; atomic_uint next; int result[PARTS_MAX]; };
+struct worker { struct job job; struct crew *crew; bool started; pthread_t thread; };
 
-static void *part_run(void *arg)
+/* The job as it is, but for what is the thread's. */
+static void job_again(struct job *own, const struct job *j)
 {
-	struct worker *p = arg;
+	const struct job before = *own;
 
-	p->result = p->fn(&p->job, p->arg, p->nth);
-	if (p->result == 0)
-		p->result = p->job.txn.error;
+	*own = *j;
+	own->txn = before.txn;
+	memcpy(own->spare, before.spare, sizeof(own->spare));
+	own->thread = before.thread;
+}
+
+static void *worker_run(void *arg)
+{
+	struct worker *w = arg;
+	struct crew *c = w->crew;
+
+	for (unsigned part = w->job.thread; part < c->parts; part = atomic_fetch_add(&c->next, 1)) {
+		job_again(&w->job, c->job);
+		c->result[part] = c->fn(&w->job, c->arg, part);
+		if (c->result[part] == 0)
+			c->result[part] = w->job.txn.error;
+	}
 	return NULL;
 }
 
-static int parts_start(struct worker *part, unsigned parts)
+static void workers_start(struct worker *worker, unsigned threads)
 {
-	for (unsigned i = 1; i < parts; i++)
-		part[i].started = pthread_create(&part[i].thread, NULL, part_run, &part[i]) == 0;
-	for (unsigned i = 0; i < parts; i++)
-		if (!part[i].started)
-			part_run(&part[i]);
-	for (unsigned i = 1; i < parts; i++)
-		if (part[i].started)
-			pthread_join(part[i].thread, NULL);
-	for (unsigned i = 0; i < parts; i++)
-		if (part[i].result != 0)
-			return part[i].result;
-	return 0;
+	for (unsigned i = 1; i < threads; i++)
+		worker[i].started = pthread_create(&worker[i].thread, NULL, worker_run, &worker[i]) == 0;
+	for (unsigned i = 0; i < threads; i++)
+		if (!worker[i].started)
+			worker_run(&worker[i]);
+	for (unsigned i = 1; i < threads; i++)
+		if (worker[i].started)
+			pthread_join(worker[i].thread, NULL);
 }
 
 int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 {
-	struct worker part[PARTS_MAX];
+	struct crew c = { .job = j, .fn = fn, .arg = arg, .parts = parts };
+	struct worker worker[CLEAR_THREADS_MAX] = { 0 };
+	unsigned threads = parts_threads(parts);
 	int ret = 0;
 
-	for (unsigned i = 0; i < parts; i++) {
-		part[i] = (struct worker){ .job = *j, .fn = fn, .arg = arg, .nth = i };
-		part[i].job.txn = (struct txn){ 0 };
-		memset(part[i].job.spare, 0, sizeof(part[i].job.spare));
+	atomic_init(&c.next, threads);
+	for (unsigned i = 0; i < threads; i++) {
+		worker[i].job.thread = i;
+		worker[i].crew = &c;
 	}
 	for (unsigned i = 0; i < SPARES; i++)		/* each has some of what was kept, and the job what comes back */
-		part[i % parts].job.spare[i / parts] = j->spare[i];
+		worker[i % threads].job.spare[i / threads] = j->spare[i];
 	memset(j->spare, 0, sizeof(j->spare));
-	for (unsigned i = 0; ret == 0 && i < parts; i++)
-		if ((ret = txn_begin(j->store, false, &part[i].job.txn)) == 0)
-			part[i].job.txn.rising = true;		/* of persons and card numbers, sorted */
+	for (unsigned i = 0; ret == 0 && i < threads; i++)
+		if ((ret = txn_begin(j->store, false, &worker[i].job.txn)) == 0)
+			worker[i].job.txn.rising = true;	/* of persons and card numbers, sorted */
 	if (ret == 0)
-		ret = parts_start(part, parts);
-	for (unsigned i = 0; i < parts; i++) {
-		txn_abort(&part[i].job.txn);
+		workers_start(worker, threads);
+	for (unsigned i = 0; i < threads; i++) {
+		txn_abort(&worker[i].job.txn);
 		for (unsigned k = 0; k < SPARES; k++)
-			span_free(j, &part[i].job.spare[k]);
+			span_free(j, &worker[i].job.spare[k]);
 	}
+	for (unsigned i = 0; ret == 0 && i < parts; i++)
+		ret = c.result[i];
 	return ret;
 }
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
 #define PIECES_PER_THREAD 12	/* made ahead of the one that is taken: some milliseconds, for which its maker may not have the processor */
-#define PIECES_MAX (PIECES_PER_THREAD * PARTS_MAX)
+#define PIECES_MAX (PIECES_PER_THREAD * CLEAR_THREADS_MAX)
 
 struct slot { void *piece; bool ready; int result; };
 struct pipe {
@@ -199,15 +224,15 @@ static void slots_free(struct pipe *q)
 int pieces_run(struct job *j, const struct pieces *by, void *arg, size_t count)
 {
 	struct pipe q = { .by = by, .arg = arg, .count = count };
-	unsigned parts = parts_wanted(count, 2);
+	unsigned threads = parts_threads(count / 2 + 1);
 	int ret;
 
-	q.slots = parts == 1 ? 1 : parts * PIECES_PER_THREAD;
+	q.slots = threads == 1 ? 1 : threads * PIECES_PER_THREAD;
 	ret = slots_new(&q);
 	pthread_mutex_init(&q.lock, NULL);
 	pthread_cond_init(&q.change, NULL);
 	if (ret == 0)
-		ret = parts_run(j, parts, pipe_part, &q);
+		ret = parts_run(j, threads, pipe_part, &q);
 	pthread_cond_destroy(&q.change);
 	pthread_mutex_destroy(&q.lock);
 	slots_free(&q);
