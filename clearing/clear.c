@@ -33,6 +33,7 @@ void job_done(struct job *j)
 	free(j->everyone.list);
 	free(j->asked);
 	free(j->adjust);
+	free(j->persons.p);
 	fold_free(j->fold);
 	refdata_free(j->ref);
 	txn_abort(&j->txn);

@@ -10,6 +10,7 @@
 #include "clearing/core/thin.h"
 #include "clearing/fold.h"
 #include "clearing/grown.h"
+#include "clearing/person_blocks.h"
 #include "clearing/rows.h"
 
 #define CLEAR_THREADS_MAX 8
@@ -73,7 +74,6 @@ struct bearer {				/* a card number of the day and whose it is now */
 	uint8_t pan[10]; uint16_t highest;	/* counter of any earlier day; 0 none */
 	int32_t day; uint64_t person;
 	const uint8_t *val; uint32_t val_bytes;	/* the person's row before this day, of that day; NULL none */
-	uint16_t count_at;		/* in it: of struct ridden */
 	uint16_t registration_bytes; const void *registration;	/* what makes it that person's; NULL: nobody registered it */
 	uint64_t registered_seq;	/* the event that brought that */
 };
@@ -97,6 +97,7 @@ struct job {
 	unsigned thread;		/* which it is, in a part or piece */
 	struct fold *fold;
 	struct sink *sink; size_t put;	/* NULL: of a trial, whose persons' rows go nowhere (rerate.c); put: rows since the last checkpoint */
+	struct person_block persons;	/* their rows, not in the sink yet */
 	struct clear_stats stats;
 	struct bearer *bearer;		/* by card number, those of each part that looked them up side by side */
 	int32_t cut_day; uint64_t cut_seq;	/* the last asked of seq_at_cut(); 0: none was */
@@ -241,12 +242,13 @@ int bearer_state(struct job *j, const struct work *w, struct rider_state *ret);	
 /* A person's row of this day, if it has one: of his records, as they were rated, and his state (NULL: as before). Added to rows, which go
  * into the sink in their order. The maker is a thread's own; free: NULL is fine. */
 struct ridden_maker;
-struct ridden_rows { uint8_t *p; size_t n, space; };	/* key, length 4, value, each */
+struct ridden_rows { uint8_t *p; size_t n, space; };	/* person 8, length 4, row, each */
 int ridden_maker_new(struct ridden_maker **ret);
 void ridden_maker_free(struct ridden_maker *m);
 int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct work *const *list, size_t count, const struct rider_state *state,
 		struct ridden_rows *to);
 int ridden_put(struct job *j, const struct ridden_rows *rows);
+int ridden_put_end(struct job *j);		/* those that wait to be put together with more */
 /* clear_sink.c: the store, written by a thread of its own. close: the result so far is 0: all is committed; and the rows' part of the day's
  * digest. 0, or the first error; what was not committed by then is not. */
 struct store_sink;

@@ -207,6 +207,8 @@ int clear_rate(struct job *j)
 		ret = persons_cut(j, &p);
 	if (ret == 0)
 		ret = pieces_run(j, &pieces, &p, p.pieces);
+	if (ret == 0)
+		ret = ridden_put_end(j);
 	for (unsigned i = 0; ret == 0 && i < CLEAR_THREADS_MAX && j->part[i] != NULL; i++)
 		ret = results_join(j->results, j->part[i]);
 	free(p.cut);

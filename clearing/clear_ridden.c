@@ -75,7 +75,6 @@ static int bearer_before(struct job *j, struct bearer *b)
 		b->day = row.day;
 		b->val = row.val;
 		b->val_bytes = (uint32_t)row.bytes;
-		b->count_at = (uint16_t)row.count_at;
 		known = ridden_card_of(&row, b->pan, &card);
 	}
 	if (known)
@@ -94,9 +93,7 @@ static bool bearer_row(struct job *j, const struct work *w, struct ridden *ret)
 
 	if (b == NULL)
 		return ridden_before(&j->txn, w->person, j->day.day - 1, ret);
-	if (b->val != NULL)
-		*ret = ridden_again(b->person, b->day, b->val, b->val_bytes, b->count_at);
-	return b->val != NULL;
+	return b->val != NULL && ridden_open_head(b->person, b->day, b->val, b->val_bytes, ret);	/* it was whole before */
 }
 
 int bearer_state(struct job *j, const struct work *w, struct rider_state *ret)
@@ -107,9 +104,8 @@ int bearer_state(struct job *j, const struct work *w, struct rider_state *ret)
 	if (!bearer_row(j, w, &row))
 		return j->txn.error;
 	if (row.state_at != 0)
-		rider_state_unpack(row.val + row.state_at, row.bytes - row.state_at, ridden_near_ms(row.day), ret);
-	else
-		state_load(j, w->person, row.day - 1, ret);
+		return ridden_row_state(&row, ret) ? 0 : CLEARING_E_STORE;
+	state_load(j, w->person, row.day - 1, ret);
 	return j->txn.error;
 }
 
@@ -302,19 +298,21 @@ static int rides_make(struct job *j, struct ridden_maker *m, struct work *const 
 	return ret;
 }
 
+#define ROW_HEAD_BYTES 12	/* of struct ridden_rows */
+
 static int row_add(struct ridden_rows *to, const struct ridden_row *row)
 {
-	uint8_t *wide = grown(to->p, &to->space, to->n + RIDDEN_KEY_BYTES + 4 + ridden_bytes_max(row), 1), *at;
+	uint8_t *wide = grown(to->p, &to->space, to->n + ROW_HEAD_BYTES + ridden_bytes_max(row), 1), *at;
 	size_t n;
 
 	if (wide == NULL)
 		return -ENOMEM;
 	to->p = wide;
 	at = to->p + to->n;
-	ridden_key(row->person, row->day, at);
-	n = ridden_encode(row, at + RIDDEN_KEY_BYTES + 4);
-	be32_put(at + RIDDEN_KEY_BYTES, (uint32_t)n);
-	to->n += RIDDEN_KEY_BYTES + 4 + n;
+	n = ridden_encode(row, at + ROW_HEAD_BYTES);
+	be64_put(at, row->person);
+	be32_put(at + 8, (uint32_t)n);
+	to->n += ROW_HEAD_BYTES + n;
 	return 0;
 }
 
@@ -340,18 +338,32 @@ int ridden_make(struct job *j, struct ridden_maker *m, uint64_t person, struct w
 	return row_add(to, &row);
 }
 
+int ridden_put_end(struct job *j)
+{
+	uint8_t key[RIDDEN_KEY_BYTES];
+	size_t rows = j->persons.rows;
+	int ret;
+
+	if (rows == 0)
+		return 0;
+	ridden_key(j->persons.first, j->day.day, key);
+	ret = j->sink->put(j->sink, DB_PERSON_DAY, key, sizeof(key), j->persons.p, j->persons.n);
+	person_block_empty(&j->persons);
+	return ret != 0 ? ret : rows_put(j, rows);
+}
+
 int ridden_put(struct job *j, const struct ridden_rows *rows)
 {
-	struct sink *sink = j->sink;
 	int ret = 0;
 
-	for (size_t at = 0, n; ret == 0 && sink != NULL && at < rows->n; at += RIDDEN_KEY_BYTES + 4 + n) {
-		const uint8_t *key = rows->p + at;
+	for (size_t at = 0, n; ret == 0 && j->sink != NULL && at < rows->n; at += ROW_HEAD_BYTES + n) {
+		uint64_t person = be64_get(rows->p + at);
 
-		n = be32_get(key + RIDDEN_KEY_BYTES);
-		ret = sink->put(sink, DB_PERSON_DAY, key, RIDDEN_KEY_BYTES, key + RIDDEN_KEY_BYTES + 4, n);
+		n = be32_get(rows->p + at + 8);
+		if (!person_block_takes(&j->persons, person, n))
+			ret = ridden_put_end(j);
 		if (ret == 0)
-			ret = rows_put(j, 1);
+			ret = person_block_add(&j->persons, person, rows->p + at + ROW_HEAD_BYTES, n);
 	}
 	return ret;
 }

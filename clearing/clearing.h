@@ -67,8 +67,8 @@ enum db {				/* named databases; keys in docs/store.md */
 	DB_CONTRACT,	/* seq u64 | row u16 -> first_fen i64, account u32, from u32, to u32, prefix 21, title 64: who bears lost first rides */
 	DB_OTHER,	/* seq u64 -> type u8: events that are no batches */
 	DB_BUNDLE,	/* day u32 | bundle u32 from 1 -> batches packed together (bundle.h); bundle 0 -> what is packed of the day */
-	DB_PERSON_DAY,	/* day u32 | person u64 -> rider state at that day's close, counters, records: clearing/ridden.h */
-	DB_PERSON_LAST,	/* person u64 -> day u32: of the person's newest row there */
+	DB_PERSON_DAY,	/* day u32 | first person u64 -> persons' rider states at that day's close, counters, records: clearing/person_blocks.h, clearing/ridden.h */
+	DB_PERSON_LAST,	/* first person u64 -> persons' newest days there: clearing/person_blocks.h */
 	DB_COUNT_
 };
 #define DAYS_KEPT 8	/* in struct txn: of DB_PERSON_DAY, places in so many days */
@@ -92,6 +92,7 @@ struct txn { struct store *store; MDB_txn *mdb; int error; bool write; struct ro
 	struct unpacked *unpacked;	/* packed.c: bundles read last */
 	struct wholes *wholes;		/* whole.c: thin batches read last */
 	bool keep;			/* what is read of batches from here on stays to the end; see inbox_open() */
+	struct entry_note { uint64_t person; size_t next; } *note, once;	/* of the entry found by txn_get_last_at(), for him who reads on in it; 0 at first and once the entry is another */
 	bool rising; struct last_at *last_at[2][DB_COUNT_ + DAYS_KEPT];	/* txn_get_last_at() is asked of rising keys: where it stands, kept. Not while writing */
 	MDB_cursor *next_at; enum db next_db; unsigned next_flags;	/* txn_put_next() */
 	uint64_t asked, any;		/* reading only: databases that were asked about, those of them that have a row */
@@ -111,7 +112,6 @@ void txn_del(struct txn *t, enum db db, const void *key, size_t key_bytes);	/* a
 bool txn_any(struct txn *t, enum db db);	/* the database has at least one row */
 /* true: found, bytes valid until the transaction ends or writes. */
 bool txn_get(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);
-bool txn_get_rising(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes);	/* from a place that is kept, as below */
 /* Cursor: iter_first(prefix) positions at the first key >= prefix; iter_next while keys start with it. */
 struct iter { MDB_cursor *cursor; struct txn *txn; uint8_t prefix[64]; size_t prefix_bytes;
 	const uint8_t *key; size_t key_bytes; const uint8_t *val; size_t val_bytes; bool on; };

@@ -21,13 +21,14 @@ struct compare_sink {
 static int compare_put(struct sink *sink, enum db db, const void *key, size_t key_bytes, const void *val, size_t val_bytes)
 {
 	struct compare_sink *s = (struct compare_sink *)(void *)sink;
-	bool found;
 	const void *stored;
+	uint64_t rows;
 	size_t n;
+	bool found;
 	int ret = 0;
 
-	if (db == DB_PERSON_DAY && ridden_stored(s->txn, key, val, val_bytes)) {
-		s->same[db]++;
+	if (db == DB_PERSON_DAY && ridden_stored(s->txn, key, val, val_bytes, &rows)) {
+		s->same[db] += rows;
 		return 0;
 	}
 	found = db != DB_PERSON_DAY && txn_get(s->txn, db, key, key_bytes, &stored, &n);
@@ -77,7 +78,7 @@ static uint64_t rows_of_day(struct txn *t, enum db db, int32_t day)
 /* Of a day cleared up to format 5 none lies by day, and each was looked for where it lies. */
 static bool persons_counted(struct compare_sink *s, int32_t day)
 {
-	uint64_t stored = txn_any(s->txn, DB_PERSON_DAY) ? rows_of_day(s->txn, DB_PERSON_DAY, day) : 0;
+	uint64_t stored = ridden_count(s->txn, day);
 
 	return stored == 0 || stored == s->same[DB_PERSON_DAY];
 }

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "clearing/grown.h"
+#include "clearing/person_blocks.h"
 
-#define RIDDEN_VERSION 2
-#define RIDDEN_VERSION_5 1	/* of days cleared up to format 5 of the store */
+#define RIDDEN_VERSION 3
+#define RIDDEN_VERSION_6 2	/* of days cleared up to format 6 of the store: the state before the card numbers */
+#define RIDDEN_VERSION_5 1	/* up to format 5: and no day of the row before */
 #define RIDDEN_NO_STATE 0x80
 #define FLAGS_KNOWN (RIDDEN_RATED | RIDDEN_ALONE | RIDDEN_COUNTS | RIDDEN_NTH | RIDDEN_OTHER_CARD)
 #define CARD_BYTES_MAX (VARNUM_BYTES_MAX + 12)
@@ -96,11 +98,11 @@ size_t ridden_encode(const struct ridden_row *row, uint8_t *out)
 	assert(row->before < row->day);
 	*p++ = row->state != NULL ? RIDDEN_VERSION : RIDDEN_VERSION | RIDDEN_NO_STATE;
 	p += varnum_put(p, row->before == DAY_NONE ? 0 : (uint64_t)((int64_t)row->day - row->before));
-	if (row->state != NULL)
-		p += rider_state_pack(row->state, after, p);
 	p += varnum_put(p, row->cards);
 	for (size_t i = 0; i < row->cards; i++)
 		p = card_put(p, row, &row->card[i], &own);
+	if (row->state != NULL)
+		p += rider_state_pack(row->state, after, p);
 	p += varnum_put(p, row->rides);
 	for (size_t i = 0; i < row->rides; i++) {
 		p = ride_put(p, row, &row->ride[i], after);
@@ -215,29 +217,44 @@ static bool count_get(const struct ridden *r, size_t *at, size_t bytes_min, uint
 	return true;
 }
 
-static bool cards_check(struct ridden *r, size_t at)
+static bool cards_check(struct ridden *r, size_t *at)
 {
 	struct ridden_card card;
 	const uint8_t *pan;
 
-	r->count_at = at;
-	if (!count_get(r, &at, 3, &r->cards))
+	r->count_at = *at;
+	if (!count_get(r, at, 3, &r->cards))
 		return false;
-	r->card_at = at;
+	r->card_at = *at;
 	for (uint32_t i = 0; i < r->cards; i++)
-		if (!card_read(r, &at, &card, &pan))
+		if (!card_read(r, at, &card, &pan))
 			return false;
-	r->ride_at = at;
+	r->card_end = *at;
 	return true;
 }
 
-/* The records, which are then asked for in turn. */
-static bool rides_check(struct ridden *r)
+static bool state_check(struct ridden *r, size_t *at)
+{
+	struct rider_state state;
+
+	if ((r->val[0] & RIDDEN_NO_STATE) != 0)
+		return true;
+	r->state_at = *at;
+	r->state_bytes = rider_state_unpack(r->val + *at, r->bytes - *at, ridden_near_ms(r->day), &state);
+	*at += r->state_bytes;
+	return r->state_bytes > 0;
+}
+
+/* What is behind the head: the records, which are then asked for in turn, and before them the state if it was not in front. */
+static bool rest_check(struct ridden *r)
 {
 	int64_t after = ridden_near_ms(r->day);
+	size_t at = r->card_end;
 	struct ridden_ride ride;
-	size_t at = r->ride_at;
 
+	if (r->version == RIDDEN_VERSION && !state_check(r, &at))
+		return false;
+	r->ride_at = at;
 	if (!count_get(r, &at, 12, &r->rides))
 		return false;
 	r->next = at;
@@ -261,40 +278,28 @@ static bool before_get(struct ridden *r, size_t *at)
 
 bool ridden_open_head(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
 {
-	struct rider_state state;
-	size_t at = 1, used;
+	size_t at = 1;
 
 	*ret = (struct ridden){ .person = person, .day = day, .val = val, .bytes = n };
 	ret->version = n > 0 ? val[0] & (uint8_t)~RIDDEN_NO_STATE : 0;
-	if ((ret->version != RIDDEN_VERSION && ret->version != RIDDEN_VERSION_5) || !before_get(ret, &at))
+	if (ret->version < RIDDEN_VERSION_5 || ret->version > RIDDEN_VERSION || !before_get(ret, &at))
 		return false;
-	if ((val[0] & RIDDEN_NO_STATE) == 0) {
-		used = rider_state_unpack(val + at, n - at, ridden_near_ms(day), &state);
-		if (used == 0)
-			return false;
-		ret->state_at = at;
-		at += used;
-	}
-	return cards_check(ret, at);
+	if (ret->version != RIDDEN_VERSION)
+		return state_check(ret, &at) && cards_check(ret, &at);
+	if (!cards_check(ret, &at))
+		return false;
+	ret->state_at = (val[0] & RIDDEN_NO_STATE) == 0 ? at : 0;
+	return true;
 }
 
 bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret)
 {
-	return ridden_open_head(person, day, val, n, ret) && rides_check(ret);
+	return ridden_open_head(person, day, val, n, ret) && rest_check(ret);
 }
 
-struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at)
+bool ridden_row_state(const struct ridden *r, struct rider_state *ret)
 {
-	struct ridden r = { .person = person, .day = day, .version = val[0] & (uint8_t)~RIDDEN_NO_STATE, .val = val, .bytes = n, .count_at = count_at };
-	size_t at = 1;
-	bool known = before_get(&r, &at);
-
-	r.state_at = (val[0] & RIDDEN_NO_STATE) == 0 ? at : 0;
-	at = count_at;
-	known = known && count_get(&r, &at, 3, &r.cards);
-	assert(known);
-	r.card_at = at;
-	return r;
+	return rider_state_unpack(r->val + r->state_at, r->bytes - r->state_at, ridden_near_ms(r->day), ret) > 0;
 }
 
 struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i)
@@ -359,29 +364,20 @@ static bool before_5(struct txn *t, uint64_t person, int32_t day, struct ridden 
 /* The day of the person's newest row; false: none, or only of days up to format 5. */
 static bool last_day(struct txn *t, uint64_t person, int32_t *ret)
 {
-	const uint8_t *found;
-	uint8_t key[8];
-	const void *val;
-	size_t n;
+	struct block_persons w;
+	bool found = block_find(t, DB_PERSON_LAST, 0, person, &w);
 
-	be64_put(key, person);
-	if (!txn_any(t, DB_PERSON_LAST) || !txn_get_last_at(t, DB_PERSON_LAST, key, sizeof(key), sizeof(key), &found, &val, &n))
-		return false;
-	if (n != 4)
-		t->error = CLEARING_E_STORE;
-	*ret = n == 4 ? row_day(val) : DAY_NONE;
-	return n == 4;
+	if (found)
+		*ret = w.day;
+	return found;
 }
 
 /* The row of just that day, which many have of the day before a clear's; false: he has none among those by day. */
 static bool row_on(struct txn *t, uint64_t person, int32_t day, struct ridden *ret)
 {
-	uint8_t key[RIDDEN_KEY_BYTES];
-	const void *val;
-	size_t n;
+	struct block_persons w;
 
-	ridden_key(person, day, key);
-	return txn_any(t, DB_PERSON_DAY) && txn_get_rising(t, DB_PERSON_DAY, key, sizeof(key), &val, &n) && row_take(t, person, day, val, n, ret);
+	return block_find(t, DB_PERSON_DAY, day, person, &w) && row_take(t, person, day, w.row, w.row_bytes, ret);
 }
 
 /* The row of a day that another row or the list of newest ones names: it is there. */
@@ -445,61 +441,140 @@ int ridden_each(struct txn *t, uint64_t person, int32_t day, ridden_fn fn, void 
 	}
 	ret = ret != 0 ? ret : t->error;
 	while (ret == 0 && count > 0)
-		ret = rides_check(&list[--count]) ? fn(arg, &list[count]) : (t->error = CLEARING_E_STORE);
+		ret = rest_check(&list[--count]) ? fn(arg, &list[count]) : (t->error = CLEARING_E_STORE);
 	free(list);
+	return ret;
+}
+
+/* Each person of an entry. */
+static int persons_each(struct txn *t, struct block_persons *w, int32_t day, ridden_fn fn, void *arg)
+{
+	int ret = 0;
+
+	while (ret == 0 && persons_next(w))
+		ret = ridden_each(t, w->person, day, fn, arg);
+	return ret == 0 && w->damaged ? CLEARING_E_STORE : ret;
+}
+
+static int everyone_by_day(struct txn *t, int32_t day, ridden_fn fn, void *arg)
+{
+	struct iter it;
+	int ret = 0;
+
+	if (!txn_any(t, DB_PERSON_LAST))
+		return t->error;
+	iter_open(t, DB_PERSON_LAST, NULL, 0, &it);
+	while (ret == 0 && iter_next(&it)) {
+		struct block_persons w;
+
+		persons_open(DB_PERSON_LAST, it.key_bytes == 8 ? be64_get(it.key) : 0, it.val, it.val_bytes, &w);
+		ret = persons_each(t, &w, day, fn, arg);
+	}
+	iter_close(&it);
+	return ret;
+}
+
+/* Those who rode last when rows lay by person. */
+static int everyone_5(struct txn *t, int32_t day, ridden_fn fn, void *arg)
+{
+	uint64_t last = 0;
+	bool any = false;
+	struct iter it;
+	int ret = 0;
+
+	if (!txn_any(t, DB_RIDDEN))
+		return t->error;
+	iter_open(t, DB_RIDDEN, NULL, 0, &it);
+	while (ret == 0 && iter_next(&it)) {
+		uint64_t person = it.key_bytes >= 8 ? be64_get(it.key) : 0;
+		int32_t newest;
+
+		if ((any && person == last) || last_day(t, person, &newest))
+			continue;
+		any = true;
+		last = person;
+		ret = ridden_each(t, person, day, fn, arg);
+	}
+	iter_close(&it);
 	return ret;
 }
 
 int ridden_everyone(struct txn *t, int32_t day, ridden_fn fn, void *arg)
 {
-	static const enum db by_person[] = { DB_PERSON_LAST, DB_RIDDEN };
-	int ret = 0;
+	int ret = everyone_by_day(t, day, fn, arg);
 
-	for (size_t i = 0; ret == 0 && i < sizeof(by_person) / sizeof(by_person[0]); i++) {
-		uint64_t last = 0;
-		bool any = false;
-		struct iter it;
-
-		if (!txn_any(t, by_person[i]))
-			continue;
-		iter_open(t, by_person[i], NULL, 0, &it);
-		while (ret == 0 && iter_next(&it)) {
-			uint64_t person = it.key_bytes >= 8 ? be64_get(it.key) : 0;
-			int32_t newest;
-
-			if ((any && person == last) || (by_person[i] == DB_RIDDEN && last_day(t, person, &newest)))
-				continue;	/* he was one already */
-			any = true;
-			last = person;
-			ret = ridden_each(t, person, day, fn, arg);
-		}
-		iter_close(&it);
-	}
+	if (ret == 0)
+		ret = everyone_5(t, day, fn, arg);
 	return ret != 0 ? ret : t->error;
 }
 
-/* A row but for its version, and for which row is before it. */
-static bool rest_of(const uint8_t *p, size_t n, size_t *ret_at)
+uint64_t ridden_count(struct txn *t, int32_t day)
 {
-	uint64_t ago;
+	uint8_t prefix[4];
+	struct iter it;
+	uint64_t n = 0;
 
-	*ret_at = n > 0 && (p[0] & ~RIDDEN_NO_STATE) == RIDDEN_VERSION_5 ? 1 : n > 1 ? 1 + varnum_get(p + 1, n - 1, &ago) : 0;
-	return *ret_at > 0;
+	if (!txn_any(t, DB_PERSON_DAY))
+		return 0;
+	be32_put(prefix, (uint32_t)day ^ 0x80000000u);
+	iter_open(t, DB_PERSON_DAY, prefix, sizeof(prefix), &it);
+	while (iter_next(&it)) {
+		struct block_persons w;
+
+		persons_open(DB_PERSON_DAY, it.key_bytes == RIDDEN_KEY_BYTES ? be64_get(it.key + 4) : 0, it.val, it.val_bytes, &w);
+		while (persons_next(&w))
+			n++;
+		if (w.damaged)
+			t->error = CLEARING_E_STORE;
+	}
+	iter_close(&it);
+	return n;
 }
 
-bool ridden_stored(struct txn *t, const uint8_t key[RIDDEN_KEY_BYTES], const void *val, size_t n)
+static bool same_bytes(const uint8_t *a, size_t from_a, size_t end_a, const uint8_t *b, size_t from_b, size_t end_b)
+{
+	return end_a - from_a == end_b - from_b && memcmp(a + from_a, b + from_b, end_a - from_a) == 0;
+}
+
+/* Both say the same, of whichever version each is. */
+static bool same_row(const struct ridden *a, const struct ridden *b)
+{
+	if (a->version == b->version)
+		return same_bytes(a->val, 0, a->bytes, b->val, 0, b->bytes);
+	return (a->before == b->before || a->version == RIDDEN_VERSION_5 || b->version == RIDDEN_VERSION_5) &&
+	       same_bytes(a->val, a->count_at, a->card_end, b->val, b->count_at, b->card_end) && (a->state_at == 0) == (b->state_at == 0) &&
+	       same_bytes(a->val, a->state_at, a->state_at + a->state_bytes, b->val, b->state_at, b->state_at + b->state_bytes) &&
+	       same_bytes(a->val, a->ride_at, a->bytes, b->val, b->ride_at, b->bytes);
+}
+
+static bool row_stored(struct txn *t, uint64_t person, int32_t day, const uint8_t *row, size_t n)
 {
 	uint8_t old[RIDDEN_KEY_BYTES];
-	const uint8_t *p = val;
-	const void *stored;
-	size_t bytes, at, at_stored;
+	struct ridden made, stored;
+	struct block_persons w;
+	const void *val;
+	size_t bytes;
 
-	if (txn_any(t, DB_PERSON_LAST) && txn_get(t, DB_PERSON_DAY, key, RIDDEN_KEY_BYTES, &stored, &bytes))
-		return bytes == n && memcmp(stored, val, n) == 0;
-	key_5(be64_get(key + 4), row_day(key), old);
-	return t->error == 0 && txn_get(t, DB_RIDDEN, old, sizeof(old), &stored, &bytes) && rest_of(stored, bytes, &at_stored) && rest_of(val, n, &at) &&
-	       bytes - at_stored == n - at && memcmp((const uint8_t *)stored + at_stored, p + at, n - at) == 0 &&
-	       ((*(const uint8_t *)stored ^ p[0]) & RIDDEN_NO_STATE) == 0;
+	if (block_find(t, DB_PERSON_DAY, day, person, &w)) {
+		val = w.row;
+		bytes = w.row_bytes;
+	} else {
+		key_5(person, day, old);
+		if (t->error != 0 || !txn_get(t, DB_RIDDEN, old, sizeof(old), &val, &bytes))
+			return false;
+	}
+	return ridden_open(person, day, row, n, &made) && ridden_open(person, day, val, bytes, &stored) && same_row(&made, &stored);
+}
+
+bool ridden_stored(struct txn *t, const uint8_t key[RIDDEN_KEY_BYTES], const void *val, size_t n, uint64_t *ret_rows)
+{
+	struct block_persons w;
+
+	persons_open(DB_PERSON_DAY, be64_get(key + 4), val, n, &w);
+	for (*ret_rows = 0; persons_next(&w); (*ret_rows)++)
+		if (!row_stored(t, w.person, row_day(key), w.row, w.row_bytes))
+			return false;
+	return !w.damaged;
 }
 
 int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state *ret_state)
@@ -509,10 +584,8 @@ int ridden_state(struct txn *t, uint64_t person, int32_t day, struct rider_state
 
 	*ret_state = (struct rider_state){ 0 };
 	while (ridden_before(t, person, day, &row)) {
-		if (row.state_at != 0) {
-			rider_state_unpack(row.val + row.state_at, row.bytes - row.state_at, ridden_near_ms(row.day), ret_state);
-			return 0;
-		}
+		if (row.state_at != 0)
+			return ridden_row_state(&row, ret_state) ? 0 : CLEARING_E_STORE;
 		if (row.day == INT32_MIN)
 			break;
 		day = row.day - 1;

@@ -3,17 +3,18 @@
  * number of the person's, and the records of the day that were rated or count for a card's counter. One row a person
  * and day, made by the day's clear and never edited. Private to clearing/.
  *
- * Key: day 4 (top bit flipped) | person 8, so that a day's rows lie behind all there are, and what was written is not written again. A row names the
- * person's row before it, and DB_PERSON_LAST his newest. Value, numbers as varnum_put() writes them:
- *   version 2: 1, with 0x80 where no ride of the day went into the person's state: then the state is that of the row before
+ * They lie by day, then person, so that a day's are behind all there are, and what was written is not written again; those of some persons put
+ * together (person_blocks.h). A row names the person's row before it, and DB_PERSON_LAST his newest. Numbers as varnum_put() writes them:
+ *   version 3: 1, with 0x80 where no ride of the day went into the person's state: then the state is that of the row before
  *   how many days ago the row before is; 0: there is none
- *   state: rider_state_pack(), near the day
  *   card numbers: how many; each its age (days since a record of it last counted here) * 2 + 1 when its digits follow,
  *     else they are the person's handle; card number 10; highest counter 2
+ *   state: rider_state_pack(), near the day
  *   records: how many, by time and business key; each flags 1, time after the one before (the first: after the day),
  *     terminal 6, serial 4, with RIDDEN_NTH its number among records of one key, with RIDDEN_COUNTS how far the counter
  *     is from the highest, with RIDDEN_OTHER_CARD besides which card number it is of
- * Rows of days cleared up to format 5 lie in DB_RIDDEN by person, then day, are of version 1 and do not say which row is before.
+ * Rows of days cleared up to format 6 are of version 2 and have the state ahead of the card numbers. Those up to format 5 lie in DB_RIDDEN by
+ * person, then day, are of version 1 and do not say which row is before either.
  */
 #ifndef CLEARING_RIDDEN_H
 #define CLEARING_RIDDEN_H
@@ -50,24 +51,26 @@ void ridden_key(uint64_t person, int32_t day, uint8_t ret_key[RIDDEN_KEY_BYTES])
 size_t ridden_bytes_max(const struct ridden_row *row);
 size_t ridden_encode(const struct ridden_row *row, uint8_t *out);	/* into ridden_bytes_max(); bytes taken */
 
-/* A row as it lies in the store, checked as a whole: what follows cannot fail. Good while val is. */
+/* A row as it lies in the store. Good while val is. */
 struct ridden {
 	uint64_t person; int32_t day, before;	/* before: as it says; of version 1 DAY_NONE */
 	uint8_t version;
 	const uint8_t *val; size_t bytes;
-	size_t state_at, count_at, card_at, ride_at;	/* 0: no state; count: of the card numbers */
+	size_t count_at, card_at, card_end;	/* of the card numbers: how many, the first, behind the last */
+	size_t state_at, state_bytes, ride_at;	/* state_at 0: none */
 	uint32_t cards, rides;
 	size_t next; uint32_t left; int64_t time_ms;	/* ridden_next */
 };
-bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);	/* false: cut or damaged */
-bool ridden_open_head(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);	/* up to its records, which are not to be asked for */
-/* The same row again, by what the first opening said of it: it is not checked twice. Its records are not to be asked for. */
-struct ridden ridden_again(uint64_t person, int32_t day, const uint8_t *val, size_t n, size_t count_at);
+/* Checked as a whole: what follows cannot fail. False: cut or damaged. */
+bool ridden_open(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);
+/* Checked up to the card numbers: of those behind, only the state is to be asked for. */
+bool ridden_open_head(uint64_t person, int32_t day, const uint8_t *val, size_t n, struct ridden *ret);
+bool ridden_row_state(const struct ridden *r, struct rider_state *ret);	/* of one that has a state; false: it is damaged */
 struct ridden_card ridden_card_at(const struct ridden *r, uint32_t i);
 bool ridden_card_of(const struct ridden *r, const uint8_t pan[10], struct ridden_card *ret);
 bool ridden_next(struct ridden *r, struct ridden_ride *ret);	/* the records in turn */
 
-/* The person's newest row of that day or before it, opened up to its records. False: none; a damaged one sets txn.error. */
+/* The person's newest row of that day or before it, opened as by ridden_open_head(). False: none; a damaged one sets txn.error. */
 bool ridden_before(struct txn *t, uint64_t person, int32_t day, struct ridden *ret);
 bool ridden_any(struct txn *t);			/* some day left rows */
 /* The person's rows up to a day, the oldest first, until fn answers other than 0, which is returned; or the error. Everyone's: each person's
@@ -75,8 +78,9 @@ bool ridden_any(struct txn *t);			/* some day left rows */
 typedef int (*ridden_fn)(void *arg, struct ridden *row);
 int ridden_each(struct txn *t, uint64_t person, int32_t day, ridden_fn fn, void *arg) CLEARING_MUST_CHECK;
 int ridden_everyone(struct txn *t, int32_t day, ridden_fn fn, void *arg) CLEARING_MUST_CHECK;
-/* Of a key and value for DB_PERSON_DAY: the store has them, or what a day cleared before format 6 had instead. */
-bool ridden_stored(struct txn *t, const uint8_t key[RIDDEN_KEY_BYTES], const void *val, size_t n);
+/* Of a key and value for DB_PERSON_DAY: the store has each of the rows, or what a day cleared before format 6 had instead; how many there are. */
+bool ridden_stored(struct txn *t, const uint8_t key[RIDDEN_KEY_BYTES], const void *val, size_t n, uint64_t *ret_rows);
+uint64_t ridden_count(struct txn *t, int32_t day);	/* rows of a day that lie by day; a damaged block sets txn.error */
 /* Every handle whose rides a card number's may be, as known at inbox position seq: the number itself, and the person of
  * each registration in turn. Stops at the first that is not 0, and returns it. */
 typedef int (*handle_fn)(void *arg, uint64_t handle);

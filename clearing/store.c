@@ -18,10 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 6		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin; 4: days sealed by their text;
-				 * 5: persons' days lay by person */
+#define STORE_FORMAT 7		/* 1: rows lay one by one; 2: events that are no batches were not listed; 3: no batch was thin; 4: days sealed by their text;
+				 * 5: persons' days lay by person; 6: and then each by itself */
 #define STORE_FORMAT_TAKEN 2	/* the oldest that is brought to this one */
 #define STORE_FORMAT_READ 3	/* the oldest that may be read as it is */
+#define STORE_FORMAT_BY_DAY 6	/* the first with DB_PERSON_DAY and DB_PERSON_LAST */
 #define DBI_ABSENT UINT_MAX	/* of a database that a store of an older format, only read, does not have: it has no row */
 #define MAP_BYTES_DEFAULT (16ULL << 30)
 
@@ -118,7 +119,7 @@ static int databases_open(struct store *s)
 
 	for (int i = 0; ret == 0 && i < DB_COUNT_; i++) {
 		ret = store_code(mdb_dbi_open(t.mdb, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]));
-		if (ret == MDB_NOTFOUND && format < STORE_FORMAT && i >= DB_PERSON_DAY) {
+		if (ret == MDB_NOTFOUND && format < STORE_FORMAT_BY_DAY && i >= DB_PERSON_DAY) {
 			s->dbi[i] = DBI_ABSENT;
 			ret = 0;
 		}
@@ -244,7 +245,7 @@ int txn_begin(struct store *s, bool write, struct txn *ret_txn)
 
 /* Where txn_get_last_at() stands: the last entry found, and the one above it, on which the cursor is; NULL: there is none. misses: how often it was
  * more than a few entries to the next, one after the other. */
-struct last_at { MDB_cursor *cursor; bool known; unsigned misses; MDB_val key, val, above, above_val; };
+struct last_at { MDB_cursor *cursor; bool known; unsigned misses; MDB_val key, val, above, above_val; struct entry_note note; };
 #define LAST_MISSES 8
 #define LAST_STEPS 4
 
@@ -537,6 +538,7 @@ static int last_walk(struct last_at *l, const MDB_val *key, bool *ret_found)
 	for (; rc == 0 && steps > 0 && !is_below(key, &l->above); steps--) {
 		l->key = l->above;
 		l->val = l->above_val;
+		l->note = (struct entry_note){ 0 };
 		rc = above_read(l, MDB_NEXT);
 	}
 	*ret_found = rc == 0 && is_below(key, &l->above);
@@ -576,6 +578,7 @@ static int last_kept(struct txn *t, enum db db, const MDB_val *key, struct last_
 	if (rc != 0 || found)
 		return rc;
 	l->known = false;
+	l->note = (struct entry_note){ 0 };
 	rc = last_seek(l->cursor, key, &l->key, &l->val);
 	return rc == 0 ? above_read(l, l->key.mv_data != NULL ? MDB_NEXT : MDB_FIRST) : rc;
 }
@@ -590,11 +593,15 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 
 	if (t->error != 0)
 		return false;
+	t->once = (struct entry_note){ 0 };
+	t->note = &t->once;
 	if (t->rising && !t->write) {
 		struct last_at **place = last_place(t, db, &asked);
 
 		rc = last_kept(t, db, &asked, place);
 		l = *place;
+		if (l != NULL)
+			t->note = &(*place)->note;
 	} else if ((rc = mdb_cursor_open(t->mdb, t->store->dbi[db], &once.cursor)) == 0) {
 		rc = last_seek(once.cursor, &asked, &once.key, &once.val);
 		mdb_cursor_close(once.cursor);
@@ -609,13 +616,4 @@ bool txn_get_last_at(struct txn *t, enum db db, const void *key, size_t key_byte
 	*ret_val = l->val.mv_data;
 	*ret_bytes = l->val.mv_size;
 	return true;
-}
-
-bool txn_get_rising(struct txn *t, enum db db, const void *key, size_t key_bytes, const void **ret_val, size_t *ret_bytes)
-{
-	const uint8_t *found;
-
-	if (!t->rising || t->write)
-		return txn_get(t, db, key, key_bytes, ret_val, ret_bytes);
-	return txn_get_last_at(t, db, key, key_bytes, key_bytes, &found, ret_val, ret_bytes);
 }

@@ -205,9 +205,12 @@ static void a_store_of_another_format_is_refused_and_told_which_way(void **state
 	begin_again(state);
 	assert_int_equal(reopened(2, true), CLEARING_E_OLDER);
 	begin_again(state);
-	assert_int_equal(reopened(7, false), CLEARING_E_NEWER);
+	assert_int_equal(reopened(8, false), CLEARING_E_NEWER);
 	begin_again(state);
 	assert_int_equal(reopened(2, false), 0);
+	assert_int_equal(reopened(6, true), 0);
+	begin_again(state);
+	assert_int_equal(reopened(6, false), 0);
 	assert_int_equal(reopened(5, false), 0);
 	assert_int_equal(reopened(4, false), 0);
 	assert_int_equal(reopened(3, false), 0);
