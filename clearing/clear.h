@@ -183,6 +183,7 @@ int works_sort(struct job *j, struct work **list, size_t count, rank_fn rank, co
 struct ranked { uint64_t high; uint32_t low, place; };	/* place: among the day's records */
 static_assert(sizeof(struct ranked) == 16, "as small as can be");
 int ranked_sort(struct job *j, struct ranked *e, size_t count, compare_fn compare, struct work **list) CLEARING_MUST_CHECK;
+struct ranked *ranks_sort(struct ranked *e, struct ranked *room, size_t count);	/* no two alike, and place is the caller's; e or room, whichever is sorted then */
 /* The records as they were collected into order, where they lie sorted for the most part. */
 int works_order(struct job *j, rank_fn rank, compare_fn compare) CLEARING_MUST_CHECK;
 /* In a walk over a sorted list: so many from i on, of a list that ends at end, are fetched; where that ended. Some, and their bytes too. */

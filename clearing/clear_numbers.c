@@ -124,39 +124,35 @@ static int number_judge(struct job *j, struct work *const *list, size_t count)
  * Numbers of registered persons. What days before left lies by person, which is no order of numbers; so it is looked up when all of a part are
  * known, one person after the other.
  */
-struct later { uint64_t person; uint32_t at, count; };		/* its records: among the others */
-struct laters { struct later *list; size_t count, space; };
+struct laters { struct ranked *list; size_t count, space; };	/* of a number: its person, where its records begin among the others, how many */
 #define LATER_TOUCHED 64
 
 static int later_add(struct laters *l, uint64_t person, size_t at, size_t count)
 {
-	struct later *wide = grown(l->list, &l->space, l->count + 1, sizeof(*wide));
+	struct ranked *wide = grown(l->list, &l->space, l->count + 1, sizeof(*wide));
 
 	if (wide == NULL)
 		return -ENOMEM;
 	l->list = wide;
-	l->list[l->count++] = (struct later){ person, (uint32_t)at, (uint32_t)count };
+	l->list[l->count++] = (struct ranked){ person, (uint32_t)at, (uint32_t)count };
 	return 0;
 }
 
-static int later_compare(const void *pa, const void *pb)
+static int laters_judge(struct job *own, struct work *const *others, const struct laters *l)
 {
-	const struct later *a = pa, *b = pb;
+	struct ranked *room = malloc((l->count + 1) * sizeof(*room));
+	const struct ranked *sorted;
+	int ret = room == NULL ? -ENOMEM : 0;
 
-	return a->person != b->person ? (a->person < b->person ? -1 : 1) : a->at < b->at ? -1 : a->at > b->at;
-}
-
-static int laters_judge(struct job *own, struct work *const *others, struct laters *l)
-{
-	int ret = 0;
-
-	if (l->count > 1)
-		qsort(l->list, l->count, sizeof(l->list[0]), later_compare);
+	if (ret != 0)
+		return ret;
+	sorted = ranks_sort(l->list, room, l->count);
 	for (size_t i = 0; ret == 0 && i < l->count; i++) {
 		for (size_t k = i; i % LATER_TOUCHED == 0 && k < l->count && k < i + LATER_TOUCHED; k++)
-			touch(others[l->list[k].at]);
-		ret = number_judge(own, others + l->list[i].at, l->list[i].count);
+			touch(others[sorted[k].low]);
+		ret = number_judge(own, others + sorted[i].low, sorted[i].place);
 	}
+	free(room);
 	return ret;
 }
 

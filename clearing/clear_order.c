@@ -92,6 +92,8 @@ static struct ranked *runs_sort(struct ranked *from, struct ranked *to, size_t n
 	return from;
 }
 
+struct ranked *ranks_sort(struct ranked *e, struct ranked *room, size_t count) { return runs_sort(e, room, count, &(struct by){ 0 }); }
+
 /* Numbers spread evenly go to places by how far they are between the lowest and the highest, and hardly one has to be moved from there.
  * False: they are not spread evenly enough. room: for as many places. */
 #define CROWD 24
