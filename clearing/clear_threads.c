@@ -34,7 +34,7 @@ unsigned parts_wanted(size_t count, size_t least)
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
 
 /* The first parts are the threads' own; the others are whose who is free, for no two processors are as fast as each other. */
-struct crew { struct job *job; part_fn fn; void *arg; unsigned parts; atomic_uint next; int result[PARTS_MAX]; };
+struct crew { struct job job; part_fn fn; void *arg; unsigned parts; atomic_uint next; int result[PARTS_MAX]; };	/* job: as it was, for who takes pieces changes it */
 struct worker { struct job job; struct crew *crew; bool started; pthread_t thread; };
 
 /* The job as it is, but for what is the thread's. */
@@ -54,7 +54,7 @@ static void *worker_run(void *arg)
 	struct crew *c = w->crew;
 
 	for (unsigned part = w->job.thread; part < c->parts; part = atomic_fetch_add(&c->next, 1)) {
-		job_again(&w->job, c->job);
+		job_again(&w->job, &c->job);
 		c->result[part] = c->fn(&w->job, c->arg, part);
 		if (c->result[part] == 0)
 			c->result[part] = w->job.txn.error;
@@ -76,7 +76,7 @@ static void workers_start(struct worker *worker, unsigned threads)
 
 int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg)
 {
-	struct crew c = { .job = j, .fn = fn, .arg = arg, .parts = parts };
+	struct crew c = { .job = *j, .fn = fn, .arg = arg, .parts = parts };
 	struct worker worker[CLEAR_THREADS_MAX] = { 0 };
 	unsigned threads = parts_threads(parts);
 	int ret = 0;
