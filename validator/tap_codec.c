@@ -200,11 +200,12 @@ static_assert(TAP_FIELD_COUNT > 15 && TAP_FIELD_COUNT < 256, "an array of two by
 static bool tap_quick(const uint8_t *raw, size_t n, struct tap *t)
 {
 	uint8_t copy[TAP_ENCODED_BYTES_MAX + QUICK_OVER];
-	const uint8_t *p = copy + 3, *end = copy + n;
+	const uint8_t *p = copy + 3, *end;
 	uint64_t v;
 
 	if (n < 3 || n > TAP_ENCODED_BYTES_MAX || raw[0] != 0xDC || be16_get(raw + 1) != TAP_FIELD_COUNT)
 		return false;
+	end = copy + n;
 	memcpy(copy, raw, n);
 	memset(copy + n, QUICK_NEVER, QUICK_OVER);
 	TAP_FIELDS(TAP_QUICK_FIELD)
