@@ -13,7 +13,8 @@ V ?= 0
 ifdef SAN
 O := build/san-$(notdir $(CC))
 B := $(O)/bin
-OPT := -O1 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+OPT := -O1 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+	$(if $(findstring clang,$(CC)),-D__SANITIZE_ADDRESS__)	# gcc says so itself
 else
 O := build/$(notdir $(CC))
 B := bin
@@ -72,9 +73,9 @@ $(O)/pic/%.o: %.c
 $(O)/pic/rest.a: $(patsubst %.c,$(O)/pic/%.o,$(QFVAL_SRC))
 $(O)/pic/qfval.o: $(patsubst %.c,$(O)/pic/%.o,$(filter validator/qfval%,$(QFVAL_SRC))) $(O)/pic/rest.a
 	@ld -r --gc-sections $$(nm -g --defined-only $(filter %.o,$^) | sed -n 's/.* T \(qfv_\)/-u \1/p') $^ -o $@
-$(B)/libqfval.so.1: $(O)/pic/qfval.o validator/qfval.map
+$(B)/libqfval.so.1: $(O)/pic/qfval.o validator/qfval.map	# clang leaves a sanitizer's functions to the program: not all are defined here then
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libqfval.so.1 -Wl,--version-script,validator/qfval.map -Wl,--gc-sections -Wl,-z,defs \
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libqfval.so.1 -Wl,--version-script,validator/qfval.map -Wl,--gc-sections $(if $(SAN),,-z defs) \
 		-o $@ $< -lcrypto -lxxhash
 $(B)/libqfval.a: $(O)/pic/qfval.o
 	@objcopy --wildcard --keep-global-symbol='qfv_*' $< $(O)/pic/libqfval.o && rm -f $@ && ar rcsD $@ $(O)/pic/libqfval.o
