@@ -12,7 +12,7 @@ city_make "$alg"
 ingest() { # NAME LANES [--pace N]
 	local name=$1 lanes=$2
 	shift 2
-	daemon_start "verify_lanes: $lanes"
+	daemon_start "verify_lanes: $lanes" ${more:+"$more"}
 	upload "$@"
 	line "$name" taps/s "$rate" "$used" "$sent" \
 		"\"own_cpu_s\":$own,\"ready_s\":$ready,$(stages),$(asked connections handshakes_ms held_batches own_late_us_p99 own_late_us_max),\"p50_us\":$(field "$work/upload.json" receipt_us_p50),\"p99_us\":$(field "$work/upload.json" receipt_us_p99),\"p999_us\":$(field "$work/upload.json" receipt_us_p999)"
@@ -21,6 +21,8 @@ ingest "ingest-$alg-openssl" 0
 full=$rate
 daemon_stop
 ingest "ingest-$alg-half-load" 0 --pace $((full / 2 + 1))
+daemon_stop
+more="checkpoint_taps: 200000" ingest "ingest-$alg-half-load-images" 0 --pace $((full / 2 + 1))	# ten times as many images of the memory as by default
 daemon_stop
 # The disk alone: as many bytes appended and synced as often as half a load of 200,000 taps/s does, by a program that does nothing else.
 python3 - "$work/disk" <<'P'
