@@ -16,7 +16,6 @@
 #define CLEAR_THREADS_MAX 8
 #define PARTS_PER_THREAD 16
 #define PARTS_MAX (CLEAR_THREADS_MAX * PARTS_PER_THREAD)
-#define CUTS_MAX PARTS_MAX
 #define SPARES 4
 #define PART_RECORDS_MIN 256		/* fewer are not worth a thread */
 #define TOUCHED 128			/* records ahead of a walk: as many as stay in the processor's cache with all that is asked of them */
@@ -109,8 +108,8 @@ struct job {
 
 void job_done(struct job *j);
 int rerate_compare(const void *pa, const void *pb);	/* of struct rerate: person, from */
-/* clear_threads.c: how many parts a list is worth, of at least so many each; fn once for each part, side by side. A part sees the job as it
- * is, with a transaction of its own; what it changes in it is lost. 0, or the first part's error. */
+/* clear_threads.c: how many parts a list is worth, of at least so many each; fn once for each part, by threads that take the next when they are free.
+ * A part sees the job as it was when they were started, with its thread's transaction; what it changes in it is lost. 0, or the first part's error. */
 typedef int (*part_fn)(struct job *own, void *arg, unsigned part);
 unsigned parts_wanted(size_t count, size_t least);
 unsigned parts_threads(size_t parts);		/* how many threads so many parts are made by */
@@ -119,7 +118,7 @@ int parts_run(struct job *j, unsigned parts, part_fn fn, void *arg) CLEARING_MUS
 /* Pieces 0 to count - 1, each made by some thread and then taken by the caller's, in their order. A tool is a thread's own and goes from
  * piece to piece; a piece's memory, zero at first, is used again, and piece_done frees what is in it. */
 struct pieces {
-	int (*tool_new)(void *arg, void **ret_tool); void (*tool_free)(void *tool);	/* freed also when it could not be made whole; NULL is fine */
+	int (*tool_new)(const struct job *own, void *arg, void **ret_tool); void (*tool_free)(void *tool);	/* freed also when it could not be made whole; NULL is fine */
 	int (*make)(struct job *own, void *arg, void *tool, size_t nth, void *piece);
 	int (*take)(void *arg, void *piece);
 	size_t piece_bytes; void (*piece_done)(void *piece);
@@ -191,7 +190,7 @@ size_t works_touch(struct work *const *list, size_t i, size_t count, size_t end)
 void works_touch_raw(struct work *const *list, size_t count);
 /* A list in parts of about the same size, each moved on while two neighbours are of one thing. Part i is at[i] to at[i + 1] - 1. */
 typedef bool (*same_fn)(const struct work *a, const struct work *b);
-struct cut { struct work *const *list; unsigned parts; size_t at[CUTS_MAX + 1]; };
+struct cut { struct work *const *list; unsigned parts; size_t at[PARTS_MAX + 1]; };
 void list_cut(struct work *const *list, size_t count, unsigned parts, same_fn same, struct cut *ret);
 /* clear_judge.c: each record by itself, then among those of its business key, then among those of its card's counter. */
 int clear_judge(struct job *j);

@@ -144,6 +144,22 @@ static int batch_read(struct job *own, const struct source *s, struct alikes *al
 	return ret;
 }
 
+/* The first batch whose records begin there or behind: they follow each other. */
+static size_t source_from(const struct job *j, size_t count, size_t first)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (j->source[mid].first < first)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 /* Of the batches, by their records: a part each. */
 static int batches_part(struct job *own, void *arg, unsigned part)
 {
@@ -152,9 +168,8 @@ static int batches_part(struct job *own, void *arg, unsigned part)
 	size_t from = slice(own->count, parts, part), to = slice(own->count, parts, part + 1);
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < c->count; i++)
-		if (own->source[i].first >= from && own->source[i].first < to)
-			ret = batch_read(own, &own->source[i], own->alikes[own->thread]);
+	for (size_t i = source_from(own, c->count, from); ret == 0 && i < c->count && own->source[i].first < to; i++)
+		ret = batch_read(own, &own->source[i], own->alikes[own->thread]);
 	return ret != 0 ? ret : own->txn.error;
 }
 

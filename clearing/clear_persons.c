@@ -6,19 +6,18 @@
 #include "clearing/clear.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #define RECORDS_PER_PIECE 512		/* more of one person stay together */
 
 /* The records by person and time, and those asked for, cut into pieces between persons. */
-struct persons { struct job *job; struct { size_t list, asked; } *cut; size_t pieces; atomic_uint threads; };
+struct persons { struct job *job; struct { size_t list, asked; } *cut; size_t pieces; };
 struct person_tool { struct results *results; struct ridden_maker *maker; };	/* results: the job's to free */
 struct person_piece { struct ridden_rows rows; struct adjustment *adjust; size_t adjusts, adjust_space; };
 
 /* ---- made --------------------------------------------------------------------------------------------------------- */
 
-static int tool_new(void *arg, void **ret)
+static int tool_new(const struct job *own, void *arg, void **ret)
 {
 	struct persons *p = arg;
 	struct person_tool *t = calloc(1, sizeof(*t));
@@ -27,7 +26,7 @@ static int tool_new(void *arg, void **ret)
 	*ret = t;
 	if (code != 0)
 		return code;
-	p->job->part[atomic_fetch_add(&p->threads, 1)] = t->results;
+	p->job->part[own->thread] = t->results;
 	return ridden_maker_new(&t->maker);
 }
 

@@ -32,13 +32,13 @@ static int buffer_room(struct buffer *b, size_t n)
 
 /* ---- made --------------------------------------------------------------------------------------------------------- */
 
-static int tool_new(void *arg, void **ret)
+static int tool_new(const struct job *own, void *arg, void **ret)
 {
-	const struct day_row *day = &((const struct taking *)arg)->job->day;
-	bool before = day->state >= DAY_CLEARED && day->seal == DAY_SEAL_TEXT;
+	bool before = own->day.state >= DAY_CLEARED && own->day.seal == DAY_SEAL_TEXT;
 	struct block_tool *t = calloc(1, sizeof(*t));
 	int code = t == NULL ? -ENOMEM : block_writer_new(before ? BLOCK_VERSION_4 : BLOCK_VERSION, &t->writer);
 
+	(void)arg;
 	*ret = t;
 	return code == 0 ? row_packer_new(&t->packer) : code;
 }

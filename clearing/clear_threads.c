@@ -182,7 +182,7 @@ static int pipe_part(struct job *own, void *arg, unsigned nth)
 {
 	struct pipe *q = arg;
 	void *tool = NULL;
-	int ret = q->by->tool_new(q->arg, &tool);
+	int ret = q->by->tool_new(own, q->arg, &tool);
 
 	if (ret != 0) {
 		pthread_mutex_lock(&q->lock);

@@ -446,65 +446,44 @@ int ridden_each(struct txn *t, uint64_t person, int32_t day, ridden_fn fn, void 
 	return ret;
 }
 
-/* Each person of an entry. */
-static int persons_each(struct txn *t, struct block_persons *w, int32_t day, ridden_fn fn, void *arg)
+struct met { bool any; uint64_t person; };	/* with the row before, where rows lie by person */
+
+/* The persons of an entry: of the list of newest days, or whose row lies by person, if he is not in that list. */
+static int entry_each(struct txn *t, enum db db, const struct iter *it, struct met *met, int32_t day, ridden_fn fn, void *arg)
 {
+	uint64_t person = it->key_bytes >= 8 ? be64_get(it->key) : 0;
+	struct block_persons w;
+	int32_t newest;
 	int ret = 0;
 
-	while (ret == 0 && persons_next(w))
-		ret = ridden_each(t, w->person, day, fn, arg);
-	return ret == 0 && w->damaged ? CLEARING_E_STORE : ret;
-}
+	if (db == DB_RIDDEN) {
+		bool again = (met->any && person == met->person) || last_day(t, person, &newest);
 
-static int everyone_by_day(struct txn *t, int32_t day, ridden_fn fn, void *arg)
-{
-	struct iter it;
-	int ret = 0;
-
-	if (!txn_any(t, DB_PERSON_LAST))
-		return t->error;
-	iter_open(t, DB_PERSON_LAST, NULL, 0, &it);
-	while (ret == 0 && iter_next(&it)) {
-		struct block_persons w;
-
-		persons_open(DB_PERSON_LAST, it.key_bytes == 8 ? be64_get(it.key) : 0, it.val, it.val_bytes, &w);
-		ret = persons_each(t, &w, day, fn, arg);
+		*met = (struct met){ true, person };
+		return again ? 0 : ridden_each(t, person, day, fn, arg);
 	}
-	iter_close(&it);
-	return ret;
-}
-
-/* Those who rode last when rows lay by person. */
-static int everyone_5(struct txn *t, int32_t day, ridden_fn fn, void *arg)
-{
-	uint64_t last = 0;
-	bool any = false;
-	struct iter it;
-	int ret = 0;
-
-	if (!txn_any(t, DB_RIDDEN))
-		return t->error;
-	iter_open(t, DB_RIDDEN, NULL, 0, &it);
-	while (ret == 0 && iter_next(&it)) {
-		uint64_t person = it.key_bytes >= 8 ? be64_get(it.key) : 0;
-		int32_t newest;
-
-		if ((any && person == last) || last_day(t, person, &newest))
-			continue;
-		any = true;
-		last = person;
-		ret = ridden_each(t, person, day, fn, arg);
-	}
-	iter_close(&it);
-	return ret;
+	persons_open(db, person, it->val, it->val_bytes, &w);
+	while (ret == 0 && persons_next(&w))
+		ret = ridden_each(t, w.person, day, fn, arg);
+	return ret == 0 && w.damaged ? CLEARING_E_STORE : ret;
 }
 
 int ridden_everyone(struct txn *t, int32_t day, ridden_fn fn, void *arg)
 {
-	int ret = everyone_by_day(t, day, fn, arg);
+	static const enum db by_person[] = { DB_PERSON_LAST, DB_RIDDEN };
+	int ret = 0;
 
-	if (ret == 0)
-		ret = everyone_5(t, day, fn, arg);
+	for (size_t i = 0; ret == 0 && i < sizeof(by_person) / sizeof(by_person[0]); i++) {
+		struct met met = { 0 };
+		struct iter it;
+
+		if (!txn_any(t, by_person[i]))
+			continue;
+		iter_open(t, by_person[i], NULL, 0, &it);
+		while (ret == 0 && iter_next(&it))
+			ret = entry_each(t, by_person[i], &it, &met, day, fn, arg);
+		iter_close(&it);
+	}
 	return ret != 0 ? ret : t->error;
 }
 

@@ -20,6 +20,9 @@ missing=""
 for f in $(sed -n 's/.*`\([a-z-]*\.\(md\|[1358]\)\)`.*/\1/p' docs/architecture.md) $(grep -o '`[a-z-]*\.\(md\|[1358]\)`' docs/architecture.md | tr -d '`'); do [ -f "docs/$f" ] || missing="$missing $f"; done
 for f in $(grep -oE '`(clearing|validator|keys|tariffs)/[a-z_/]*\.[ch]`' docs/architecture.md | tr -d '`'); do [ -f "$f" ] || missing="$missing $f"; done
 say "the map names only what exists" "$missing"
+format=$(sed -n 's/^#define STORE_FORMAT \([0-9]*\).*/\1/p' clearing/store.c) missing=""
+[ -n "$format" ] && grep -q "format version $format in" docs/store.md || missing=" $format"
+say "docs/store.md says which format a store has" "$missing"
 missing=""
 for f in $(grep -o '\bqfv_[a-z_]*(' validator/qfval.h | tr -d '(' | sort -u); do grep -q "^\.Fn $f\b" docs/libqfval.3 || missing="$missing $f"; done
 say "libqfval(3) names every function of the header" "$missing"
